@@ -1,0 +1,279 @@
+"""Every error that netstructer raises.  Floor: GROUND.
+
+One root, `NetstructerError`.  Below it the *type* says who is to blame:
+
+    Misuse          the caller, here
+    PeerFault       the peer broke the protocol, or the bytes were changed on the way
+    Mismatch        both ends are sound but do not agree (key, version, identity, login)
+    LinkLost        the world: a cut, a stall, a host that is not there
+    LinkClosed      nobody: the peer said farewell, or this end was closed
+    LimitReached    a stated limit, named with its figure
+    LinkTimeout     the time that the caller allowed has passed
+    RemoteError     an action failed at the peer
+
+Each type also inherits the builtin that an ordinary `except` clause would name.  Facts are attributes, keyword-only at
+birth, and travel through pickle (only `multiprocessing` of a user's own does that; netstructer never unpickles).
+No error text holds a key, a password or a payload.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BacklogFull",
+    "BadCompression",
+    "BadFrame",
+    "BadSeal",
+    "BadValue",
+    "Banned",
+    "Busy",
+    "CannotListen",
+    "ConnectionCut",
+    "CreditExceeded",
+    "Downgrade",
+    "FrameTooBig",
+    "Gap",
+    "IdentityChanged",
+    "IllegalFrame",
+    "InvalidAddress",
+    "InvalidKey",
+    "KeyRefused",
+    "LimitReached",
+    "LinkClosed",
+    "LinkLost",
+    "LinkTimeout",
+    "LoginFailed",
+    "MessageCancelled",
+    "MessageTooBig",
+    "Mismatch",
+    "MissingDependency",
+    "MissingKey",
+    "Misuse",
+    "NetstructerError",
+    "NotNetstructer",
+    "OutOfOrder",
+    "PeerFault",
+    "PortClosed",
+    "RekeyOverdue",
+    "RemoteError",
+    "SessionLost",
+    "SpoolFull",
+    "Stalled",
+    "Unreachable",
+    "UnsendableValue",
+    "VersionMismatch",
+]
+
+
+class NetstructerError(Exception):
+    """The root: catch this to catch all that netstructer raises."""
+
+    def __init__(self, text: str = "", **facts: Any) -> None:
+        super().__init__(text)
+        for name, fact in facts.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no fact named {name!r}")
+            setattr(self, name, fact)
+
+
+# --- the caller -------------------------------------------------------------------------------------------------------
+
+
+class Misuse(NetstructerError):
+    """The call cannot be right, whatever the peer does."""
+
+
+class UnsendableValue(Misuse, TypeError):
+    """The value holds something that does not travel; `path` says where, as in `value["jobs"][3].owner`."""
+
+    path: str = ""
+
+
+class MissingKey(Misuse, LookupError):
+    """No key was given and none was found in the environment or the default key file."""
+
+
+class InvalidKey(Misuse, ValueError):
+    """The key is malformed, constant, or published."""
+
+
+class InvalidAddress(Misuse, ValueError):
+    """The address is not `(host, port)`, `"host:port"` or `"[v6]:port"`."""
+
+
+class CannotListen(Misuse, OSError):
+    """The server could not bind or listen; `stage` names the step that failed."""
+
+    stage: str = ""
+
+
+class MissingDependency(Misuse, ImportError):
+    """An optional part was used without its extra; the text names the install command."""
+
+
+# --- the peer ---------------------------------------------------------------------------------------------------------
+
+
+class PeerFault(NetstructerError, ConnectionError):
+    """The peer broke the protocol, or the bytes were changed on the way."""
+
+
+class NotNetstructer(PeerFault):
+    """What answered does not speak this protocol."""
+
+
+class BadSeal(PeerFault):
+    """A record did not verify.  Wrong tag and wrong padding are the same error, on purpose."""
+
+
+class OutOfOrder(BadSeal):
+    """A sealed record came twice, came late, or one before it is missing."""
+
+
+class IllegalFrame(PeerFault):
+    """A verified record is not legal here: kind, flags, stream, length or order."""
+
+
+class BadFrame(IllegalFrame):
+    """A frame's length cannot be the length of a token."""
+
+
+class FrameTooBig(BadFrame):
+    """A frame is longer than the state it came in allows."""
+
+    limit: int = 0
+    found: int = 0
+
+
+class RekeyOverdue(IllegalFrame):
+    """The peer kept one record key for longer than the protocol allows, or changed it too often."""
+
+
+class Gap(IllegalFrame):
+    """A reliable record is missing: a delivery number was skipped."""
+
+
+class CreditExceeded(IllegalFrame):
+    """The peer sent more than it had credit for."""
+
+
+class BadValue(PeerFault, ValueError):
+    """The bytes of a message are no value: not canonical, unknown, or over a budget."""
+
+
+class BadCompression(PeerFault, ValueError):
+    """The compressed payload is broken, incomplete, or not what was declared."""
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+class Mismatch(NetstructerError, ConnectionError):
+    """Both ends are sound and do not agree."""
+
+
+class KeyRefused(Mismatch, PermissionError):
+    """The two ends do not hold the same key."""
+
+
+class VersionMismatch(Mismatch):
+    """The two ends have no protocol version, or no suite, in common."""
+
+
+class Downgrade(VersionMismatch):
+    """Somebody between the ends lowered the version."""
+
+
+class IdentityChanged(Mismatch):
+    """The server is not the one that was pinned."""
+
+    expected: str = ""
+    found: str = ""
+
+
+class LoginFailed(Mismatch, PermissionError):
+    """The user name or the password was not accepted."""
+
+
+# --- the world --------------------------------------------------------------------------------------------------------
+
+
+class LinkLost(NetstructerError, ConnectionError):
+    """The link broke without a farewell: what was under way may or may not have arrived."""
+
+
+class Unreachable(LinkLost):
+    """No transport could be opened; `stage` is `"name"`, `"route"` or `"port"`."""
+
+    stage: str = ""
+
+
+class PortClosed(Unreachable, ConnectionRefusedError):
+    """The host answered that nothing listens on that port."""
+
+
+class ConnectionCut(LinkLost, ConnectionResetError):
+    """The transport ended without the authenticated farewell."""
+
+
+class Stalled(LinkLost):
+    """The peer has sent nothing, not even an answer to a ping, for as long as a live peer may be silent."""
+
+
+class SessionLost(LinkLost):
+    """The session cannot go on; `unacknowledged` lists the messages of unknown fate."""
+
+    unacknowledged: tuple[Any, ...] = ()
+
+
+class LinkClosed(NetstructerError, ConnectionError, EOFError):
+    """The conversation is over: the peer said farewell, or this end was closed."""
+
+
+# --- limits and time --------------------------------------------------------------------------------------------------
+
+
+class LimitReached(NetstructerError):
+    """A stated limit was reached; `limit` and `found` are in the unit that the text names."""
+
+    limit: int = 0
+    found: int = 0
+
+
+class MessageTooBig(LimitReached, ValueError):
+    """A message is over a budget of this end or of the peer."""
+
+    path: str = ""
+
+
+class MessageCancelled(NetstructerError):
+    """One message was given up by the end that sent it or the end that received it; the link lives."""
+
+    code: int = 0
+
+
+class SpoolFull(LimitReached):
+    """The bytes of a message found no room; the link lives."""
+
+
+class BacklogFull(LimitReached):
+    """Too much is waiting for the peer."""
+
+
+class Busy(LimitReached, ConnectionRefusedError):
+    """The server takes no more links now."""
+
+
+class Banned(LimitReached, PermissionError):
+    """The server does not talk to this source or this account."""
+
+
+class LinkTimeout(NetstructerError, TimeoutError):
+    """The time that the caller allowed has passed."""
+
+
+class RemoteError(NetstructerError):
+    """An action failed at the peer; `name` is its error's type there.  Never a traceback."""
+
+    name: str = ""

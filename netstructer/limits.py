@@ -1,0 +1,151 @@
+"""Every number that bounds something, with its unit and its reason.  Floor: GROUND.
+
+A `Limits` is frozen.  Three profiles: `Limits.DEFAULT` takes real data without a thought, `Limits.SMALL` is for servers that
+face strangers with keys, `Limits.BULK` is for machines that trust each other and move very large values.  What an end
+states is what it is willing to *receive*; both ends learn each other's figures inside the sealed handshake, so a value that
+the peer would refuse fails at the sender, before a byte flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from netstructer.errors import Misuse
+
+__all__ = ["Limits"]
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What this end accepts and how long it waits.  Bytes, seconds, counts; every field can be given by name."""
+
+    # --- values: what one decoded message may cost -------------------------------------------------------------------
+    value_bytes: int = GIB + 64 * KIB
+    """Plain bytes of one value in memory: 1 GiB of payload, and room for the tags around it."""
+    value_items: int = 1 << 24
+    """Nodes of one value, bulk items too.  A node costs about 64 bytes of memory, so this is `value_bytes / 64`:
+    a table of a million rows of sixteen columns."""
+    value_depth: int = 256
+    """Containers inside containers.  Real documents stay under 50; hashing a nested tuple recurses in C, about 150
+    bytes of stack a level, and threads may have stacks of 256 KiB."""
+    int_bits: int = 1 << 16
+    """Bits of one int: 19,728 decimal digits.  RSA keys and factorials fit; quadratic printing stays under 10 ms."""
+    decimal_digits: int = 1 << 14
+    """Digits of one Decimal's coefficient."""
+    decimal_exponent: int = 1 << 20
+    """Largest exponent of a Decimal, either way: `int(Decimal("1E+999999999"))` would take a gigabyte."""
+    unseeded_members: int = 4096
+    """Members or keys of one set or dict whose hash is not seeded (big ints, Decimal, UUID, dates, tuples of such):
+    4,096 that collide cost about 0.1 s, 32,768 cost 5.8 s."""
+
+    # --- messages and records ----------------------------------------------------------------------------------------
+    message_bytes: int = GIB + 64 * KIB
+    """Bytes of one message on its way, as chunks."""
+    body_bytes: int = 64 * KIB
+    """Largest record body: one L2-friendly piece, 0.142 % of overhead.  1 KiB to 1 MiB."""
+    credit_bytes: int = 8 * MIB
+    """What the peer may send ahead of what the application has taken: 80 ms of a 100 MB/s link."""
+    streams: int = 64
+    """Unfinished messages that the peer may have on one link at a time."""
+    unsent_bytes: int = 256 * KIB
+    """Sealed bytes that wait for the socket before `send` waits too: about one socket buffer."""
+    ack_bytes: int = 256 * KIB
+    """Received bytes after which an acknowledgement is due at once."""
+    ack_seconds: float = 0.05
+    """Time after which an acknowledgement is due however little came."""
+
+    # --- keys --------------------------------------------------------------------------------------------------------
+    rekey_records: int = 1 << 20
+    """Records under one key: 2^20 of at most 4,096 AES blocks keep CBC's birthday term near 2^-65."""
+    rekey_bytes: int = 64 * GIB
+    """Bytes under one key, for the same reason."""
+    rekey_seconds: float = 3600.0
+    """Age of a key: what a stolen memory image tells of the past is at most an hour."""
+
+    # --- time --------------------------------------------------------------------------------------------------------
+    ping_seconds: float = 15.0
+    """Silence after which a ping is sent; routers drop idle flows after 30 s and more."""
+    dead_seconds: float = 45.0
+    """Silence after which the peer is taken for dead: three pings."""
+    hello_seconds: float = 5.0
+    """From accept to a whole hello; a stranger can hold a place no longer."""
+    open_seconds: float = 10.0
+    """From accept to the proof of the key."""
+
+    # --- strangers (a server before the handshake is done) -----------------------------------------------------------
+    half_open: int = 256
+    """Handshakes under way at one server; beyond it newcomers are dropped unread."""
+    half_open_early: int = 128
+    """From here on newcomers are dropped at random, ever more of them (OpenSSH's MaxStartups 128:30:256)."""
+    half_open_per_source: int = 16
+    """Handshakes under way from one IPv4 address or IPv6 /64; loopback is exempt."""
+    connects_per_second: float = 20.0
+    """New transports from one source that has not proved a key since; loopback is exempt."""
+    connect_burst: int = 5
+    """How many of them may come at once.  A transport that proves its key is given back."""
+    log_seconds: float = 1.0
+    """At most one log line in this time for one source of failed handshakes; the rest are counted."""
+
+    DEFAULT: ClassVar[Limits]
+    SMALL: ClassVar[Limits]
+    BULK: ClassVar[Limits]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            number = getattr(self, field.name)
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
+                raise Misuse(f"Limits.{field.name}: expected a positive number")
+            if field.type == "int" and not isinstance(number, int):
+                raise Misuse(f"Limits.{field.name}: expected a whole number")
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, name) <= high:
+                raise Misuse(f"Limits.{name}: expected a number from {low} to {high}")
+
+
+_BOUNDS = {
+    "body_bytes": (KIB, MIB),
+    "value_bytes": (KIB, 1 << 62),
+    "message_bytes": (KIB, 1 << 62),
+    "credit_bytes": (64 * KIB, (1 << 32) - 1),
+    "value_items": (16, (1 << 32) - 1),
+    "value_depth": (1, 1000),
+    "unseeded_members": (1, (1 << 16) - 1),
+    "int_bits": (64, 1 << 30),
+    "decimal_digits": (32, 1 << 30),
+    "decimal_exponent": (32, 1 << 30),
+    "streams": (1, 1 << 16),
+    "rekey_records": (16, 1 << 20),
+    "rekey_bytes": (MIB, 64 * GIB),
+    "ping_seconds": (0.01, 86400.0),
+    "dead_seconds": (0.03, 86400.0),
+}
+"""What a field can hold: what its place in the sealed parameters can state, or what the protocol itself allows."""
+
+Limits.DEFAULT = Limits()
+Limits.SMALL = Limits(
+    value_bytes=16 * MIB,
+    value_items=1 << 18,
+    value_depth=64,
+    int_bits=1 << 13,
+    decimal_digits=1 << 10,
+    decimal_exponent=1 << 13,
+    unseeded_members=1024,
+    message_bytes=16 * MIB,
+    credit_bytes=MIB,
+    streams=8,
+)
+Limits.BULK = Limits(
+    value_bytes=64 * GIB,
+    value_items=1 << 30,
+    int_bits=1 << 23,
+    decimal_digits=1 << 20,
+    decimal_exponent=1 << 30,
+    unseeded_members=(1 << 16) - 1,
+    message_bytes=1 << 40,
+    credit_bytes=64 * MIB,
+)
