@@ -51,4 +51,4 @@ if not TYPE_CHECKING:  # a type checker reads the imports above, and would take 
         return shown
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted([*__all__, "__doc__", "__version__"])

@@ -1,0 +1,49 @@
+"""What holds for every test: an empty home, no key in the environment, no thread of ours left behind.
+
+A test that starts a `Server` without a key makes the user's default key file; it must be a file of the test, never one of
+whoever runs the suite.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline: the machines that run the gate are small and shared, and a slow input is the fuzzer's business.
+settings.register_profile("suite", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+THREAD_SECONDS = 5.0
+"""How long a thread of ours may take to end after the test that started it."""
+
+
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the test a home of its own, and no key from the environment."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NETSTRUCTER_KEY", "NETSTRUCTER_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Fail the test that leaves a thread of netstructer's running: what is opened is closed."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + THREAD_SECONDS
+    for thread in _ours(before):
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+    assert [thread.name for thread in _ours(before)] == []
+
+
+def _ours(before: set[threading.Thread]) -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("netstructer") and t not in before]

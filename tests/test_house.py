@@ -1,0 +1,159 @@
+"""The habits of the house, read with `ast`: nothing runs what it reads, nothing prints, every file says what it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from test_floors import ROOT, floor_of, read_package
+
+PACKAGE = read_package()
+LONGEST = 400
+"""Lines of one module: one that is longer is two nouns."""
+
+BANNED_MODULES = {
+    *("pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "copyreg", "runpy", "code", "codeop"),
+    *("pty", "imp", "pkgutil", "xmlrpc", "ctypes", "cffi"),
+}
+"""What turns bytes into code or into arbitrary objects, or steps out of the language."""
+BANNED_CALLS = {"eval", "exec", "compile", "__import__", "breakpoint"}
+BANNED_ATTRIBUTES = {
+    *("os.system", "os.popen", "os.fork", "os.execv", "os.execve", "os.execvp", "os.spawnv", "os.startfile"),
+    *("builtins.eval", "builtins.exec", "builtins.__import__", "builtins.compile", "sys.setrecursionlimit"),
+    *("tempfile.mktemp", "tempfile.SpooledTemporaryFile"),
+}
+IMPORTERS = {"netstructer"}
+"""The one module that may ask `importlib` for a module: the shop window, by a table of its own."""
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE))
+def test_no_module_can_run_what_it_reads(module: str) -> None:
+    assert dangers_of(module, PACKAGE[module]) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "danger"),
+    [
+        ("import pickle", "pickle"),
+        ("from marshal import loads", "marshal"),
+        ("def f():\n    import shelve", "shelve"),
+        ("eval('1')", "eval"),
+        ("exec(body)", "exec"),
+        ("compile(body, 'x', 'exec')", "compile"),
+        ("__import__(name)", "__import__"),
+        ("import importlib\nimportlib.import_module(name)", "importlib"),
+        ("from importlib import import_module", "importlib"),
+        ("import os\nos.system('ls')", "os.system"),
+        ("import builtins\nbuiltins.eval('1')", "builtins.eval"),
+        ("import subprocess\nsubprocess.run('ls', shell=True)", "shell=True"),
+        ("getattr(__builtins__, 'ev' + 'al')", "__builtins__"),
+        ("import sys\nsys.modules[name]", "sys.modules"),
+        ("print('hello')", "print"),
+    ],
+)
+def test_sabotage_is_reported(source: str, danger: str) -> None:
+    found = dangers_of("netstructer.codec.values", source)
+
+    assert any(danger in sentence for sentence in found)
+
+
+def test_what_is_harmless_is_not_reported() -> None:
+    source = "import re, sys, os\nre.compile('a')\nos.urandom(4)\nnumpy = sys.modules.get('numpy')\nobj.print()"
+
+    assert dangers_of("netstructer.codec.values", source) == []
+    assert dangers_of("netstructer.cli.demo", "print('hello')") == []
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE))
+def test_every_module_says_what_it_is(module: str) -> None:
+    words = ast.get_docstring(ast.parse(PACKAGE[module])) or ""
+
+    assert words != ""
+    assert len(PACKAGE[module].splitlines()) <= LONGEST
+    assert module == "netstructer" or re.search(r"\bFloor: (\w+)", words), "the docstring names no floor"
+    assert module == "netstructer" or re.search(r"\bFloor: (\w+)", words)[1].replace("Ç", "C") == floor_of(module)
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE))
+def test_every_public_function_and_class_has_a_docstring(module: str) -> None:
+    bare = [
+        f"{module}:{node.lineno} {node.name}"
+        for scope in [ast.parse(PACKAGE[module]), *_classes(module)]
+        for node in scope.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+        and not _says_so_by_decorator(node)
+    ]
+
+    assert bare == []
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE))
+def test_no_exception_is_swallowed_bare(module: str) -> None:
+    bare = [node.lineno for node in ast.walk(ast.parse(PACKAGE[module])) if _is_bare_except(node)]
+
+    assert bare == []
+
+
+def test_the_package_ships_its_types() -> None:
+    assert (ROOT / "netstructer" / "py.typed").exists()
+
+
+# --- the reader -------------------------------------------------------------------------------------------------------
+
+
+def dangers_of(module: str, source: str) -> list[str]:
+    """Return one sentence for each place that could run what it reads, or that talks to the terminal."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        for danger in _dangers_in(node, module):
+            found.append(f"{module}:{getattr(node, 'lineno', 0)}: {danger}")
+    return found
+
+
+def _dangers_in(node: ast.AST, module: str) -> list[str]:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        roots = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        banned = BANNED_MODULES if module in IMPORTERS else BANNED_MODULES | {"importlib"}
+        return [f"imports {root}" for root in roots if _is_banned(root, banned)]
+    if isinstance(node, ast.Call):
+        return _dangers_in_call(node, module)
+    if isinstance(node, ast.Attribute) and ast.unparse(node) in BANNED_ATTRIBUTES:
+        return [f"uses {ast.unparse(node)}"]
+    if isinstance(node, ast.Name) and node.id == "__builtins__":
+        return ["reaches for __builtins__"]
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules":
+        return ["takes a module out of sys.modules by name"]
+    return []
+
+
+def _dangers_in_call(node: ast.Call, module: str) -> list[str]:
+    called = node.func.id if isinstance(node.func, ast.Name) else ""
+    found = [f"calls {called}"] if called in BANNED_CALLS else []
+    if called == "print" and floor_of(module) != "ROOF":
+        found.append("calls print below the roof")
+    if any(k.arg == "shell" and ast.unparse(k.value) != "False" for k in node.keywords):
+        found.append("starts a shell with shell=True")
+    return found
+
+
+def _is_banned(name: str, banned: set[str]) -> bool:
+    # Metadata about installed packages is no way to run anything.
+    return name.partition(".")[0] in banned and name != "importlib.metadata"
+
+
+def _classes(module: str) -> list[ast.ClassDef]:
+    tree = ast.parse(PACKAGE[module])
+    return [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+
+
+def _says_so_by_decorator(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """An overload, or the setter of a property, stands beside the one that has the words."""
+    return any(ast.unparse(d).endswith(("overload", ".setter", ".deleter")) for d in node.decorator_list)
+
+
+def _is_bare_except(node: ast.AST) -> bool:
+    return isinstance(node, ast.ExceptHandler) and node.type is None
