@@ -1,9 +1,9 @@
 """Every number that bounds something, with its unit and its reason.  Floor: GROUND.
 
-A `Limits` is frozen.  Three profiles: `Limits.DEFAULT` takes real data without a thought, `Limits.SMALL` is for servers that
-face strangers with keys, `Limits.BULK` is for machines that trust each other and move very large values.  What an end
-states is what it is willing to *receive*; both ends learn each other's figures inside the sealed handshake, so a value that
-the peer would refuse fails at the sender, before a byte flows.
+A `Limits` is frozen.  Three profiles: `Limits.DEFAULT` takes real data without a thought, `Limits.SMALL` is for servers
+that face strangers with keys, `Limits.BULK` is for machines that trust each other and move very large values.  What an
+end states is what it is willing to *receive*; both ends learn each other's figures inside the sealed handshake, so a
+value that the peer would refuse fails at the sender, before a byte flows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What holds for every test: an empty home, no key in the environment, no thread of ours left behind.
 
-A test that starts a `Server` without a key makes the user's default key file; it must be a file of the test, never one of
-whoever runs the suite.
+A test that starts a `Server` without a key makes the user's default key file; it must be a file of the test, never one
+of whoever runs the suite.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The shop window: what `netstructer` shows, that each name is real and documented, and that a look costs nothing.
 
-Every module's `__all__` is held too: it is there, sorted, free of strangers, and names only what the module itself makes.
+Every module's `__all__` is held too: it is there, sorted, free of strangers, and names only what the module itself
+makes.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _exports_of(module: str) -> list[str]:
 
 
 def _is_made_in(module: str, shown: object) -> bool:
-    """A package may show what its submodules make; a module shows only its own.  Constants do not say where they live."""
+    """Say whether a name is the module's own, or its submodules'.  Constants do not say where they live."""
     home = getattr(shown, "__module__", None) if isinstance(shown, type) or callable(shown) else None
     if not isinstance(home, str) or not home.startswith("netstructer"):
         return True

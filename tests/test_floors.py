@@ -1,7 +1,7 @@
 """The floors of the house: a module imports only from floors below its own, and each door is in one place.
 
-Read with `ast`, not by importing, so that imports inside functions and under TYPE_CHECKING count too.  A module that has
-no floor in the tables below fails the test: a new file is given its place before it is given its code.
+Read with `ast`, not by importing, so that imports inside functions and under TYPE_CHECKING count too.  A module that
+has no floor in the tables below fails the test: a new file is given its place before it is given its code.
 """
 
 from __future__ import annotations

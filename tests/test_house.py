@@ -107,11 +107,11 @@ def test_the_package_ships_its_types() -> None:
 
 def dangers_of(module: str, source: str) -> list[str]:
     """Return one sentence for each place that could run what it reads, or that talks to the terminal."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        for danger in _dangers_in(node, module):
-            found.append(f"{module}:{getattr(node, 'lineno', 0)}: {danger}")
-    return found
+    return [
+        f"{module}:{getattr(node, 'lineno', 0)}: {danger}"
+        for node in ast.walk(ast.parse(source))
+        for danger in _dangers_in(node, module)
+    ]
 
 
 def _dangers_in(node: ast.AST, module: str) -> list[str]:
