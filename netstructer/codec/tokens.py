@@ -53,9 +53,14 @@ KEY_BYTES = 32
 TOKEN_OVERHEAD = 57
 """Bytes of a token besides its cipher blocks: version 1, seconds 8, iv 16, HMAC 32."""
 
-_BLOCK = 16 _HEAD = Struct(">BQ") _TAG = 32 _VERSION = 0x80 _SMALLEST = TOKEN_OVERHEAD + _BLOCK _PADDINGS =
-tuple(bytes([count]) * count for count in range(_BLOCK + 1)) _JOINED_BYTES = 16 * 1024 """Up to here one more copy is
-cheaper than one more object; above it the other way round (measured: equal at 16 KiB)."""
+_BLOCK = 16
+_HEAD = Struct(">BQ")
+_TAG = 32
+_VERSION = 0x80
+_SMALLEST = TOKEN_OVERHEAD + _BLOCK
+_PADDINGS = tuple(bytes([count]) * count for count in range(_BLOCK + 1))
+_JOINED_BYTES = 16 * 1024
+"""Up to here one more copy is cheaper than one more object; above it the other way round (equal at 16 KiB)."""
 
 
 def sealed_bytes(record_bytes: int) -> int:
