@@ -1,7 +1,8 @@
 """Addresses: one way to read them, one way to write them.  Floor: GROUND.  Law: no name is looked up here.
 
 The registry, the budgets for strangers and the logs all key on the text that `normalise_ip` returns, so an IPv4 peer
-that a dual-stack listener reports as `::ffff:192.0.2.7` is `192.0.2.7` everywhere (protocol.md, "Registry and addresses").
+that a dual-stack listener reports as `::ffff:192.0.2.7` is `192.0.2.7` everywhere (protocol.md, "Registry and
+addresses").
 """
 
 from __future__ import annotations
