@@ -1,0 +1,172 @@
+"""Bytes to fewer bytes and back: one zstd frame per message.  Floor: CODEC.  Law: no length that came in is trusted.
+
+Spec: protocol.md, "Compression".  RFC 8878 for the zstd frame.
+
+Why the way back walks the frame itself.  zstandard offers three ways to expand, and each trusts something that a hostile
+peer writes: `decompress()` allocates what the frame *claims* and ignores its own limit when the frame states a size;
+`decompressobj()` returns a gigabyte from 32 KiB in one call; `stream_reader()` is bounded, but takes a frame cut short for a
+shorter one and does not say that bytes follow the frame.  A zstd frame, though, is a header and a chain of blocks, each with
+a three-byte header that states its length, and one block never holds more than 128 KiB of plain bytes.  So `expand` reads the
+headers (`_Walk`), hands the library exactly one block at a time, and gets at most 128 KiB back each time: bounded by
+construction, complete only when the last block and the checksum have been there, and any byte after them is an error.
+
+A context is made for each message and never shared: contexts are not thread-safe, and a context that saw another message
+would let the length of one message tell of the contents of another (protocol.md, "What compression tells").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import zstandard
+
+from netstructer.errors import BadCompression
+
+__all__ = ["NONE", "ZSTD", "compress", "expand"]
+
+NONE, ZSTD = 0, 1
+"""Codec bytes of the message header."""
+
+LEVEL = 3
+WINDOW_LOG = 20
+LEAST_BYTES = 512
+"""Below this a frame's own overhead and the time cost more than the bytes saved."""
+PROBE_BYTES = 64 << 10
+WORTH = 0.95
+"""What does not shrink below this share in its first 64 KiB is sent as it is."""
+FEED_BYTES = 128 << 10
+BLOCK_BYTES = 128 << 10
+"""RFC 8878, 3.1.1.2.4: the most that one block expands to."""
+MAGIC = b"\x28\xb5\x2f\xfd"
+
+Buffer = bytes | bytearray | memoryview
+
+
+def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, Iterator[Buffer]]:
+    """Return a codec byte and the payload under it, lazily: one zstd frame, or `pieces` as they are where that does not pay.
+
+    `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or the first 64 KiB shrink
+    by less than 5 %.
+    """
+    source = iter(pieces)
+    if plain_bytes is not None and plain_bytes < LEAST_BYTES:
+        return NONE, source
+    head, rest = _first(source, PROBE_BYTES)
+    probe = _compressor().compress(head)
+    if len(head) < LEAST_BYTES or len(probe) > len(head) * WORTH:
+        return NONE, chain((head,), rest)
+    if len(head) == plain_bytes:
+        return ZSTD, iter((probe,))
+    return ZSTD, _frame(chain((head,), rest), plain_bytes)
+
+
+def expand(pieces: Iterable[Buffer], *, plain_bytes: int, stated: bool = True) -> Iterator[bytes]:
+    """Return the plain bytes of one zstd frame, in pieces of at most 128 KiB, and never more than `plain_bytes` in all.
+
+    `plain_bytes` is the length that the sender declared (the caller has held it against its limit); the frame must produce
+    it, and must state it too, unless not `stated`: then it must not.  Raises `BadCompression` for everything else: a second
+    frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, a frame cut short, what zstd refuses.
+    """
+    walk = _Walk(plain_bytes if stated else None)
+    stream = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
+    produced = 0
+    try:
+        for part in walk.parts(pieces):
+            plain = stream.decompress(part)
+            produced += len(plain)
+            if produced > plain_bytes:
+                raise BadCompression(f"expected {plain_bytes} plain bytes, found more")
+            if plain:
+                yield plain
+    except zstandard.ZstdError as error:
+        raise BadCompression("the zstd frame is broken") from error
+    if not stream.eof or produced != plain_bytes:
+        raise BadCompression(f"expected {plain_bytes} plain bytes, found {produced}")
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(compression_params=_PARAMETERS)
+
+
+_PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
+    LEVEL, window_log=WINDOW_LOG, write_checksum=True, write_content_size=True, write_dict_id=False
+)
+
+
+def _first(source: Iterator[Buffer], limit: int) -> tuple[bytes, Iterator[Buffer]]:
+    """Return the first `limit` bytes of the source, and the rest of it."""
+    found: list[Buffer] = []
+    missing = limit
+    for piece in source:
+        view = memoryview(piece)
+        found.append(view[:missing])
+        if len(view) > missing:
+            return b"".join(found), chain((view[missing:],), source)
+        missing -= len(view)
+    return b"".join(found), source
+
+
+def _frame(pieces: Iterable[Buffer], plain_bytes: int | None) -> Iterator[bytes]:
+    stream = _compressor().compressobj(size=-1 if plain_bytes is None else plain_bytes)
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), FEED_BYTES):
+            compressed = stream.compress(view[start : start + FEED_BYTES])
+            if compressed:
+                yield compressed
+    yield stream.flush()
+
+
+class _Walk:
+    """Cut one zstd frame into its header, its blocks and its checksum, from pieces of any size."""
+
+    def __init__(self, stated_bytes: int | None) -> None:
+        self._stated_bytes = stated_bytes
+        self._held = bytearray()
+
+    def parts(self, pieces: Iterable[Buffer]) -> Iterator[bytes]:
+        source = iter(pieces)
+        yield self._header(source)
+        last = False
+        while not last:
+            head = int.from_bytes(self._peek(source, 3), "little")
+            last, kind, size = bool(head & 1), head >> 1 & 3, head >> 3
+            if size > BLOCK_BYTES or kind == 3:
+                raise BadCompression("a zstd block is longer than 128 KiB or of a reserved kind")
+            yield self._take(source, 3 + (1 if kind == 1 else size))
+        yield self._take(source, 4)
+        if self._held or any(len(piece) for piece in source):
+            raise BadCompression("bytes follow the zstd frame")
+
+    def _header(self, source: Iterator[Buffer]) -> bytes:
+        start = self._peek(source, 5)
+        if start[:4] != MAGIC:
+            raise BadCompression("not a zstd frame")
+        flags = start[4]
+        single, reserved, checksum, dictionary = flags >> 5 & 1, flags >> 3 & 3, flags >> 2 & 1, flags & 3
+        size_bytes = (1 if single else 0, 2, 4, 8)[flags >> 6]
+        if reserved or not checksum or dictionary:
+            raise BadCompression("a zstd frame must carry a checksum, and has no dictionary")
+        if bool(size_bytes) != (self._stated_bytes is not None):
+            raise BadCompression("a zstd frame must state its length where the message does, and only there")
+        header = self._take(source, 5 + (0 if single else 1) + size_bytes)
+        if size_bytes:
+            stated = int.from_bytes(header[-size_bytes:], "little") + (256 if size_bytes == 2 else 0)
+            if stated != self._stated_bytes:
+                raise BadCompression(f"declared {self._stated_bytes} plain bytes, the zstd frame states {stated}")
+        return header
+
+    def _peek(self, source: Iterator[Buffer], count: int) -> bytes:
+        held = self._held
+        while len(held) < count:
+            piece = next(source, None)
+            if piece is None:
+                raise BadCompression("the zstd frame is cut short")
+            held += piece
+        return bytes(held[:count])
+
+    def _take(self, source: Iterator[Buffer], count: int) -> bytes:
+        taken = self._peek(source, count)
+        del self._held[:count]
+        return taken

@@ -1,0 +1,121 @@
+"""A token to the wire and back: a four-byte length, then the token.  Floor: CODEC.  Law: refuse before you wait.
+
+Spec: protocol.md, "Frames".  A frame's length is checked as soon as its four bytes are there: it must be 9 more than a
+multiple of 16 (57 bytes of Fernet around whole AES blocks) and within what the state allows.  Only then is the body waited for,
+so a stranger cannot make this end reserve memory by stating a length.
+
+`FrameReader` owns one buffer that is used again and again: the transport receives straight into `space()`.
+"""
+
+from __future__ import annotations
+
+from netstructer.errors import BadFrame, FrameTooBig
+
+__all__ = ["LENGTH_BYTES", "FrameReader", "pack"]
+
+LENGTH_BYTES = 4
+"""What a frame adds to its token."""
+LEAST_TOKEN_BYTES = 89
+"""57 bytes of Fernet, one block of header, one block of body or padding."""
+SMALL_BUFFER_BYTES = 4 << 10
+"""What an idle link keeps."""
+READ_AHEAD_BYTES = 256 << 10
+"""What a busy link keeps: a few records in one system call."""
+JOIN_BYTES = 4 << 10
+"""Below this a copy is cheaper than a second buffer in the system call."""
+
+
+def pack(token: bytes) -> tuple[bytes, ...]:
+    """Return the buffers that carry `token` on the wire, in order."""
+    length = len(token).to_bytes(LENGTH_BYTES, "big")
+    return (length + token,) if len(token) <= JOIN_BYTES else (length, token)
+
+
+class FrameReader:
+    """Bytes in, in any split; tokens out.  Single owner.
+
+    Fill `space()` and say how much with `filled(count)`, or hand over bytes with `feed(data)`; then take tokens with
+    `next_token()` until it returns None.  A token is a view into the buffer, good until the next call.
+    """
+
+    __slots__ = ("_buffer", "_end", "_start", "_view", "limit_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        """Longest token that is legal now."""
+        self._buffer = bytearray(SMALL_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._start = self._end = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of a frame not yet complete is held."""
+        return self._end - self._start
+
+    def space(self) -> memoryview:
+        """Return where received bytes go: never empty."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._end == len(self._buffer) or self._wanted() > len(self._buffer) - self._start:
+            self._make_room(self._wanted())
+        return self._view[self._end :]
+
+    def filled(self, count: int) -> None:
+        """Take in that `count` bytes were received into `space()`."""
+        self._end += count
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take in a copy of `data`, of any length."""
+        missing = self.held_bytes + len(data) - len(self._buffer)
+        if missing > 0 or len(data) > len(self._buffer) - self._end:
+            self._make_room(self.held_bytes + len(data))
+        self._view[self._end : self._end + len(data)] = data
+        self._end += len(data)
+
+    def next_token(self) -> memoryview | None:
+        """Return the next whole token, or None where more bytes are needed.
+
+        Raises `BadFrame` for a length that no token has, `FrameTooBig` for one over the limit.
+        """
+        body = self._start + LENGTH_BYTES
+        if body > self._end:
+            return None
+        length = int.from_bytes(self._view[self._start : body], "big")
+        if length > self.limit_bytes:
+            raise FrameTooBig(
+                f"expected a frame of at most {self.limit_bytes} bytes, found {length}",
+                limit=self.limit_bytes,
+                found=length,
+            )
+        if length < LEAST_TOKEN_BYTES or length % 16 != 9:
+            raise BadFrame(f"no token has a length of {length} bytes")
+        end = body + length
+        if end > self._end:
+            return None
+        self._start = end
+        return self._view[body:end]
+
+    def shrink(self) -> None:
+        """Give memory back where nothing is held: for a link that has gone idle."""
+        if self._start == self._end and len(self._buffer) > SMALL_BUFFER_BYTES:
+            self._replace(SMALL_BUFFER_BYTES)
+
+    def _wanted(self) -> int:
+        """How long the buffer must be to hold the frame that has begun."""
+        if self.held_bytes < LENGTH_BYTES:
+            return LENGTH_BYTES
+        return LENGTH_BYTES + int.from_bytes(self._view[self._start : self._start + LENGTH_BYTES], "big")
+
+    def _make_room(self, wanted: int) -> None:
+        if wanted <= len(self._buffer):
+            self._view[: self.held_bytes] = bytes(self._view[self._start : self._end])
+            self._start, self._end = 0, self.held_bytes
+        else:
+            self._replace(max(wanted, READ_AHEAD_BYTES))
+
+    def _replace(self, size: int) -> None:
+        fresh = bytearray(size)
+        held = self.held_bytes
+        fresh[:held] = self._view[self._start : self._end]
+        self._buffer, self._view = fresh, memoryview(fresh)
+        self._start, self._end = 0, held
