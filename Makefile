@@ -1,0 +1,55 @@
+# Short names for what engineers type.  Each is one command that can also be typed by hand; the gate is .ci/run.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help venv test long cover lint format types bench bench-full fuzz demo gate clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+
+venv: $(BIN)/netstructer  ## a virtual environment with everything an engineer needs
+
+$(BIN)/netstructer: pyproject.toml setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -e '.[dev]'
+	touch $@
+
+test: venv  ## the suite
+	$(BIN)/python -m pytest
+
+long: venv  ## the tests that take minutes
+	$(BIN)/python -m pytest -m long --timeout 3600
+
+cover: venv  ## branch coverage of the codec and the protocol
+	$(BIN)/python -m pytest -n 2 --cov
+
+lint: venv  ## ruff
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: venv  ## ruff, changing files
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: venv  ## mypy --strict
+	$(BIN)/mypy
+
+bench: venv  ## the bench, a few minutes
+	$(BIN)/python -m bench --short
+
+bench-full: venv  ## the bench behind docs/performance.md
+	$(BIN)/python -m bench --full
+
+fuzz: venv  ## the fuzzer, a minute
+	$(BIN)/python -m fuzz --seconds 60
+
+demo: venv  ## a server and a link, on real input
+	$(BIN)/netstructer demo
+
+gate:  ## what must hold before a change is taken
+	.ci/run
+
+clean:  ## remove what can be made again
+	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache fuzz/crashes bench/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
