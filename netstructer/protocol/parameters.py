@@ -55,6 +55,10 @@ class Parameters:
     decimal_exponent_width: int = 0
     streams_width: int = 0
 
+    def __post_init__(self) -> None:
+        if len(self.instance) != INSTANCE_BYTES:
+            raise Misuse(f"expected an instance of {INSTANCE_BYTES} bytes, found {len(self.instance)}")
+
     @classmethod
     def of(cls, limits: Limits, features: int, instance: bytes = bytes(INSTANCE_BYTES)) -> Parameters:
         """Return the parameters that state these limits."""
@@ -123,7 +127,7 @@ class Parameters:
             raise IllegalFrame("expected an instance from a server, and none from a client")
         try:
             stated.limits()
-        except (Misuse, OverflowError) as error:
+        except Misuse as error:
             raise IllegalFrame(f"the peer states an impossible limit: {error}") from None
         return stated
 
