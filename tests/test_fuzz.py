@@ -32,7 +32,7 @@ def test_mutations_change_nearly_everything_and_stay_short() -> None:
 
     assert max(map(len, made)) <= LONGEST
     assert sum(data != big for data in made) > 200
-    assert len(set(_inputs(4))) > 900
+    assert len(set(_inputs(4))) > 700  # a quarter of the corpus is empty, a quarter one byte
 
 
 def test_every_seed_is_run_before_any_mutation() -> None:
