@@ -119,8 +119,9 @@ _BOUNDS = {
     "decimal_digits": (32, 1 << 30),
     "decimal_exponent": (32, 1 << 30),
     "streams": (1, 1 << 16),
-    "rekey_records": (16, 1 << 20),
-    "rekey_bytes": (MIB, 64 * GIB),
+    "rekey_records": (1024, 1 << 20),
+    "rekey_bytes": (GIB, 64 * GIB),
+    "rekey_seconds": (2.0, 86400.0),
     "ping_seconds": (0.01, 86400.0),
     "dead_seconds": (0.03, 86400.0),
 }

@@ -1,0 +1,196 @@
+"""Assembly: records of many streams to whole messages.  Floor: PROTOCOL.  Law: nothing is whole before its LAST.
+
+Spec: protocol.md, "Messages and streams".  Chunks are kept as they came, compressed or not; a message that is whole has its
+bytes, its codec and its stated plain length, and becomes a value only when the application asks for it.
+
+A value that is over a limit is *refused*: its chunks are counted and dropped from then on, and the sender is asked to stop.
+It is forgotten when its last record has come, or the sender's CANCEL, whichever it was that crossed ours on the way.
+"""
+
+from __future__ import annotations
+
+from netstructer.codec.chunks import Joined
+from netstructer.codec.compression import NONE, ZSTD
+from netstructer.errors import IllegalFrame
+from netstructer.limits import Limits
+from netstructer.protocol.delivery import MESSAGE_CHARGE
+from netstructer.protocol.lanes import BLOB, FIRST, PARENT, TOTAL, UNKNOWN, VALUE
+from netstructer.protocol.states import CancelCode, Flag, Role
+
+__all__ = ["Assembly", "Message"]
+
+_ALL_FLAGS = int(Flag.FIRST | Flag.LAST | Flag.ACKNOWLEDGE | Flag.TAKEN)
+_WANTS = int(Flag.ACKNOWLEDGE | Flag.TAKEN)
+
+
+class Message:
+    """One message as it came in: chunks, how to read them, and what they count.  Single owner."""
+
+    __slots__ = ("blob_count", "blobs", "charge", "chunks", "codec", "flags", "index", "last_number", "number", "parent",
+                 "plain_bytes", "refused", "stated", "stream")  # fmt: skip
+
+    def __init__(self, number: int, stream: int, codec: int, plain_bytes: int | None) -> None:
+        self.number, self.stream, self.codec = number, stream, codec
+        self.plain_bytes = plain_bytes or 0
+        """As declared; for a blob of unknown length, as stated at its end."""
+        self.stated = plain_bytes is not None
+        self.chunks = Joined()
+        self.charge = MESSAGE_CHARGE
+        self.last_number = 0
+        self.flags = 0
+        self.blob_count = self.index = 0
+        self.blobs: dict[int, Message] = {}
+        self.parent: Message | None = None
+        self.refused = False
+
+    @property
+    def root(self) -> Message:
+        """The value that this is, or is a blob of."""
+        return self.parent or self
+
+    def total_charge(self) -> int:
+        """Return what this value and its blobs count against the credit."""
+        return self.charge + sum(blob.charge for blob in self.blobs.values())
+
+
+class Assembly:
+    """The unfinished messages of one direction.  Single owner.
+
+    `data` returns a value when it and all its blobs are whole.  After each call `refusal` holds the value that is to be
+    cancelled, with the reason, or None.
+    """
+
+    __slots__ = ("_held_bytes", "_limits", "_open", "_parity", "_parents", "refusal")
+
+    def __init__(self, role: Role, limits: Limits) -> None:
+        self._parity = 0 if role is Role.CLIENT else 1
+        self._limits = limits
+        self._open: dict[int, Message] = {}
+        self._parents: dict[int, Message] = {}
+        self._held_bytes = 0
+        self.refusal: tuple[Message, CancelCode] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._parents)
+
+    def data(self, flags: int, stream: int, number: int, body: memoryview) -> Message | None:
+        """Take in a DATA record, `body` being what follows the delivery number.  Raises `IllegalFrame`."""
+        self.refusal = None
+        if flags & ~_ALL_FLAGS or (flags & _WANTS and not flags & Flag.LAST):
+            raise IllegalFrame("flags that no DATA record has")
+        if flags & Flag.FIRST:
+            message, body = self._first(stream, number, body)
+        else:
+            found = self._open.get(stream)
+            if found is None:
+                raise IllegalFrame(f"stream {stream} was not begun")
+            message = found
+        total = None
+        if flags & Flag.LAST:
+            if len(body) < TOTAL.size:
+                raise IllegalFrame("a last record without its total")
+            (total,) = TOTAL.unpack_from(body, len(body) - TOTAL.size)
+            body = body[: len(body) - TOTAL.size]
+        if not body and flags & (Flag.FIRST | Flag.LAST) != Flag.FIRST | Flag.LAST:
+            raise IllegalFrame("an empty chunk")
+        self._add(message, body)
+        return None if total is None else self._last(message, number, flags, total)
+
+    def cancelled(self, stream: int, number: int) -> None:
+        """Take in that the sender gave up one of its own values.  Raises `IllegalFrame` for one that it has not begun."""
+        found = [message for message in self._open.values() if message.root.number == number]
+        parent = self._parents.pop(number, None)
+        if not found and parent is None:
+            raise IllegalFrame("the peer cancels a message that it has not begun")
+        for message in found:
+            del self._open[message.stream]
+        self._forget(parent or found[0].root, found)
+
+    def refuse(self, root: Message, code: CancelCode) -> None:
+        """Drop what has come of a value, and count and drop what still comes."""
+        for message in [root, *root.blobs.values(), *(m for m in self._open.values() if m.root is root)]:
+            if not message.refused:
+                message.refused = True
+                self._held_bytes -= message.chunks.byte_count
+                message.chunks = Joined()
+        self.refusal = (root, code)
+
+    def _first(self, stream: int, number: int, body: memoryview) -> tuple[Message, memoryview]:
+        if stream == 0 or stream & 1 != self._parity or stream in self._open:
+            raise IllegalFrame(f"stream {stream} cannot be begun by the peer now")
+        if len(self._open) >= self._limits.streams:
+            raise IllegalFrame(f"more than {self._limits.streams} unfinished messages")
+        if len(body) < FIRST.size:
+            raise IllegalFrame("a first record without its header")
+        kind, codec, count, zero, declared = FIRST.unpack_from(body)
+        if zero or codec not in (NONE, ZSTD):
+            raise IllegalFrame("a first record with an unknown codec or spare bits set")
+        rest = body[FIRST.size :]
+        message = Message(number, stream, codec, None if declared == UNKNOWN else declared)
+        if kind == VALUE:
+            self._check_value(message, count, declared)
+        elif kind == BLOB:
+            if len(rest) < PARENT.size:
+                raise IllegalFrame("a blob without its parent")
+            self._adopt(message, PARENT.unpack_from(rest)[0], count)
+            rest = rest[PARENT.size :]
+            if message.stated and declared > self._limits.message_bytes and not message.refused:
+                self.refuse(message.root, CancelCode.TOO_BIG)
+        else:
+            raise IllegalFrame(f"a message of the unknown kind {kind}")
+        self._open[stream] = message
+        return message, rest
+
+    def _check_value(self, message: Message, blob_count: int, declared: int) -> None:
+        if declared == UNKNOWN:
+            raise IllegalFrame("a value that does not state its length")
+        message.blob_count = blob_count
+        if blob_count and len(self._parents) >= self._limits.streams:
+            raise IllegalFrame(f"more than {self._limits.streams} values wait for their blobs")
+        if declared > self._limits.value_bytes:
+            self.refuse(message, CancelCode.TOO_BIG)
+
+    def _adopt(self, message: Message, parent_number: int, index: int) -> None:
+        parent = self._parents.get(parent_number)
+        if parent is None or index >= parent.blob_count or index in parent.blobs:
+            raise IllegalFrame("a blob that no value waits for")
+        parent.blobs[index] = message
+        message.parent, message.index, message.refused = parent, index, parent.refused
+
+    def _add(self, message: Message, chunk: memoryview) -> None:
+        message.charge += len(chunk)
+        if message.refused:
+            return
+        if chunk:
+            message.chunks.add(chunk)
+            self._held_bytes += len(chunk)
+        if message.codec == NONE and message.stated and message.chunks.byte_count > message.plain_bytes:
+            raise IllegalFrame(f"a message of {message.plain_bytes} bytes has more")
+        if self._held_bytes > self._limits.message_bytes + self._limits.credit_bytes:
+            self.refuse(message.root, CancelCode.NO_ROOM)
+
+    def _last(self, message: Message, number: int, flags: int, total: int) -> Message | None:
+        if message.stated and total != message.plain_bytes:
+            raise IllegalFrame(f"a message of {message.plain_bytes} bytes ends with a total of {total}")
+        message.plain_bytes = total
+        if message.codec == NONE and not message.refused and total != message.chunks.byte_count:
+            raise IllegalFrame(f"a message of {message.chunks.byte_count} bytes ends with a total of {total}")
+        message.last_number = number
+        message.flags = flags
+        del self._open[message.stream]
+        root = message.root
+        if message.parent is None and message.blob_count:
+            self._parents[message.number] = message
+        if len(root.blobs) < root.blob_count or any(not blob.last_number for blob in root.blobs.values()):
+            return None
+        self._parents.pop(root.number, None)
+        if root.refused:
+            return None
+        root.last_number = number
+        self._held_bytes -= sum(m.chunks.byte_count for m in (root, *root.blobs.values()))
+        return root
+
+    def _forget(self, root: Message, found: list[Message]) -> None:
+        for message in {id(m): m for m in (root, *root.blobs.values(), *found)}.values():
+            if not message.refused:
+                self._held_bytes -= message.chunks.byte_count

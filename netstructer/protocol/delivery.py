@@ -1,0 +1,142 @@
+"""Delivery: numbers, acknowledgement, credit.  Floor: PROTOCOL.  Law: each direction's state is a few integers.
+
+Spec: protocol.md, "Delivery".  Every reliable record of a session's direction takes the next delivery number (fsn), from 1.
+These numbers belong to the session, not to the transport: they are what a session that is taken up again on another transport
+will continue from, which is why they are apart from the record sequence.
+
+Credit.  The receiver states how much the sender may have sent in the whole session: an absolute figure that only grows, so
+that hearing it twice does no harm.  A reliable record is charged its body and 256 for each message that begins in it (about
+what an unread message costs in memory beside its bytes).  The window is `credit_bytes`, less what lies unread in whole
+messages; the bytes of a message still under way do not narrow it.  So a writer stops when the reader does not read, and yet
+two ends that each send a message larger than the window, before either reads, do not wait for each other for ever.  What one
+message under way may cost is bounded by `message_bytes`, not by the window.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from netstructer.errors import CreditExceeded, Gap, IllegalFrame
+from netstructer.limits import Limits
+
+__all__ = ["ACK", "MESSAGE_CHARGE", "Inbound", "Outbound", "charge_of"]
+
+ACK = Struct(">QQQ")
+"""Body of an ACK record: next number expected, credit limit, number up to which the application has taken messages."""
+MESSAGE_CHARGE = 256
+
+
+def charge_of(body_bytes: int, messages: int) -> int:
+    """Return what a reliable record counts against the credit."""
+    return body_bytes + MESSAGE_CHARGE * messages
+
+
+class Outbound:
+    """What this end has sent, and what the peer has said of it."""
+
+    __slots__ = ("acknowledged", "limit", "next_number", "sent", "taken")
+
+    def __init__(self) -> None:
+        self.next_number = 1
+        self.acknowledged = 1
+        """The peer has every number below this one."""
+        self.taken = 0
+        """The peer's application has taken every message that ended at or below this number."""
+        self.sent = 0
+        self.limit = 0
+
+    def allows(self, charge: int) -> bool:
+        """Say whether the peer has given credit for this much more."""
+        return self.sent + charge <= self.limit
+
+    def number(self, charge: int) -> int:
+        """Take the next delivery number, for a record of this charge."""
+        number = self.next_number
+        self.next_number = number + 1
+        self.sent += charge
+        return number
+
+    def acknowledge(self, expected: int, limit: int, taken: int) -> None:
+        """Take in an ACK.  Raises `IllegalFrame` for figures that go back or claim what was never sent."""
+        if not self.acknowledged <= expected <= self.next_number:
+            raise IllegalFrame(f"acknowledged {expected}, after {self.acknowledged} and of {self.next_number}")
+        if limit < self.limit or not self.taken <= taken < max(expected, 1):
+            raise IllegalFrame("an acknowledgement takes back credit, or claims what it has not acknowledged")
+        self.acknowledged, self.limit, self.taken = expected, limit, taken
+
+
+class Inbound:
+    """What has come in, what of it lies unread, and what the peer was told of that."""
+
+    __slots__ = ("_ack_bytes", "_ack_seconds", "_credit", "_due", "_told_limit", "_told_received", "_urgent",
+                 "next_number", "received", "taken", "unread")  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._credit = limits.credit_bytes
+        self._ack_bytes = min(limits.ack_bytes, limits.credit_bytes // 4)
+        self._ack_seconds = limits.ack_seconds
+        self.next_number = 1
+        self.received = 0
+        self.unread = 0
+        """Charge of the messages that are whole and not yet taken."""
+        self.taken = 0
+        self._told_received = 0
+        self._told_limit = self._credit
+        self._due: float | None = None
+        self._urgent = False
+
+    @property
+    def limit(self) -> int:
+        """How much the peer may have sent: never less than it was told before."""
+        return max(self._told_limit, self.received + max(0, self._credit - self.unread))
+
+    def admit(self, number: int, charge: int, now: float) -> bool:
+        """Take in a reliable record; False for one that was had before.
+
+        Raises `Gap` where one is missing, `CreditExceeded` for more than the peer was given.
+        """
+        if number != self.next_number:
+            if number < self.next_number:
+                return False
+            raise Gap(f"expected delivery number {self.next_number}, found {number}")
+        if self.received + charge > self._told_limit:
+            raise CreditExceeded(f"the peer sent {self.received + charge} of {self._told_limit} bytes of credit")
+        self.next_number = number + 1
+        self.received += charge
+        if self._due is None:
+            self._due = now + self._ack_seconds
+        return True
+
+    def whole(self, charge: int) -> None:
+        """Take in that a message of this charge is whole and waits for the application."""
+        self.unread += charge
+
+    def take(self, charge: int, last_number: int) -> None:
+        """Take in that the application has taken a message, the one that ended with `last_number`."""
+        self.unread -= charge
+        self.taken = max(self.taken, last_number)
+
+    def hurry(self) -> None:
+        """Acknowledge at once: the peer waits for it."""
+        self._urgent = True
+
+    @property
+    def due(self) -> float | None:
+        """When the next acknowledgement is due, on the monotonic clock; None while there is nothing to say."""
+        return self._due
+
+    def ack_due(self, now: float) -> bool:
+        """Say whether to acknowledge now."""
+        return (
+            self._urgent
+            or self.received - self._told_received >= self._ack_bytes
+            or self.limit - self._told_limit >= self._ack_bytes
+            or (self._due is not None and now >= self._due)
+        )
+
+    def ack(self) -> bytes:
+        """Return the body of an ACK record that says all there is to say."""
+        self._told_limit = self.limit
+        self._told_received = self.received
+        self._due, self._urgent = None, False
+        return ACK.pack(self.next_number, self._told_limit, self.taken)

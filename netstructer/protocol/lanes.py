@@ -1,0 +1,265 @@
+"""Lanes: the messages that are on their way out, taking turns.  Floor: PROTOCOL.
+
+Law: one record each, in rotation.  Spec: protocol.md, "Messages and streams".
+
+A message that has begun holds a stream number until its last record is sealed; numbers are used again.  A small message that
+is queued behind a large one thus waits for one record of it, not for all of it.  A message's chunks are pulled from their
+source one record at a time, when the transport has room: this is where "out is lazy" happens.
+
+A value with blobs is one `Outgoing` with its blobs as further ones: they begin when the value's last record is sealed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
+
+from netstructer.codec.chunks import cut
+from netstructer.errors import MessageCancelled
+from netstructer.protocol.states import CancelCode, Role
+
+__all__ = ["BLOB", "FIRST", "NUMBER", "PARENT", "TOTAL", "UNKNOWN", "VALUE", "Batch", "Counted", "Lanes", "Outgoing"]
+
+BLOB, VALUE = 0, 1
+NUMBER = Struct(">Q")
+"""What begins the body of every reliable record: its delivery number."""
+FIRST = Struct(">BBHIQ")
+"""What follows the delivery number in a FIRST record: kind, codec, blobs (of a value) or index (of a blob), 0, plain bytes."""
+PARENT = Struct(">Q")
+"""What follows that in a blob's FIRST record: the number of the value that it belongs to."""
+TOTAL = Struct(">Q")
+"""What ends a LAST record: the plain bytes in all."""
+UNKNOWN = (1 << 64) - 1
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Counted:
+    """An iterator of buffers that knows how many bytes have passed."""
+
+    __slots__ = ("_pieces", "byte_count")
+
+    def __init__(self, pieces: Iterable[Buffer]) -> None:
+        self._pieces = iter(pieces)
+        self.byte_count = 0
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return self
+
+    def __next__(self) -> Buffer:
+        piece = next(self._pieces)
+        self.byte_count += len(piece)
+        return piece
+
+
+class Outgoing:
+    """One message (or one blob of it) on its way out: what the façade waits on.  Single owner.
+
+    `sealed` once its last record is, `error` once it was given up, `done` when nothing of it waits any more, its blobs
+    included.  `wire_bytes` counts the frames of it and its blobs.
+    """
+
+    __slots__ = ("_chunks", "_current", "_following", "_pieces", "_source", "blobs", "codec", "error", "flags", "index",
+                 "last_number", "number", "parent", "plain_bytes", "sealed", "stream", "unsealed_blobs",
+                 "wire_bytes")  # fmt: skip
+
+    def __init__(
+        self,
+        pieces: Iterable[Buffer],
+        *,
+        codec: int,
+        plain_bytes: int | None,
+        source: Counted | None = None,
+        blobs: Sequence[Outgoing] = (),
+        flags: int = 0,
+    ) -> None:
+        self._pieces = pieces
+        self._chunks: Iterator[Buffer] | None = None
+        self._source = source
+        self._current: Buffer = b""
+        self._following: Buffer | None = None
+        self.codec, self.plain_bytes, self.flags = codec, plain_bytes, flags
+        self.blobs, self.unsealed_blobs = blobs, len(blobs)
+        self.parent: Outgoing | None = None
+        self.index = 0
+        for position, blob in enumerate(blobs):
+            blob.parent, blob.index = self, position
+        self.number = self.last_number = self.stream = self.wire_bytes = 0
+        self.sealed = False
+        self.error: BaseException | None = None
+
+    @property
+    def root(self) -> Outgoing:
+        """The value that this is, or belongs to."""
+        return self.parent or self
+
+    @property
+    def done(self) -> bool:
+        return self.error is not None or (self.sealed and not self.unsealed_blobs)
+
+    def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
+        """Return the chunk that is next, and whether it is the last.  Raises whatever the source of the bytes raises."""
+        if self._chunks is None:
+            self._chunks = cut(self._pieces, chunk_bytes)
+            self._pieces = ()
+            self._current = next(self._chunks)
+            self._look_ahead(self._chunks)
+        return self._current, self._following is None
+
+    def step(self) -> None:
+        """Go on to the chunk after the one that was peeked at.  Raises whatever the source of the bytes raises."""
+        assert self._chunks is not None and self._following is not None
+        self._current = self._following
+        self._look_ahead(self._chunks)
+
+    def total_bytes(self) -> int:
+        """Return the plain bytes in all; known once the last chunk has been seen."""
+        if self.plain_bytes is not None:
+            return self.plain_bytes
+        assert self._source is not None
+        return self._source.byte_count
+
+    def release(self) -> None:
+        """Let go of the bytes."""
+        self._pieces, self._chunks, self._current, self._following = (), None, b"", None
+
+    def _look_ahead(self, chunks: Iterator[Buffer]) -> None:
+        self._following = next(chunks, None)
+        if self._following is None and self._source is not None and self.plain_bytes is not None:
+            found = self._source.byte_count
+            if found != self.plain_bytes:
+                raise MessageCancelled(
+                    f"a blob stated {self.plain_bytes} bytes and gave {found}", code=CancelCode.SOURCE_FAILED
+                )
+
+
+class Batch:
+    """Several whole small messages that share one record: each at most a few KiB, none compressed, none with blobs."""
+
+    __slots__ = ("_parts", "body_bytes", "count", "error", "last_number", "sealed", "wire_bytes")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.count = 0
+        self.body_bytes = NUMBER.size
+        self.last_number = self.wire_bytes = 0
+        self.sealed = False
+        self.error: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.sealed or self.error is not None
+
+    def add(self, payload: bytes) -> None:
+        self._parts.append(len(payload).to_bytes(4, "big"))
+        self._parts.append(payload)
+        self.count += 1
+        self.body_bytes += 4 + len(payload)
+
+    def body(self, number: int) -> bytes:
+        return NUMBER.pack(number) + b"".join(self._parts)
+
+
+class Lanes:
+    """The messages on their way out.  Single owner.
+
+    `most` is how many unfinished messages the peer takes, and how many values whose blobs are not yet whole.
+    """
+
+    __slots__ = ("_free", "_most", "_next_stream", "_parents", "_turns", "_waiting")
+
+    def __init__(self, role: Role, most: int) -> None:
+        self._turns: deque[Outgoing | Batch] = deque()
+        self._waiting: deque[Outgoing] = deque()
+        self._free: list[int] = []
+        self._next_stream = 1 if role is Role.CLIENT else 2
+        self._most = self._parents = most
+
+    def __len__(self) -> int:
+        return len(self._turns) + len(self._waiting)
+
+    def add(self, outgoing: Outgoing) -> None:
+        """Queue a message: it gets a stream, or waits for one."""
+        if self._may_begin(outgoing):
+            self._begin(outgoing)
+        else:
+            self._waiting.append(outgoing)
+
+    def add_batch(self, batch: Batch) -> None:
+        """Queue a batch, which needs no stream."""
+        self._turns.append(batch)
+
+    def front(self) -> Outgoing | Batch | None:
+        """Return the message whose turn it is."""
+        return self._turns[0] if self._turns else None
+
+    def sealed(self, last: bool) -> None:
+        """Take in that a record of the front was sealed, the last one of it or not: the next one has its turn."""
+        outgoing = self._turns.popleft()
+        if not last:
+            self._turns.append(outgoing)
+            return
+        outgoing.sealed = True
+        if isinstance(outgoing, Batch):
+            return
+        outgoing.release()
+        if outgoing.parent is not None:
+            outgoing.parent.unsealed_blobs -= 1
+            self._parents += outgoing.parent.unsealed_blobs == 0
+        self._end(outgoing)
+        for blob in outgoing.blobs:
+            self.add(blob)
+
+    def drop(self, root: Outgoing) -> bool:
+        """Forget what is left of a value; say whether the peer knows of it and waits for the rest."""
+        known = root.number != 0 and not root.done
+        self._parents += bool(root.blobs) and (root.sealed or root.stream != 0)
+        self._waiting = deque(found for found in self._waiting if found.root is not root)
+        for outgoing in [found for found in self._turns if not isinstance(found, Batch) and found.root is root]:
+            self._turns.remove(outgoing)
+            outgoing.release()
+            self._end(outgoing)
+        return known
+
+    def find(self, number: int) -> Outgoing | None:
+        """Return the unfinished value whose first record has that delivery number."""
+        return next((root for root in self.roots() if root.number == number), None)
+
+    def roots(self) -> list[Outgoing]:
+        """Return the unfinished values, each once."""
+        unfinished = [found for found in self._turns if not isinstance(found, Batch)] + list(self._waiting)
+        return list({id(found.root): found.root for found in unfinished}.values())
+
+    def clear(self, error: BaseException) -> None:
+        """Give up everything."""
+        for found in (*self._turns, *self.roots()):
+            found.error = found.error or error
+        self._turns.clear()
+        self._waiting.clear()
+
+    def _may_begin(self, outgoing: Outgoing) -> bool:
+        return self._most > 0 and (not outgoing.blobs or self._parents > 0)
+
+    def _begin(self, outgoing: Outgoing) -> None:
+        self._most -= 1
+        self._parents -= bool(outgoing.blobs)
+        if self._free:
+            outgoing.stream = self._free.pop()
+        else:
+            outgoing.stream = self._next_stream
+            self._next_stream += 2
+        self._turns.append(outgoing)
+
+    def _end(self, outgoing: Outgoing) -> None:
+        self._most += 1
+        self._free.append(outgoing.stream)
+        if self._waiting:
+            self._begin_next()
+
+    def _begin_next(self) -> None:
+        for outgoing in self._waiting:
+            if self._may_begin(outgoing):
+                self._waiting.remove(outgoing)
+                self._begin(outgoing)
+                return

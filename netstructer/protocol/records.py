@@ -1,0 +1,148 @@
+"""Records: header and body under one seal, in order, under keys that move on.  Floor: PROTOCOL.
+
+Law: a sequence number is used once.  Spec: protocol.md, "Records", "Rekey", "Padding".
+
+    record = seq u64 | kind u8 | flags u8 | pad u16 | stream u32 | body | pad zero bytes
+
+One `RecordWriter` and one `RecordReader` serve one transport: a new transport has new keys, and both count from 0 again.
+
+Rekey.  After 2^20 records, 64 GiB or an hour the writer seals a REKEY record as the last one under its key, and both ends
+step their ratchet: what was sealed before can no longer be opened with what either end remembers.  The reader holds the
+writer to the first two (it can not know the writer's clock), and refuses a writer that steps for sport.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+from netstructer.codec.tokens import Opener, Sealer
+from netstructer.errors import BadSeal, IllegalFrame, OutOfOrder, RekeyOverdue
+from netstructer.limits import Limits
+from netstructer.protocol.ratchet import Ratchet
+from netstructer.protocol.states import Kind
+
+__all__ = ["HEADER_BYTES", "Record", "RecordReader", "RecordWriter", "padding_bytes"]
+
+HEADER = Struct(">QBBHI")
+HEADER_BYTES = HEADER.size
+MOST_RECORDS = 1 << 20
+MOST_BYTES = 64 << 30
+FLOOD_RECORDS = 1024
+FLOOD_SECONDS = 1.0
+MOST_PADDING = (1 << 16) - 1
+_ZERO = memoryview(bytes(MOST_PADDING))
+
+
+class Record(NamedTuple):
+    """One verified record.  `body` is a view of the plaintext, without the padding."""
+
+    kind: int
+    flags: int
+    stream: int
+    body: memoryview
+
+
+class RecordWriter:
+    """Seals the records of one direction of one transport.  Single owner."""
+
+    __slots__ = ("_bytes", "_limits", "_ratchet", "_sealer", "_since", "_start", "sequence")
+
+    def __init__(self, secret: bytes, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._ratchet = Ratchet(secret)
+        self._sealer = Sealer(self._ratchet.key)
+        self.sequence = 0
+        self._start = self._bytes = 0
+        self._since = now
+
+    def write(self, kind: int, flags: int, stream: int, body: bytes, *, seconds: int, pad_bytes: int = 0) -> bytes:
+        """Return the token of the next record; `seconds` is the wall clock that it states in the clear."""
+        header = HEADER.pack(self.sequence, kind, flags, pad_bytes, stream)
+        record = b"".join((header, body, _ZERO[:pad_bytes])) if pad_bytes else header + body
+        token = self._sealer.seal(record, seconds)
+        self.sequence += 1
+        self._bytes += len(token)
+        return token
+
+    def rekey_due(self, now: float) -> bool:
+        """Say whether the next record must be REKEY: by count, by bytes (a record's room left) or by age."""
+        limits = self._limits
+        return (
+            self.sequence - self._start >= limits.rekey_records - 1
+            or self._bytes >= limits.rekey_bytes - (2 << 20)
+            or now - self._since >= limits.rekey_seconds
+        )
+
+    def rekey(self, *, seconds: int, now: float) -> bytes:
+        """Return the token of a REKEY record, the last one under the old key, and step to the new one."""
+        token = self.write(Kind.REKEY, 0, 0, b"", seconds=seconds)
+        self._ratchet.advance()
+        self._sealer = Sealer(self._ratchet.key)
+        self._start, self._bytes, self._since = self.sequence, 0, now
+        return token
+
+
+class RecordReader:
+    """Opens the records of one direction of one transport, in order.  Single owner."""
+
+    __slots__ = ("_bytes", "_opener", "_ratchet", "_since", "_start", "sequence")
+
+    def __init__(self, secret: bytes, now: float) -> None:
+        self._ratchet = Ratchet(secret)
+        self._opener = Opener(self._ratchet.key)
+        self.sequence = 0
+        self._start = self._bytes = 0
+        self._since = now - FLOOD_SECONDS
+
+    def read(self, token: bytes | memoryview) -> Record:
+        """Return the record of the next token.
+
+        Raises, in this order: `BadSeal`, `OutOfOrder` for any other sequence number than the next, `IllegalFrame` for
+        padding that does not fit or is not zero, `RekeyOverdue`.
+        """
+        plain = self._opener.open(token)
+        if len(plain) < HEADER_BYTES:
+            raise BadSeal("the seal of a record does not verify")
+        sequence, kind, flags, pad_bytes, stream = HEADER.unpack_from(plain)
+        if sequence != self.sequence:
+            raise OutOfOrder(f"expected record {self.sequence}, found record {sequence}")
+        self.sequence += 1
+        body = memoryview(plain)[HEADER_BYTES:]
+        if pad_bytes:
+            if pad_bytes > len(body) or body[len(body) - pad_bytes :] != _ZERO[:pad_bytes]:
+                raise IllegalFrame("padding does not fit or is not zero")
+            body = body[: len(body) - pad_bytes]
+        self._bytes += len(token)
+        if kind != Kind.REKEY and (sequence - self._start >= MOST_RECORDS - 1 or self._bytes > MOST_BYTES):
+            raise RekeyOverdue(f"the peer sealed {sequence - self._start + 1} records under one key")
+        return Record(kind, flags, stream, body)
+
+    def rekey(self, now: float) -> None:
+        """Step to the next key, after a REKEY record.  Raises `RekeyOverdue` for a peer that steps for sport."""
+        if self.sequence - self._start < FLOOD_RECORDS and now - self._since < FLOOD_SECONDS:
+            raise RekeyOverdue("the peer changes its key too often")
+        self._ratchet.advance()
+        self._opener = Opener(self._ratchet.key)
+        self._start, self._bytes, self._since = self.sequence, 0, now
+
+
+def padding_bytes(policy: str | None, body_bytes: int, most_bytes: int) -> int:
+    """Return how many zero bytes to add to a body, `most_bytes` being the longest body that the peer takes.
+
+    `None`: none.  `"bucket"`: to the next power of two up to 4 KiB, above that to Padmé's lengths (Nikitin et al., "Reducing
+    Metadata Leakage from Encrypted Files and Communication with PURBs", 2019).  `"full"`: always the longest.  At most
+    65,535, which is what the header can state.
+    """
+    if policy is None:
+        return 0
+    wanted = most_bytes if policy == "full" else min(most_bytes, _bucket(body_bytes))
+    return min(max(0, wanted - body_bytes), MOST_PADDING)
+
+
+def _bucket(length: int) -> int:
+    if length <= 4096:
+        return max(32, 1 << (length - 1).bit_length()) if length else 32
+    exponent = length.bit_length() - 1
+    low_bits = exponent - exponent.bit_length()
+    return (length + (1 << low_bits) - 1) >> low_bits << low_bits

@@ -1,0 +1,152 @@
+"""Kinds, states, and the one table of what may happen when.  Floor: PROTOCOL.  Law: what is not in the table is illegal.
+
+Spec: protocol.md, "States"; `docs/states.md` is drawn from `MOVES` by `docs/draw_states.py`, and a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum, IntFlag
+
+from netstructer.errors import IllegalFrame
+
+__all__ = ["MOVES", "RELIABLE", "AlertCode", "CancelCode", "Cause", "Flag", "Kind", "Role", "State", "advance"]
+
+
+class Role(Enum):
+    """Which end of the transport this is: who opened it is the client."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class Kind(IntEnum):
+    """What a record is; the byte on the wire."""
+
+    OPEN = 0x01
+    ACCEPT = 0x02
+    REKEY = 0x03
+    PING = 0x04
+    PONG = 0x05
+    ACK = 0x06
+    ALERT = 0x08
+    DATA = 0x10
+    CANCEL = 0x11
+    FAREWELL = 0x12
+    BATCH = 0x15
+
+
+RELIABLE = frozenset({Kind.DATA, Kind.CANCEL, Kind.FAREWELL, Kind.BATCH})
+"""Kinds that carry a delivery number and are acknowledged."""
+
+
+class Flag(IntFlag):
+    """Flags of a DATA record; every other kind has none."""
+
+    NONE = 0
+    FIRST = 1
+    LAST = 2
+    ACKNOWLEDGE = 4
+    """With LAST: acknowledge at once, the sender waits."""
+    TAKEN = 8
+    """With LAST: acknowledge at once when the application has taken the message, the sender waits."""
+
+
+class CancelCode(IntEnum):
+    """Why one message was given up."""
+
+    TOO_BIG = 1
+    NO_ROOM = 2
+    SOURCE_FAILED = 3
+    ABANDONED = 4
+
+
+class AlertCode(IntEnum):
+    """Why one end gives the transport up."""
+
+    PROTOCOL = 1
+    COMPRESSION = 2
+    STALLED = 3
+
+
+class Cause(Enum):
+    """What this end does or suffers, beside the kinds that it receives."""
+
+    SAY_FAREWELL = "say farewell"
+    SETTLED = "both farewells acknowledged"
+    END = "transport ends"
+    FAULT = "fault"
+
+
+class State(Enum):
+    """Where a session stands on its transport."""
+
+    EXPECT_OPEN = "expect open"
+    EXPECT_ACCEPT = "expect accept"
+    READY = "ready"
+    LEAVING = "leaving"
+    """This end said farewell; the peer may still finish."""
+    LEFT = "left"
+    """The peer said farewell; this end may still finish."""
+    PARTING = "parting"
+    """Both said farewell; an acknowledgement is missing."""
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY)
+_TAIL = (Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY)
+
+MOVES: dict[State, dict[Kind | Cause, State]] = {
+    State.EXPECT_OPEN: {
+        Kind.OPEN: State.READY,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.EXPECT_ACCEPT: {
+        Kind.ACCEPT: State.READY,
+        Kind.ALERT: State.FAILED,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.READY: {
+        **dict.fromkeys(_LIVE, State.READY),
+        Kind.FAREWELL: State.LEFT,
+        Kind.ALERT: State.FAILED,
+        Cause.SAY_FAREWELL: State.LEAVING,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.LEAVING: {
+        **dict.fromkeys(_LIVE, State.LEAVING),
+        Kind.FAREWELL: State.PARTING,
+        Kind.ALERT: State.FAILED,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.LEFT: {
+        **dict.fromkeys(_TAIL, State.LEFT),
+        Kind.ALERT: State.FAILED,
+        Cause.SAY_FAREWELL: State.PARTING,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.PARTING: {
+        **dict.fromkeys(_TAIL, State.PARTING),
+        Kind.ALERT: State.FAILED,
+        Cause.SETTLED: State.CLOSED,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.CLOSED: {Cause.END: State.CLOSED},
+    State.FAILED: {Cause.END: State.FAILED, Cause.FAULT: State.FAILED},
+}
+"""State -> what happens -> next state.  There is no other place that decides whether a record is legal."""
+
+
+def advance(state: State, cause: Kind | Cause) -> State:
+    """Return the state after `cause`.  Raises `IllegalFrame` where the table has no such move."""
+    moves = MOVES[state]
+    if cause not in moves:
+        name = cause.name if isinstance(cause, Kind) else cause.value
+        raise IllegalFrame(f"{name} is not legal in the state {state.value!r}")
+    return moves[cause]
