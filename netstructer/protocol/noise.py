@@ -30,6 +30,7 @@ __all__ = ["NN_PSK0", "NX_PSK0", "CipherState", "Handshake", "Pattern", "Secrets
 
 KEY_BYTES = 32
 TAG_BYTES = 16
+EXPAND_BYTES = 255 * 32
 
 Draw = Callable[[int], bytes]
 
@@ -250,9 +251,12 @@ def public_of(private: bytes) -> bytes:
 
 
 def expand(secret: bytes, info: bytes, length: int) -> bytes:
-    """Return HKDF-Expand of RFC 5869 with SHA-256: `length` bytes that belong to `info` alone and do not tell
-    `secret`.
+    """Return HKDF-Expand of RFC 5869 with SHA-256: `length` bytes that belong to `info` alone and do not tell `secret`.
+
+    Raises `Misuse` for more than 8,160 bytes, which is where the RFC ends.
     """
+    if not 0 < length <= EXPAND_BYTES:
+        raise Misuse(f"expected a length from 1 to {EXPAND_BYTES}, found {length}")
     return HKDFExpand(SHA256(), length, info).derive(secret)
 
 
