@@ -1,0 +1,136 @@
+"""The value format beside pickle, marshal, msgpack, ormsgpack and cbor2: time both ways, and size before and after
+zstd.
+
+Each codec takes the inputs that it gives back equal and of the same types; what it cannot carry, or carries changed, is
+not timed.  Rates are MiB/s of the *pickled* size for all of them, so they compare as times do.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import marshal
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import zstandard
+from netstructer.codec.values import decode, encode
+
+from bench import inputs
+from bench.inputs import MIB, same
+from bench.measure import interleave
+
+__all__ = ["CODECS", "make_inputs", "measure"]
+
+SCALES = {"smoke": (0.01, 0.01), "short": (1.0, 0.5), "full": (1.0, 2.0)}
+"""Share of the inputs' size, and seconds for each input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    """Value to one piece of bytes, and back."""
+
+    name: str
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
+
+
+def make_inputs(share: float) -> dict[str, Any]:
+    """Return the inputs by name, at this share of their full size."""
+
+    def many(count: int) -> int:
+        return max(1, int(count * share))
+
+    return {
+        "small structure × 1000": [inputs.SMALL] * many(1000),
+        "dict rows": inputs.make_rows(many(50_000)),
+        "tuple rows": inputs.make_tuples(many(100_000)),
+        "floats": inputs.make_floats(many(1_000_000)),
+        "small sets": [{i, i + 1, str(i)} for i in range(many(50_000))],
+        "mixed nested": inputs.make_mixed(many(10_000)),
+        "JSON document": inputs.make_document(many(30_000)),
+        "64 MiB of bytes": inputs.make_single(max(1, int(64 * share))),
+    }
+
+
+def measure(scale: str) -> dict[str, dict[str, float]]:
+    """Return figures by "input / codec"."""
+    share, seconds = SCALES[scale]
+    figures: dict[str, dict[str, float]] = {}
+    for label, value in make_inputs(share).items():
+        able = {codec.name: (codec, encoded) for codec in CODECS if (encoded := _carried(codec, value)) is not None}
+        if "netstructer" not in able:
+            raise RuntimeError(f"netstructer does not carry {label}")
+        tasks: dict[str, Callable[[], object]] = {}
+        for name, (codec, encoded) in able.items():
+            tasks[f"{name} encode"] = partial(codec.encode, value)
+            tasks[f"{name} decode"] = partial(codec.decode, encoded)
+        gc.collect()
+        taken = interleave(tasks, seconds=seconds)
+        pickled = len(able["pickle"][1]) / MIB
+        for name, (_, encoded) in able.items():
+            out, back = taken[f"{name} encode"], taken[f"{name} decode"]
+            figures[f"{label} / {name}"] = {
+                "encode_mib_s": pickled / out,
+                "decode_mib_s": pickled / back,
+                "both_ms": (out + back) * 1e3,
+                "size_mib": len(encoded) / MIB,
+                "zstd_mib": len(zstandard.ZstdCompressor(level=3).compress(encoded)) / MIB,
+            }
+    return figures
+
+
+def _codecs() -> list[Codec]:
+    found = [
+        Codec(name="netstructer", encode=lambda value: b"".join(encode(value)), decode=lambda data: decode([data])),
+        Codec(name="pickle", encode=partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL), decode=pickle.loads),
+        Codec(name="marshal", encode=marshal.dumps, decode=marshal.loads),
+    ]
+    try:
+        import msgpack
+
+        found.append(Codec(name="msgpack", encode=msgpack.packb, decode=partial(msgpack.unpackb, strict_map_key=False)))
+    except ImportError:
+        pass
+    try:
+        import ormsgpack
+
+        options = ormsgpack.OPT_NON_STR_KEYS
+        found.append(
+            Codec(
+                name="ormsgpack",
+                encode=partial(ormsgpack.packb, option=options),
+                decode=partial(ormsgpack.unpackb, option=options),
+            )
+        )
+    except ImportError:
+        pass
+    try:
+        import cbor2
+
+        found.append(Codec(name="cbor2", encode=cbor2.dumps, decode=cbor2.loads))
+    except ImportError:
+        pass
+    return found
+
+
+def _carried(codec: Codec, value: Any) -> bytes | None:
+    """Return the encoded value where the codec gives it back unchanged, and None where it does not."""
+    try:
+        encoded = codec.encode(value)
+        back = codec.decode(encoded)
+    except Exception:  # each library has errors of its own for what it does not carry
+        if codec.name == "netstructer":
+            raise
+        return None
+    return encoded if same(back, value) else None
+
+
+CODECS = _codecs()
+
+if __name__ == "__main__":
+    print("RESULT " + json.dumps(measure(sys.argv[1])), flush=True)
