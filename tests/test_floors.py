@@ -31,6 +31,8 @@ MODULES = {
     "netstructer.server": "FACADES",
     "netstructer.keeper": "FACADES",
     "netstructer.door": "FACADES",
+    "netstructer.sockets": "FACADES",
+    "netstructer.pump": "FACADES",
     "netstructer.__main__": "ROOF",
 }
 """The floor of each module at the top of the package."""
@@ -70,6 +72,8 @@ WORLD = {
     *("threading", "_thread", "concurrent", "queue", "sched", "time", "random"),
 }
 """Sockets, threads, loops, clocks and chance: below FACADES they come in by the door, as arguments."""
+LOCKS = {"netstructer.codec.types", "netstructer.registry"}
+"""Below FACADES, the modules that may import `threading`, for a lock and nothing else: their tables are shared by links."""
 
 STREET = ("compression", "chunks", "tokens", "frames", "spool")
 """The steps of the payload's street beside the value family: each is a stranger to every other module of the codec."""
@@ -228,7 +232,8 @@ def _reason_against(module: str, floor: str, target: str) -> str | None:
     if root == "netstructer":
         return _reason_against_ours(module, floor, target)
     if root in sys.stdlib_module_names:
-        if root in WORLD and _rank(floor) < _rank("FACADES"):
+        held = root == "threading" and module in LOCKS
+        if root in WORLD and not held and _rank(floor) < _rank("FACADES"):
             return f"{root} below FACADES: let it come in by the door"
         return None
     if root in DOORS:

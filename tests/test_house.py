@@ -147,7 +147,12 @@ def _is_banned(name: str, banned: set[str]) -> bool:
 
 def _classes(module: str) -> list[ast.ClassDef]:
     tree = ast.parse(PACKAGE[module])
-    return [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    return [node for node in tree.body if isinstance(node, ast.ClassDef) and _is_public(node)]
+
+
+def _is_public(node: ast.ClassDef) -> bool:
+    """A protocol's members are described by those who have them."""
+    return not node.name.startswith("_") and "Protocol" not in [ast.unparse(base) for base in node.bases]
 
 
 def _says_so_by_decorator(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
