@@ -73,7 +73,7 @@ WORLD = {
 }
 """Sockets, threads, loops, clocks and chance: below FACADES they come in by the door, as arguments."""
 LOCKS = {"netstructer.codec.types", "netstructer.registry"}
-"""Below FACADES, the modules that may import `threading`, for a lock and nothing else: their tables are shared by links."""
+"""The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""
 
 STREET = ("compression", "chunks", "tokens", "frames", "spool")
 """The steps of the payload's street beside the value family: each is a stranger to every other module of the codec."""
