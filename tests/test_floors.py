@@ -32,6 +32,7 @@ MODULES = {
     "netstructer.keeper": "FACADES",
     "netstructer.door": "FACADES",
     "netstructer.sockets": "FACADES",
+    "netstructer.dial": "FACADES",
     "netstructer.pump": "FACADES",
     "netstructer.__main__": "ROOF",
 }
