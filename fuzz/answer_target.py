@@ -11,7 +11,7 @@ from netstructer.protocol.handshake import ExpectAnswer, ExpectHello, refusal, s
 from netstructer.protocol.noise import NN_PSK0, Handshake
 from netstructer.protocol.parameters import Parameters
 
-KEY = Key("ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=")
+KEY = Key("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoM=")
 IDENTITY = b"\x33" * 32
 CLIENT = Parameters.of(Limits.DEFAULT, 7)
 SERVER = Parameters.of(Limits.DEFAULT, 7, b"D" * 16)
@@ -46,8 +46,7 @@ def one(data: bytes) -> None:
     noise.read(hello[16:])
     try:
         agreed = client.receive(hello[:8] + noise.write(packed))
-    except (VersionMismatch, IllegalFrame, Downgrade) as error:
-        assert not isinstance(error, BadFrame)
+    except (VersionMismatch, IllegalFrame, Downgrade):
         return
     assert agreed.peer.pack() == packed, "parameters were read in two ways"
     assert isinstance(agreed.peer.limits(), Limits)

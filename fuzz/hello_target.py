@@ -11,7 +11,7 @@ from netstructer.protocol.handshake import HELLO_BYTES, ExpectHello, start_clien
 from netstructer.protocol.noise import NN_PSK0, Handshake
 from netstructer.protocol.parameters import Parameters
 
-KEY = Key("ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=")
+KEY = Key("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoM=")
 RING = KeyRing({"ann": KEY})
 IDENTITY = b"\x33" * 32
 CLIENT = Parameters.of(Limits.DEFAULT, 7)
@@ -44,8 +44,7 @@ def one(data: bytes) -> None:
     server = ExpectHello(RING, SERVER)
     try:
         agreed = server.receive(_hello(packed))
-    except (VersionMismatch, IllegalFrame, Downgrade) as error:
-        assert not isinstance(error, BadFrame)
+    except (VersionMismatch, IllegalFrame, Downgrade):
         assert len(server.answer) == 8
         return
     assert agreed.peer.pack() == packed, "parameters were read in two ways"
