@@ -130,7 +130,8 @@ class Key:
         return hash(self.key_id)
 
     def __repr__(self) -> str:
-        return f"<Key {self.fingerprint}>"
+        # A debugger or a traceback may ask while `__init__` refuses the text.
+        return f"<Key {self.fingerprint}>" if hasattr(self, "_raw") else "<Key without content>"
 
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
