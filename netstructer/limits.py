@@ -54,6 +54,8 @@ class Limits:
     """Unfinished messages that the peer may have on one link at a time."""
     unsent_bytes: int = 256 * KIB
     """Sealed bytes that wait for the socket before `send` waits too: about one socket buffer."""
+    backlog_bytes: int = 64 * MIB
+    """What may wait for one slow link before a broadcast passes it over."""
     ack_bytes: int = 256 * KIB
     """Received bytes after which an acknowledgement is due at once."""
     ack_seconds: float = 0.05

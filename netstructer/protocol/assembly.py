@@ -60,7 +60,7 @@ class Assembly:
     cancelled, with the reason, or None.
     """
 
-    __slots__ = ("_held_bytes", "_limits", "_open", "_parity", "_parents", "refusal")
+    __slots__ = ("_held_bytes", "_limits", "_open", "_parents", "_parity", "refusal")
 
     def __init__(self, role: Role, limits: Limits) -> None:
         self._parity = 0 if role is Role.CLIENT else 1

@@ -12,10 +12,11 @@ A value with blobs is one `Outgoing` with its blobs as further ones: they begin 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from struct import Struct
 
 from netstructer.codec.chunks import cut
+from netstructer.codec.values import Encoded
 from netstructer.errors import MessageCancelled
 from netstructer.protocol.states import CancelCode, Role
 
@@ -71,7 +72,6 @@ class Outgoing:
         codec: int,
         plain_bytes: int | None,
         source: Counted | None = None,
-        blobs: Sequence[Outgoing] = (),
         flags: int = 0,
     ) -> None:
         self._pieces = pieces
@@ -80,14 +80,19 @@ class Outgoing:
         self._current: Buffer = b""
         self._following: Buffer | None = None
         self.codec, self.plain_bytes, self.flags = codec, plain_bytes, flags
-        self.blobs, self.unsealed_blobs = blobs, len(blobs)
+        self.blobs: list[Outgoing] = []
+        self.unsealed_blobs = 0
         self.parent: Outgoing | None = None
         self.index = 0
-        for position, blob in enumerate(blobs):
-            blob.parent, blob.index = self, position
         self.number = self.last_number = self.stream = self.wire_bytes = 0
         self.sealed = False
         self.error: BaseException | None = None
+
+    def add_blob(self, blob: Outgoing) -> None:
+        """Take in the next blob of this value; before it is queued."""
+        blob.parent, blob.index = self, len(self.blobs)
+        self.blobs.append(blob)
+        self.unsealed_blobs += 1
 
     @property
     def root(self) -> Outgoing:
@@ -97,6 +102,11 @@ class Outgoing:
     @property
     def done(self) -> bool:
         return self.error is not None or (self.sealed and not self.unsealed_blobs)
+
+    @property
+    def total_plain_bytes(self) -> int:
+        """Plain bytes of it and its blobs, as far as they are known."""
+        return (self.plain_bytes or 0) + sum(blob.plain_bytes or 0 for blob in self.blobs)
 
     def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
         """Return the chunk that is next, and whether it is the last.  Raises whatever the source of the bytes raises."""
@@ -140,7 +150,7 @@ class Batch:
     __slots__ = ("_parts", "body_bytes", "count", "error", "last_number", "sealed", "wire_bytes")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts: list[Buffer] = []
         self.count = 0
         self.body_bytes = NUMBER.size
         self.last_number = self.wire_bytes = 0
@@ -151,13 +161,20 @@ class Batch:
     def done(self) -> bool:
         return self.sealed or self.error is not None
 
-    def add(self, payload: bytes) -> None:
-        self._parts.append(len(payload).to_bytes(4, "big"))
-        self._parts.append(payload)
+    @property
+    def total_plain_bytes(self) -> int:
+        """Plain bytes of the messages."""
+        return self.body_bytes - NUMBER.size - 4 * self.count
+
+    def add(self, encoded: Encoded) -> None:
+        """Take in one encoded value."""
+        self._parts.append(encoded.plain_bytes.to_bytes(4, "big"))
+        self._parts.extend(encoded.buffers)
         self.count += 1
-        self.body_bytes += 4 + len(payload)
+        self.body_bytes += 4 + encoded.plain_bytes
 
     def body(self, number: int) -> bytes:
+        """Return the body of the one record."""
         return NUMBER.pack(number) + b"".join(self._parts)
 
 
@@ -189,6 +206,11 @@ class Lanes:
     def add_batch(self, batch: Batch) -> None:
         """Queue a batch, which needs no stream."""
         self._turns.append(batch)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Plain bytes of what is not sealed yet, counted by whole messages."""
+        return sum(root.total_plain_bytes for root in self.roots())
 
     def front(self) -> Outgoing | Batch | None:
         """Return the message whose turn it is."""

@@ -3,12 +3,12 @@
 Spec: protocol.md, "Session".  A session begins when the handshake has given both ends their secrets.  Bytes come in by
 `space()`, `filled()` and `receive()`, which returns events; frames go out by `frames_to_send()`.  Time is an argument.
 
-    out   compose  = encode, compress            (touches nothing that changes: may run in any thread)
+    out   encode, compose = encode, compress     (touch nothing that changes: may run in any thread)
           queue, frames_to_send = cut, seal, pack
     in    receive  = unpack, open, join
           read     = expand, decode              (touches nothing that changes: may run in any thread)
 
-`compose` and `read` apart, a session has a single owner at a time: the façade holds a lock around every other call.
+`encode`, `compose` and `read` apart, a session has a single owner at a time: the façade holds a lock around every other call.
 
 A fault ends the session and is kept: whoever asks afterwards gets the same error.  A message that fails alone (`BadValue`, a
 message over a limit) leaves the session alive.
@@ -24,6 +24,7 @@ from netstructer.codec import compression, frames, values
 from netstructer.codec.blob import Blob
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.codec.types import REGISTRY, Types
+from netstructer.codec.values import Encoded
 from netstructer.errors import (
     BadCompression,
     BadSeal,
@@ -60,7 +61,7 @@ from netstructer.protocol.states import (
     advance,
 )
 
-__all__ = ["BATCH_ITEM_BYTES", "Session"]
+__all__ = ["Session"]
 
 OPEN = Struct(">B3x16s32sQQQ16s")
 ACCEPT = Struct(">B3x16s16sQQQI")
@@ -130,6 +131,7 @@ class Session:
         self._ping_allowance = PINGS_PER_SECOND
         self._ping_counted = now
         self.rtt_seconds: float | None = None
+        self.pongs = 0
         self.messages_sent = self.messages_received = 0
         self.plain_sent = self.plain_received = 0
         self.wire_sent = self.wire_received = 0
@@ -140,27 +142,42 @@ class Session:
 
     # --- out: a value to frames -------------------------------------------------------------------------------------
 
-    def compose(self, value: object, *, compress: bool = True, flags: int = 0) -> Outgoing:
-        """Return `value` as a message to queue: type-checked and encoded, its bytes compressed as they are pulled.
+    def encode(self, value: object) -> Encoded:
+        """Return `value` as bytes, checked against everything that the peer would refuse.
 
-        Raises `UnsendableValue`, or `MessageTooBig` for what the peer would refuse.  Nothing has been sent then.
+        Raises `UnsendableValue`, or `MessageTooBig`.
         """
-        encoded = values.encode(value, limits=self.peer_limits, types=self.types)
-        compress = compress and self.compressing
-        blobs = [self._compose_blob(blob, compress) for blob in encoded.blobs]
-        codec, pieces = _compressed(encoded.buffers, encoded.plain_bytes, compress)
-        return Outgoing(pieces, codec=codec, plain_bytes=encoded.plain_bytes, blobs=blobs, flags=flags)
+        return values.encode(value, limits=self.peer_limits, types=self.types)
 
-    def _compose_blob(self, blob: Blob, compress: bool) -> Outgoing:
-        if blob.size is not None and blob.size > self.peer_limits.message_bytes:
+    def compose(self, encoded: Encoded, *, compress: bool = True, flags: int = 0) -> Outgoing:
+        """Return an encoded value as a message to queue, its bytes compressed as they are pulled."""
+        compress = compress and self.compressing
+        codec, pieces = _compressed(encoded.buffers, encoded.plain_bytes, compress)
+        outgoing = Outgoing(pieces, codec=codec, plain_bytes=encoded.plain_bytes, flags=flags)
+        for blob in encoded.blobs:
+            self.check_blob(blob.size)
+            source = Counted(blob.chunks())
+            codec, pieces = _compressed(source, blob.size, compress)
+            outgoing.add_blob(Outgoing(pieces, codec=codec, plain_bytes=blob.size, source=source))
+        return outgoing
+
+    def fits(self, batch: Batch, encoded: Encoded) -> bool:
+        """Say whether a value may go into a batch: small, without blobs, and there is room."""
+        body_bytes = batch.body_bytes + 4 + encoded.plain_bytes
+        return (
+            encoded.plain_bytes <= BATCH_ITEM_BYTES
+            and not encoded.blobs
+            and body_bytes <= self._chunk_bytes
+            and charge_of(body_bytes, batch.count + 1) <= self.peer_limits.credit_bytes // 2
+        )
+
+    def check_blob(self, blob_bytes: int | None) -> None:
+        """Raise `MessageTooBig` for a blob that the peer would refuse."""
+        limit = self.peer_limits.message_bytes
+        if blob_bytes is not None and blob_bytes > limit:
             raise MessageTooBig(
-                f"a blob of {blob.size} bytes is over the peer's limit of {self.peer_limits.message_bytes}",
-                limit=self.peer_limits.message_bytes,
-                found=blob.size,
+                f"a blob of {blob_bytes} bytes is over the peer's limit of {limit}", limit=limit, found=blob_bytes
             )
-        source = Counted(blob.chunks())
-        codec, pieces = _compressed(source, blob.size, compress)
-        return Outgoing(pieces, codec=codec, plain_bytes=blob.size, source=source)
 
     def queue(self, outgoing: Outgoing | Batch) -> None:
         """Queue a message.  Raises what ended the session, or `LinkClosed` once a farewell is under way."""
@@ -168,11 +185,11 @@ class Session:
         if isinstance(outgoing, Batch):
             self._lanes.add_batch(outgoing)
             self.messages_sent += outgoing.count
-            self.plain_sent += outgoing.body_bytes
+            self.plain_sent += outgoing.total_plain_bytes
         else:
             self._lanes.add(outgoing)
             self.messages_sent += 1
-            self.plain_sent += outgoing.plain_bytes or 0
+            self.plain_sent += outgoing.total_plain_bytes
 
     def check_open(self) -> None:
         """Raise what ended the session, or `LinkClosed` where this end can send no more."""
@@ -182,14 +199,9 @@ class Session:
             raise LinkClosed("the conversation is over")
 
     @property
-    def batch_bytes(self) -> int:
-        """Longest body of a batch that the peer takes."""
-        return self._chunk_bytes
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait to be sealed."""
-        return len(self._lanes)
+    def waiting_bytes(self) -> int:
+        """Plain bytes of the messages that are not wholly sealed."""
+        return self._lanes.waiting_bytes
 
     def acknowledged(self, number: int) -> bool:
         """Say whether the peer has the record with that delivery number."""
@@ -214,7 +226,7 @@ class Session:
         Control records first, then one record of each message in turn, as far as the peer's credit goes.
         """
         out: list[bytes] = []
-        if self._inbound.ack_due(now) and self._is_open():
+        if self._inbound.ack_due(now) and (self._is_open() or self.state is State.CLOSED):
             self._control.append((Kind.ACK, 0, self._inbound.ack()))
         while room_bytes > 0:
             sealed = self._seal_control(out, now) if self._control else self._seal_data(out, now)
@@ -291,7 +303,9 @@ class Session:
         self.state = advance(self.state, Cause.SAY_FAREWELL)
         return sealed
 
-    def _seal(self, out: list[bytes], now: float, kind: Kind, flags: int, stream: int, body: bytes, *, alone: bool = True) -> int:
+    def _seal(
+        self, out: list[bytes], now: float, kind: Kind, flags: int, stream: int, body: bytes, *, alone: bool = True
+    ) -> int:
         seconds = int(self._wall())
         before = len(out)
         if self._writer.rekey_due(now) and kind is not Kind.OPEN and kind is not Kind.ACCEPT:
@@ -326,6 +340,11 @@ class Session:
         """Take in that `count` bytes were received into `space()`."""
         self._frames.filled(count)
         self.wire_received += count
+
+    @property
+    def id(self) -> str:
+        """Names the session in logs, the same at both ends; it is in no way secret."""
+        return self.binding[:8].hex()
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
         """Take in a copy of `data` and return what happened."""
@@ -376,6 +395,10 @@ class Session:
         elif was_open and isinstance(error, Stalled):
             self._control.append((Kind.ALERT, 0, CODE.pack(AlertCode.STALLED)))
         return [Ended(error=error)]
+
+    def ack_due(self, now: float) -> bool:
+        """Say whether an acknowledgement waits to be sent."""
+        return self._inbound.ack_due(now)
 
     def take(self, message: Message) -> None:
         """Take in that the application has taken a message: the peer may send that much more."""
@@ -489,6 +512,7 @@ class Session:
         if self._ping is None or body != self._ping[0]:
             raise IllegalFrame("a pong to no ping")
         self.rtt_seconds = now - self._ping[1]
+        self.pongs += 1
         self._ping = None
 
     def _on_rekey(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:

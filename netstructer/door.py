@@ -1,0 +1,244 @@
+"""The front door: accepts transports and lets in those that prove a key.  Floor: FAÇADES.
+
+Law: one thread, no wait for anyone.  Spec: protocol.md, "Handshake", "Budgets before authentication".
+
+A stranger is a socket, at most 128 bytes, and later a session that expects its first record.  It costs no thread.  Its two
+deadlines run from the moment it was accepted and are never extended.  What fails is closed; the client was told why in 8
+bytes where the protocol has a code for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import random
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from netstructer import sockets
+from netstructer.address import Address
+from netstructer.admission import Admission
+from netstructer.dial import FEATURES, no_clock
+from netstructer.errors import ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
+from netstructer.keys import KeyRing
+from netstructer.limits import Limits
+from netstructer.protocol.events import Ended, Event, Opened
+from netstructer.protocol.handshake import BUSY, HELLO_BYTES, SHUTTING_DOWN, Agreement, ExpectHello, refusal
+from netstructer.protocol.parameters import Parameters
+from netstructer.protocol.session import Session
+from netstructer.protocol.states import Role
+
+__all__ = ["Door"]
+
+logger = logging.getLogger("netstructer")
+
+ACCEPTS_PER_ROUND = 16
+"""New transports taken before those that are half open get their turn."""
+FULL_PAUSE_SECONDS = 0.1
+"""Pause where the process has no descriptor left: accept would spin otherwise."""
+CLOCK_SECONDS = 0.25
+"""How often deadlines are looked at while somebody is half open."""
+
+Welcome = Callable[[socket.socket, Session, Agreement, list[Event]], None]
+
+
+class _Stranger:
+    """A transport that has not proved its key."""
+
+    __slots__ = ("accepted", "agreement", "hello", "peer", "session", "transport")
+
+    def __init__(self, transport: socket.socket, peer: Address, now: float) -> None:
+        self.transport, self.peer, self.accepted = transport, peer, now
+        self.hello = b""
+        self.agreement: Agreement | None = None
+        self.session: Session | None = None
+
+
+class Door:
+    """Listens, and calls `welcome(socket, session, agreement, events)` for each transport that proved a key.
+
+    `full()` says whether there is room for one more link.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        ring: KeyRing,
+        limits: Limits,
+        *,
+        instance: bytes,
+        padding: str | None,
+        hide_clock: bool,
+        full: Callable[[], bool],
+        welcome: Welcome,
+    ) -> None:
+        self._listener, self._ring, self._limits = listener, ring, limits
+        self._instance, self._padding, self._hide_clock = instance, padding, hide_clock
+        self._full, self._welcome = full, welcome
+        self._admission = Admission(limits)
+        self._strangers: set[_Stranger] = set()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, None)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
+        self._closing = False
+        self.refused = self.dropped = self.key_refused = 0
+        self._thread = threading.Thread(target=self._run, name="netstructer-door", daemon=True)
+
+    def open(self) -> None:
+        """Begin to accept."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop accepting, and close whoever is half open.  May be called twice."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self._wake_writer.send(b"\0")
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._round()
+        finally:
+            for stranger in tuple(self._strangers):
+                if stranger.session is None and stranger.hello:
+                    self._reply(stranger, refusal(SHUTTING_DOWN))
+                self._dismiss(stranger)
+            self._selector.close()
+            for end in (self._listener, self._wake_reader, self._wake_writer):
+                end.close()
+
+    def _round(self) -> None:
+        for key, _ in self._selector.select(CLOCK_SECONDS if self._strangers else None):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif key.data is not None:
+                self._hear(key.data)
+        now = time.monotonic()
+        for stranger in tuple(self._strangers):
+            allowed = self._limits.hello_seconds if stranger.session is None else self._limits.open_seconds
+            if now - stranger.accepted >= allowed:
+                self._refuse(stranger, LinkTimeout(f"no handshake within {allowed} seconds"))
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_ROUND):
+            try:
+                transport, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    if self._admission.may_log("0.0.0.0", time.monotonic()) is not None:
+                        logger.error("cannot accept: %s", error.strerror)
+                    time.sleep(FULL_PAUSE_SECONDS)
+                return
+            self._meet(transport)
+
+    def _meet(self, transport: socket.socket) -> None:
+        try:
+            sockets.prepare(transport)
+            peer = sockets.peer_address(transport)
+        except OSError:
+            transport.close()
+            return
+        now = time.monotonic()
+        if not self._admission.admit(peer.host, now, random.random()):
+            self.dropped += 1
+            transport.close()
+            return
+        stranger = _Stranger(transport, peer, now)
+        self._strangers.add(stranger)
+        self._selector.register(transport, selectors.EVENT_READ, stranger)
+        self._hear(stranger)
+
+    def _hear(self, stranger: _Stranger) -> None:
+        try:
+            self._advance(stranger)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            known = isinstance(error, NetstructerError)
+            self._refuse(stranger, error if known else ConnectionCut("the transport broke in the handshake"))
+        except NetstructerError as error:
+            self._refuse(stranger, error)
+
+    def _advance(self, stranger: _Stranger) -> None:
+        """Read what there is, and take the stranger as far as it goes."""
+        if stranger.session is None:
+            data = stranger.transport.recv(HELLO_BYTES - len(stranger.hello))
+            if not data:
+                raise ConnectionCut("the transport ended in the hello")
+            stranger.hello += data
+            if len(stranger.hello) == HELLO_BYTES:
+                self._answer(stranger)
+            return
+        session, now = stranger.session, time.monotonic()
+        count = stranger.transport.recv_into(session.space())
+        session.filled(count)
+        events = session.receive(now) if count else session.end(now)
+        for event in events:
+            if isinstance(event, Ended) and event.error is not None:
+                raise event.error
+        if any(isinstance(event, Opened) for event in events):
+            self._let_in(stranger, events)
+
+    def _answer(self, stranger: _Stranger) -> None:
+        if self._full():
+            self._reply(stranger, refusal(BUSY))
+            raise ConnectionCut("there is no room for another link")
+        parameters = Parameters.of(self._limits, FEATURES, instance=self._instance)
+        expected = ExpectHello(self._ring, parameters)
+        try:
+            agreement = expected.receive(stranger.hello)
+        except NetstructerError:
+            self._reply(stranger, expected.answer)
+            raise
+        self._reply(stranger, agreement.answer)
+        stranger.agreement = agreement
+        stranger.session = Session(
+            Role.SERVER,
+            agreement,
+            limits=self._limits,
+            now=time.monotonic(),
+            draw=os.urandom,
+            wall=no_clock if self._hide_clock else time.time,
+            instance=self._instance,
+            padding=self._padding,
+        )
+
+    def _let_in(self, stranger: _Stranger, events: list[Event]) -> None:
+        assert stranger.session is not None and stranger.agreement is not None
+        self._leave(stranger, proved=True)
+        self._welcome(stranger.transport, stranger.session, stranger.agreement, events)
+
+    def _reply(self, stranger: _Stranger, answer: bytes) -> None:
+        """Write at most 168 bytes, which a fresh socket takes; a stranger whose socket does not has lost its place."""
+        if answer and stranger.transport.send(answer) != len(answer):
+            raise ConnectionCut("the transport takes no answer")
+
+    def _refuse(self, stranger: _Stranger, error: NetstructerError) -> None:
+        self.refused += 1
+        self.key_refused += isinstance(error, KeyRefused)
+        self._dismiss(stranger)
+        kept_back = self._admission.may_log(stranger.peer.host, time.monotonic())
+        if kept_back is not None:
+            more = f" (and {kept_back} more before)" if kept_back else ""
+            logger.warning("< no link from %s: %s%s", stranger.peer.host, type(error).__name__, more)
+
+    def _dismiss(self, stranger: _Stranger) -> None:
+        self._leave(stranger, proved=False)
+        stranger.transport.close()
+
+    def _leave(self, stranger: _Stranger, *, proved: bool) -> None:
+        if stranger in self._strangers:
+            self._strangers.discard(stranger)
+            self._admission.leave(stranger.peer.host, time.monotonic(), proved=proved)
+            self._selector.unregister(stranger.transport)

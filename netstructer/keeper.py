@@ -1,0 +1,257 @@
+"""The keeper: one thread that serves the links nobody is waiting in.  Floor: FAÇADES.
+
+Law: it never waits for a link, only for all of them.  The theory is in `pump.py`.
+
+Every 50 ms, while there are loose links, it takes those over whose reading turn nobody has taken since its last round: their
+sockets go into its selector.  A caller that takes the turn takes the socket out again.  Timers (pings, the end of a silent peer,
+acknowledgements that are due) are looked at once a round, and at least every second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+import time
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netstructer.pump import Pump
+
+__all__ = ["Keeper", "Standing", "current_keeper"]
+
+ROUND_SECONDS = 0.05
+TIMER_SECONDS = 0.5
+BUSY_SECONDS = 0.001
+"""Pause where a link could not be served because somebody works in it at this moment."""
+
+
+class Standing(Enum):
+    """Who looks after a link's socket."""
+
+    LOOSE = "loose"
+    WATCHED = "watched"
+    ATTENDED = "attended"
+
+
+class Keeper:
+    """One background thread for all links of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._pumps: set[Pump] = set()
+        self._loose: dict[Pump, int] = {}
+        self._watched: dict[Pump, int] = {}
+        self._recent: set[Pump] = set()
+        """Links that may have something due within a round: an acknowledgement, or room to write."""
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        for end in (self._wake_reader, self._wake_writer):
+            end.setblocking(False)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
+        self._sleeping_long = False
+        self._thread = threading.Thread(target=self._run, name="netstructer-keeper", daemon=True)
+        self._thread.start()
+
+    def add(self, pump: Pump) -> None:
+        """Look after a new link."""
+        with self._lock:
+            self._pumps.add(pump)
+        self.loosen(pump)
+
+    def loosen(self, pump: Pump) -> None:
+        """Take in that a caller has left a link: come by at the next round."""
+        with self._lock:
+            pump.standing = Standing.LOOSE
+            self._loose[pump] = -1
+            wake = self._sleeping_long
+        if wake:
+            self._wake()
+
+    def release(self, pump: Pump) -> None:
+        """Stop watching: a caller has taken the reading turn."""
+        with self._lock:
+            self._unwatch(pump)
+            pump.standing = Standing.LOOSE
+            self._loose[pump] = -1
+            wake = self._sleeping_long
+        if wake:
+            self._wake()
+
+    def watch_writes(self, pump: Pump) -> None:
+        """Go on writing what the socket did not take."""
+        with self._lock:
+            if pump not in self._pumps:
+                return
+            events = selectors.EVENT_WRITE | (selectors.EVENT_READ if pump.standing is Standing.WATCHED else 0)
+            if self._watched.get(pump) == events:
+                return
+            self._watch(pump, events)
+        self._wake()
+
+    def forget(self, pump: Pump) -> None:
+        """Look after a link no more; its socket is about to be closed."""
+        with self._lock:
+            self._pumps.discard(pump)
+            self._loose.pop(pump, None)
+            watched = pump in self._watched
+            self._unwatch(pump)
+        if watched and threading.current_thread() is not self._thread and not _POLLS_LIVE:
+            self._wake()
+
+    def disown(self) -> None:
+        """In a forked child: let go of every link and descriptor of the parent."""
+        for pump in tuple(self._pumps):
+            pump.disown()
+        self._selector.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    # --- its thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        next_round = next_timers = 0.0
+        while True:
+            busy = False
+            for pump, events in self._ready(self._pause()):
+                busy |= not pump.attend(read=bool(events & selectors.EVENT_READ))
+                self._recent.add(pump)
+                self._settle(pump)
+            now = time.monotonic()
+            if now >= next_round:
+                next_round = now + ROUND_SECONDS
+                self._round(now)
+            if now >= next_timers:
+                next_timers = now + TIMER_SECONDS
+                for pump in self._snapshot():
+                    _keep_time(pump, now)
+            if busy:
+                time.sleep(BUSY_SECONDS)
+
+    def _pause(self) -> float | None:
+        with self._lock:
+            self._sleeping_long = not (self._loose or self._recent)
+            if not self._pumps:
+                return None
+            return TIMER_SECONDS if self._sleeping_long else ROUND_SECONDS
+
+    def _ready(self, seconds: float | None) -> list[tuple[Pump, int]]:
+        try:
+            ready = self._selector.select(seconds)
+        except OSError:
+            # A descriptor was closed under a selector that copies its set; the next call sees the new one.
+            return []
+        found = []
+        for key, events in ready:
+            if key.data is None:
+                with contextlib.suppress(OSError):
+                    self._wake_reader.recv(1024)
+            else:
+                found.append((key.data, events))
+        return found
+
+    def _round(self, now: float) -> None:
+        """Take over what has stayed loose, and do what has come due on what was busy."""
+        taken: list[Pump] = []
+        with self._lock:
+            for pump, uses in tuple(self._loose.items()):
+                if pump.uses == uses:
+                    self._take_over(pump)
+                    taken.append(pump)
+                else:
+                    self._loose[pump] = pump.uses
+        for pump in self._recent:
+            _keep_time(pump, now)
+        self._recent = {pump for pump in self._recent if _due_soon(pump, now)}
+        self._recent.update(pump for pump in taken if not pump.ended)
+        for pump in taken:
+            pump.rest()
+
+    def _take_over(self, pump: Pump) -> None:
+        if pump.reading:
+            pump.standing = Standing.ATTENDED
+            if pump.reading:
+                del self._loose[pump]
+                return
+            # The caller left between the two lines, and saw no need to say so.
+        del self._loose[pump]
+        pump.standing = Standing.WATCHED
+        self._watch(pump, selectors.EVENT_READ | self._watched.get(pump, 0))
+
+    def _settle(self, pump: Pump) -> None:
+        """Stop waiting for room where nothing waits to be written."""
+        with self._lock:
+            events = self._watched.get(pump, 0)
+            if events & selectors.EVENT_WRITE and not pump.wants_to_write:
+                if events & selectors.EVENT_READ:
+                    self._watch(pump, selectors.EVENT_READ)
+                else:
+                    self._unwatch(pump)
+
+    def _snapshot(self) -> tuple[Pump, ...]:
+        with self._lock:
+            return tuple(self._pumps)
+
+    # --- under the lock ---------------------------------------------------------------------------------------------
+
+    def _watch(self, pump: Pump, events: int) -> None:
+        try:
+            if pump in self._watched:
+                self._selector.modify(pump.transport, events, pump)
+            else:
+                self._selector.register(pump.transport, events, pump)
+            self._watched[pump] = events
+        except (OSError, ValueError, KeyError):
+            self._watched.pop(pump, None)
+
+    def _unwatch(self, pump: Pump) -> None:
+        if self._watched.pop(pump, None) is not None:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                self._selector.unregister(pump.transport)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake_writer.send(b"\0")
+
+
+def _keep_time(pump: Pump, now: float) -> None:
+    due = pump.session.deadline()
+    if due is not None and now >= due and pump.standing is not Standing.ATTENDED:
+        pump.attend(read=False)
+
+
+def _due_soon(pump: Pump, now: float) -> bool:
+    due = pump.session.deadline()
+    return due is not None and due < now + TIMER_SECONDS
+
+
+_POLLS_LIVE = selectors.DefaultSelector is not selectors.SelectSelector
+"""Whether a change to the selector is seen by a call to it that is already waiting (epoll, kqueue)."""
+
+_keeper: Keeper | None = None
+_keeper_lock = threading.Lock()
+
+
+def current_keeper() -> Keeper:
+    """Return this process's keeper; the first call starts it."""
+    global _keeper
+    if _keeper is None:
+        with _keeper_lock:
+            if _keeper is None:
+                _keeper = Keeper()
+    return _keeper
+
+
+def _after_fork() -> None:
+    global _keeper, _keeper_lock
+    _keeper_lock = threading.Lock()
+    inherited, _keeper = _keeper, None
+    if inherited is not None:
+        inherited.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,287 @@
+"""The link: what users hold, at either end of a conversation.  Floor: FAÇADES.  Law: no `if` about the protocol here.
+
+The walk of one value, from here to the socket and back:
+
+    send    session.compose = encode, compress          (protocol/session.py: the steps meet there)
+            pump.submit     = queue, seal, pack, write  (pump.py: whoever waits, works)
+    recv    pump.next_message = read, unpack, open, join
+            session.read      = expand, decode
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from netstructer.address import Address, parse_address
+from netstructer.dial import dial
+from netstructer.errors import BadCompression, LinkClosed, Misuse
+from netstructer.keys import Key, find_key
+from netstructer.limits import Limits
+from netstructer.protocol.lanes import Batch, Outgoing
+from netstructer.protocol.session import Session
+from netstructer.protocol.states import Flag
+from netstructer.pump import Pump
+from netstructer.sockets import peer_address
+from netstructer.stats import LinkStats
+
+if TYPE_CHECKING:
+    import socket
+    from types import TracebackType
+
+__all__ = ["Link", "Sent"]
+
+logger = logging.getLogger("netstructer")
+
+Wait = Literal["queued", "acked", "consumed"]
+_FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
+
+
+class Sent(NamedTuple):
+    """What one `send` moved: bytes of the encoded value, and bytes of its frames on the wire."""
+
+    plain_bytes: int
+    wire_bytes: int
+
+
+class Link:
+    """One end of an encrypted conversation: values in, values out, in order, none lost, none changed.
+
+        with Link(("192.168.1.5", 5000)) as link:
+            link.send(["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)])
+            answer = link.recv(timeout=5)
+
+    `address` is `(host, port)`, `"host:port"` or `"[v6]:port"`.  `key` is a `Key` or its text; without one it is looked for as
+    `netstructer.keys.find_key` says.  `timeout` bounds connecting and the handshake, in seconds.  `limits` is what this end
+    accepts.  `compress=False` switches compression off: do that where one message mixes a secret with text that somebody else
+    chooses.  `padding` blurs lengths: `"bucket"` (to a power of two, then Padmé) or `"full"`.  `hide_clock` sends zero for the
+    time that every Fernet token states in the clear.
+
+    Raises `MissingKey`, `InvalidKey`, `InvalidAddress`, `Unreachable`, `PortClosed`, `LinkTimeout`, `KeyRefused`,
+    `VersionMismatch`, `NotNetstructer`, `Busy`, `ConnectionCut`.
+
+    Every method may be called from several threads at once.  `with` closes.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int] | str,
+        *,
+        key: Key | str | bytes | None = None,
+        timeout: float | None = 10.0,
+        limits: Limits | None = None,
+        compress: bool = True,
+        padding: Literal["bucket", "full"] | None = None,
+        hide_clock: bool = False,
+    ) -> None:
+        if padding not in (None, "bucket", "full"):
+            raise Misuse("expected padding=None, 'bucket' or 'full'")
+        place = parse_address(address)
+        found = find_key(key, role="link")
+        transport, session, events = dial(
+            place,
+            found,
+            limits=limits or Limits.DEFAULT,
+            deadline=_deadline(timeout),
+            padding=padding,
+            hide_clock=hide_clock,
+        )
+        self._hold(transport, session, compress=compress, fingerprint=found.fingerprint, user=None, on_end=None)
+        self._pump.begin(events)
+        logger.debug("= link %s to %s open", self.id, self.peer)
+
+    @classmethod
+    def _of(
+        cls,
+        transport: socket.socket,
+        session: Session,
+        *,
+        compress: bool,
+        fingerprint: str,
+        user: str | None,
+        on_end: Callable[[Link], None],
+    ) -> Link:
+        """Return the server's end of a link, its handshake done."""
+        link = cls.__new__(cls)
+        link._hold(transport, session, compress=compress, fingerprint=fingerprint, user=user, on_end=on_end)
+        return link
+
+    def _hold(
+        self,
+        transport: socket.socket,
+        session: Session,
+        *,
+        compress: bool,
+        fingerprint: str,
+        user: str | None,
+        on_end: Callable[[Link], None] | None,
+    ) -> None:
+        self.id = session.id
+        """Names this link in logs and in the registry: 16 hexadecimal digits, the same at both ends."""
+        self.peer: Address = peer_address(transport)
+        """Where the peer is: `.host` (normalised IP) and `.port`."""
+        self.user = user
+        """At a server with one key for each user: whose key the peer proved.  Otherwise None."""
+        self.fingerprint = fingerprint
+        """The fingerprint of the key that this link was opened with; the key itself it does not tell."""
+        self._compress = compress
+        self._session = session
+        self._on_end = on_end
+        self._pump = Pump(transport, session, self._ended)
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def send(
+        self, value: object, *, compress: bool | None = None, timeout: float | None = None, wait: Wait = "queued"
+    ) -> Sent:
+        """Send one value.
+
+        `wait` says what to wait for: `"queued"`, sealed and on its way (the default); `"acked"`, the peer has it; `"consumed"`,
+        the peer's application has taken it.  `timeout` in seconds; None waits as long as the link lives.  `compress` overrules
+        the link's setting for this value.
+
+        Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `LinkTimeout`, and then the value was cancelled, or
+        not waited for any longer; `LinkClosed` and `LinkLost`.
+        """
+        if wait not in _FLAGS:
+            raise Misuse("expected wait='queued', 'acked' or 'consumed'")
+        session = self._session
+        compress = self._compress if compress is None else compress
+        outgoing = session.compose(session.encode(value), compress=compress, flags=_FLAGS[wait])
+        self._pump.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
+        return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
+
+    def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
+        """Return the next value, equal to what the peer sent, types included.
+
+        Waits `timeout` seconds, for ever with None.  Raises `LinkTimeout`; `MessageTooBig` for a value of more than `max_bytes`
+        encoded, which stays and may be asked for again; `BadValue` for a message that is no value here, which is gone, and the
+        link lives; `LinkClosed` once the peer has said farewell and everything was received; `LinkLost` after a cut.
+        """
+        message = self._pump.next_message(_deadline(timeout), max_bytes)
+        try:
+            return self._session.read(message)
+        except BadCompression as error:
+            self._pump.fail(error)
+            raise
+
+    def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
+        """Send values in order, small ones several to a record: the cheapest way for many small values.
+
+        Each arrives as a value of its own.  Values of up to 4 KiB encoded are gathered until a record is full; longer ones go
+        as `send` would send them.  Raises what `send` raises; the values before the one that failed are sent.
+        """
+        deadline = _deadline(timeout)
+        session = self._session
+        parts: list[Outgoing | Batch] = []
+        batch = Batch()
+        try:
+            for value in values:
+                encoded = session.encode(value)
+                if not session.fits(batch, encoded):
+                    batch = self._submit_batch(batch, deadline, parts)
+                if session.fits(batch, encoded):
+                    batch.add(encoded)
+                else:
+                    outgoing = session.compose(encoded, compress=self._compress)
+                    self._pump.submit(outgoing, deadline, self._goal(outgoing, "queued"))
+                    parts.append(outgoing)
+        finally:
+            self._submit_batch(batch, deadline, parts)
+        return Sent(sum(part.total_plain_bytes for part in parts), sum(part.wire_bytes for part in parts))
+
+    def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> Batch:
+        if batch.count:
+            self._pump.submit(batch, deadline, self._goal(batch, "queued"))
+            parts.append(batch)
+        return Batch()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Receive values until the peer closes the link.  A link that breaks raises, as `recv` does."""
+        while True:
+            try:
+                value = self.recv()
+            except LinkClosed:
+                return
+            yield value
+
+    def _goal(self, outgoing: Outgoing | Batch, wait: Wait) -> Callable[[], bool]:
+        """Return what `send` waits for."""
+        if wait == "queued":
+            return lambda: outgoing.done
+        reached = self._session.acknowledged if wait == "acked" else self._session.taken
+        return lambda: outgoing.done and reached(outgoing.last_number)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self, *, timeout: float | None = 5.0) -> None:
+        """Send what is queued, say farewell, and wait for the peer's; after `timeout` seconds end without it.
+
+        May be called twice, and on a link that is lost.  What the peer sent and nobody received is dropped.
+        """
+        if not self._pump.close(_deadline(timeout)):
+            logger.debug("= link %s: no farewell in time", self.id)
+        self._pump.abort()
+
+    def abort(self) -> None:
+        """End at once, without a farewell: the peer sees a cut.  May be called twice."""
+        self._pump.abort()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ended(self) -> None:
+        error = self._session.error
+        logger.debug("= link %s to %s over%s", self.id, self.peer, f": {type(error).__name__}" if error else "")
+        if self._on_end is not None:
+            self._on_end(self)
+
+    # --- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether values can no longer be sent: closed here, farewell heard, or lost.  What has come can still be received."""
+        return not self._pump.open
+
+    @property
+    def stats(self) -> LinkStats:
+        """What has been moved so far, both ways."""
+        session = self._session
+        return LinkStats(
+            messages_sent=session.messages_sent,
+            messages_received=session.messages_received,
+            plain_sent=session.plain_sent,
+            plain_received=session.plain_received,
+            wire_sent=session.wire_sent,
+            wire_received=session.wire_received,
+            rtt_seconds=session.rtt_seconds,
+        )
+
+    def ping(self, *, timeout: float | None = 5.0) -> float:
+        """Return the seconds that a ping to the peer and back takes.  Raises `LinkTimeout`, or what ended the link."""
+        return self._pump.ping(_deadline(timeout))
+
+    @property
+    def limits(self) -> Limits:
+        """What this end accepts."""
+        return self._session.limits
+
+    @property
+    def peer_limits(self) -> Limits:
+        """What the peer said that it accepts."""
+        return self._session.peer_limits
+
+    def __repr__(self) -> str:
+        whose = "" if self.user is None else f" user {self.user!r}"
+        return f"<Link {self.id} to {self.peer}{whose} {'closed' if self.closed else 'open'}>"
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout

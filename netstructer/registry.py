@@ -1,0 +1,139 @@
+"""The registry: live links by peer IP.  Floor: COMMONS.  Law: one lock, and nobody else's code is called inside it.
+
+Spec: protocol.md, "Registry".  Keys are IP texts as `address.normalise_ip` writes them, and texts that callers give go through
+the same function.  Several links behind one IP are kept apart.  A link enters once and leaves once: by `pop`, by `clear`, or
+when it ends.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+from netstructer.address import Address, normalise_ip
+from netstructer.errors import InvalidAddress, Misuse
+
+__all__ = ["Registered", "Registry"]
+
+
+class Registered(Protocol):
+    """What a link shows the registry."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def peer(self) -> Address: ...
+    @property
+    def user(self) -> str | None: ...
+    @property
+    def closed(self) -> bool: ...
+
+
+L = TypeVar("L", bound=Registered)
+Place = str | tuple[str, int]
+
+
+class Registry(Generic[L]):
+    """Live links, oldest first.  Thread-safe; every method is one atomic step.
+
+    `place` is an IP, or `(ip, port)` for exactly one transport; `id=` and `user=` find by those instead.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition(threading.Lock())
+        self._links: dict[str, L] = {}
+        self._by_ip: dict[str, dict[str, L]] = {}
+
+    def add(self, link: L) -> None:
+        """Enter a link."""
+        with self._lock:
+            self._links[link.id] = link
+            self._by_ip.setdefault(link.peer.host, {})[link.id] = link
+            self._lock.notify_all()
+
+    def discard(self, link: L) -> bool:
+        """Take a link out; say whether it was in."""
+        with self._lock:
+            return self._remove(link)
+
+    def get(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
+        """Return the newest open link from there, or None."""
+        with self._lock:
+            return self._newest(place, id, user)
+
+    def all(self, ip: str | None = None) -> tuple[L, ...]:
+        """Return the open links, oldest first; all of them, or those from one IP."""
+        with self._lock:
+            return tuple(link for link in self._found(ip, None, None) if not link.closed)
+
+    def pop(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
+        """Take out and return the newest open link from there, still open; None where there is none."""
+        with self._lock:
+            link = self._newest(place, id, user)
+            if link is not None:
+                self._remove(link)
+            return link
+
+    def empty(self) -> tuple[L, ...]:
+        """Take out and return all links, still open."""
+        with self._lock:
+            links = tuple(self._links.values())
+            self._links.clear()
+            self._by_ip.clear()
+            return links
+
+    def count(self) -> int:
+        """Return how many open links there are."""
+        return len(self.all())
+
+    def wait(self, place: Place, timeout: float | None = None) -> L | None:
+        """Return the newest open link from there, as soon as there is one; None where `timeout` seconds passed without."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            while (link := self._newest(place, None, None)) is None:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self._lock.wait(left)
+            return link
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __contains__(self, place: object) -> bool:
+        if not isinstance(place, (str, tuple)):
+            return any(link is place for link in self.all())
+        return self.get(place) is not None
+
+    def __iter__(self) -> Iterator[L]:
+        return iter(self.all())
+
+    def _newest(self, place: Place | None, id: str | None, user: str | None) -> L | None:
+        if (place is not None) + (id is not None) + (user is not None) != 1:
+            raise Misuse("expected one of: an ip, (ip, port), id=, user=")
+        return next((link for link in reversed(self._found(place, id, user)) if not link.closed), None)
+
+    def _found(self, place: Place | None, id: str | None, user: str | None) -> list[L]:
+        if place is None:
+            links = self._links.values()
+            return [link for link in links if (id is None or link.id == id) and (user is None or link.user == user)]
+        ip, port = _place(place)
+        return [link for link in self._by_ip.get(ip, {}).values() if port is None or link.peer.port == port]
+
+    def _remove(self, link: L) -> bool:
+        if self._links.pop(link.id, None) is None:
+            return False
+        links = self._by_ip[link.peer.host]
+        del links[link.id]
+        if not links:
+            del self._by_ip[link.peer.host]
+        return True
+
+
+def _place(place: Place) -> tuple[str, int | None]:
+    ip, port = place if isinstance(place, tuple) else (place, None)
+    if not isinstance(ip, str):
+        raise InvalidAddress("expected an IP address")
+    return normalise_ip(ip), port

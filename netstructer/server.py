@@ -1,0 +1,300 @@
+"""The server: listens, and keeps its links in a registry by peer IP.  Floor: FAÇADES.  Law: nothing that one link does stops it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from netstructer import sockets
+from netstructer.address import Address, parse_address
+from netstructer.door import Door
+from netstructer.errors import LinkTimeout, Misuse
+from netstructer.keys import Key, KeyRing, find_key
+from netstructer.limits import Limits
+from netstructer.link import Link
+from netstructer.protocol.announcement import Announcement
+from netstructer.protocol.events import Event
+from netstructer.protocol.handshake import Agreement
+from netstructer.protocol.session import Session
+from netstructer.registry import Place, Registry
+from netstructer.stats import ServerStats
+
+if TYPE_CHECKING:
+    import socket
+    from types import TracebackType
+
+__all__ = ["Broadcast", "Server"]
+
+logger = logging.getLogger("netstructer")
+
+Handler = Callable[[Link], object]
+
+
+class Broadcast(NamedTuple):
+    """What one `broadcast` did: links that have the value queued, and links that could not take it."""
+
+    sent: tuple[Link, ...]
+    skipped: tuple[Link, ...]
+
+
+class Server:
+    """Accepts links in the background and keeps them.
+
+        with Server(("127.0.0.1", 5000)) as server:
+            link = server.accept(timeout=5)
+            print(link.recv())
+
+    `address` as for `Link`; port 0 picks a free one, and `server.address` says which.  `key` is a `Key`, its text, or a
+    mapping `{user name: key}`; without one it is looked for, and where there is none a fresh one is put into the user's default
+    key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.  `compress`, `padding` and
+    `hide_clock` as for `Link`.
+
+    Raises `InvalidKey`, `InvalidAddress` here, `CannotListen` from `start`.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int] | str = ("127.0.0.1", 0),
+        *,
+        key: Key | str | bytes | Mapping[str, Key | str | bytes] | None = None,
+        limits: Limits | None = None,
+        max_links: int = 1000,
+        handler: Handler | None = None,
+        compress: bool = True,
+        padding: Literal["bucket", "full"] | None = None,
+        hide_clock: bool = False,
+    ) -> None:
+        if padding not in (None, "bucket", "full"):
+            raise Misuse("expected padding=None, 'bucket' or 'full'")
+        if max_links < 1:
+            raise Misuse("expected max_links of at least 1")
+        self._address = parse_address(address)
+        found = find_key(key, role="server")
+        self._ring = found if isinstance(found, KeyRing) else KeyRing(found)
+        self._limits = limits or Limits.DEFAULT
+        self._max_links = max_links
+        self._handler = handler
+        self._compress, self._padding, self._hide_clock = compress, padding, hide_clock
+        self._door: Door | None = None
+        self._closed = False
+        self._accepted = 0
+        self._live: set[Link] = set()
+        self._waiting: deque[Link] = deque()
+        self._changed = threading.Condition()
+        self.registry: Registry[Link] = Registry()
+        """The open links, by peer IP."""
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Server:
+        """Bind, listen, and accept in the background; return the server.  Raises `CannotListen`."""
+        with self._changed:
+            if self._door is not None or self._closed:
+                raise Misuse("the server was started before")
+            listener = sockets.listening_socket(self._address)
+            self._address = Address(*listener.getsockname()[:2])
+            self._door = Door(
+                listener,
+                self._ring,
+                self._limits,
+                instance=os.urandom(16),
+                padding=self._padding,
+                hide_clock=self._hide_clock,
+                full=self._is_full,
+                welcome=self._welcome,
+            )
+            self._door.open()
+        logger.info("= server at %s", self._address)
+        return self
+
+    def serve_forever(self) -> None:
+        """Start, if that was not done, and stay until `close` is called from another thread, or Ctrl-C; then close."""
+        if self._door is None:
+            self.start()
+        try:
+            with self._changed:
+                while not self._closed:
+                    self._changed.wait(1.0)  # A bounded wait lets Ctrl-C through on Windows.
+        except KeyboardInterrupt:
+            logger.info("= server at %s interrupted", self._address)
+        finally:
+            self.close()
+
+    def close(self, *, drain: float = 5.0) -> None:
+        """Stop accepting, say farewell on every link in the registry, and wait for at most `drain` seconds.
+
+        Links that were popped are their holders' own.  May be called twice.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            door = self._door
+        if door is not None:
+            door.close()
+        _close_all(self.registry.empty(), drain)
+
+    def __enter__(self) -> Server:
+        return self if self._door is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def address(self) -> Address:
+        """Where the server listens: host, and the port as bound once it has started."""
+        return self._address
+
+    @property
+    def stats(self) -> ServerStats:
+        """What the server has seen since it started."""
+        door = self._door
+        return ServerStats(
+            links_accepted=self._accepted,
+            handshakes_refused=door.refused if door else 0,
+            strangers_dropped=door.dropped if door else 0,
+            key_refused=door.key_refused if door else 0,
+        )
+
+    # --- new links --------------------------------------------------------------------------------------------------
+
+    def accept(self, timeout: float | None = None) -> Link:
+        """Return the next new link.  Raises `LinkTimeout` after `timeout` seconds, `Misuse` once the server is closed.
+
+        Where there is a handler, new links go to it and not here.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while True:
+                while self._waiting:
+                    link = self._waiting.popleft()
+                    if not link.closed or link.stats.messages_received:
+                        return link
+                if self._closed:
+                    raise Misuse("the server is closed")
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise LinkTimeout("no new link came in time")
+                self._changed.wait(left)
+
+    def handler(self, function: Handler) -> Handler:
+        """Register `function(link)`: it is called for each new link in a thread of its own, and the link closed after it.
+
+        What it raises is logged, closes that link, and never stops the server.
+        """
+        self._handler = function
+        return function
+
+    def _is_full(self) -> bool:
+        return len(self._live) >= self._max_links
+
+    def _welcome(self, transport: socket.socket, session: Session, agreement: Agreement, events: list[Event]) -> None:
+        """Make a link of what came through the door."""
+        found = self._ring.lookup(agreement.key_id)
+        fingerprint = found[0].fingerprint if found is not None else ""
+        link = Link._of(
+            transport,
+            session,
+            compress=self._compress,
+            fingerprint=fingerprint,
+            user=agreement.user,
+            on_end=self._on_end,
+        )
+        self._live.add(link)
+        self._accepted += 1
+        self.registry.add(link)
+        link._pump.begin(events)
+        if link._pump.ended:
+            self._on_end(link)  # It may have ended before it was entered.
+        logger.debug("= link %s from %s open", link.id, link.peer)
+        if self._handler is not None:
+            name = f"netstructer-handler-{link.id}"
+            threading.Thread(target=self._handle, args=(self._handler, link), name=name, daemon=True).start()
+            return
+        with self._changed:
+            self._waiting.append(link)
+            self._changed.notify()
+
+    def _handle(self, handler: Handler, link: Link) -> None:
+        try:
+            handler(link)
+        except Exception as error:
+            # The text of the error may hold what the peer sent, so the log gets its type and where it was raised.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("the handler of link %s raised %s\n%s", link.id, type(error).__name__, where)
+        finally:
+            link.close()
+
+    def _on_end(self, link: Link) -> None:
+        self._live.discard(link)
+        self.registry.discard(link)
+
+    # --- the registry -----------------------------------------------------------------------------------------------
+
+    def get(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
+        """Return the newest open link from an IP, or None.  Also by `(ip, port)`, by `id=` and by `user=`."""
+        return self.registry.get(place, id=id, user=user)
+
+    def all(self, ip: str | None = None) -> tuple[Link, ...]:
+        """Return the open links, oldest first; all, or those from one IP."""
+        return self.registry.all(ip)
+
+    def pop(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
+        """Take the newest open link from an IP out of the registry and return it, still open; None where there is none."""
+        return self.registry.pop(place, id=id, user=user)
+
+    def clear(self) -> None:
+        """Take all links out of the registry and close them."""
+        _close_all(self.registry.empty(), 5.0)
+
+    def count(self) -> int:
+        """Return how many open links there are."""
+        return self.registry.count()
+
+    def wait(self, place: Place, timeout: float | None = None) -> Link | None:
+        """Return the newest open link from an IP as soon as there is one; None where `timeout` seconds passed without."""
+        return self.registry.wait(place, timeout)
+
+    def __len__(self) -> int:
+        return self.registry.count()
+
+    def __contains__(self, place: object) -> bool:
+        return place in self.registry
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(self.registry)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._door else "not started"
+        return f"<Server at {self._address} {state}, {self.registry.count()} links>"
+
+    # --- to many ----------------------------------------------------------------------------------------------------
+
+    def broadcast(self, value: object, *, to: Iterable[Link] | None = None, exclude: Container[Link] = ()) -> Broadcast:
+        """Send one value to all links (or to those in `to`), encoded and compressed once.
+
+        Does not wait: what a link does not take at once is sent behind the caller's back.  A link is skipped that is closed,
+        that takes no value of this size, or that has more than `Limits.backlog_bytes` waiting.  Raises `UnsendableValue`.
+        """
+        announcement = Announcement(value, compress=self._compress)
+        sent, skipped = [], []
+        for link in self.registry.all() if to is None else to:
+            if link in exclude:
+                continue
+            (sent if link._pump.post(announcement) else skipped).append(link)
+        return Broadcast(tuple(sent), tuple(skipped))
+
+
+def _close_all(links: tuple[Link, ...], drain: float) -> None:
+    deadline = time.monotonic() + drain
+    for link in links:
+        link._pump.begin_close()
+    for link in links:
+        link.close(timeout=max(0.0, deadline - time.monotonic()))

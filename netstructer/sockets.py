@@ -1,0 +1,158 @@
+"""Sockets: open, wait, write; the few calls whose manner differs between systems.  Floor: FAÇADES.
+
+Law: no socket here blocks; who waits, waits in `Readiness.wait`, with a timeout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import socket
+import time
+from collections import deque
+
+from netstructer.address import Address, normalise_ip
+from netstructer.errors import CannotListen, InvalidAddress, LinkTimeout, PortClosed, Unreachable
+
+__all__ = ["Readiness", "dial_socket", "listening_socket", "peer_address", "prepare", "remaining", "write"]
+
+BACKLOG = 4096
+"""Connections that the system may hold for us; it caps the figure itself."""
+BUFFERS_PER_CALL = 16
+
+
+def dial_socket(address: Address, deadline: float | None) -> socket.socket:
+    """Return a connected TCP socket.  Raises `Unreachable` (with its stage), `PortClosed`, `LinkTimeout`."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(f"the name {address.host!r} leads to no address", stage="name") from error
+    failure: OSError | None = None
+    for family, kind, protocol, _, place in found:
+        try:
+            fresh = socket.socket(family, kind, protocol)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            fresh.settimeout(remaining(deadline))
+            fresh.connect(place)
+        except OSError as error:
+            fresh.close()
+            failure = error
+        else:
+            prepare(fresh)
+            return fresh
+    if isinstance(failure, TimeoutError):
+        raise LinkTimeout(f"{address} did not answer in time") from failure
+    if isinstance(failure, ConnectionRefusedError):
+        raise PortClosed(f"nothing listens at {address}", stage="port") from failure
+    raise Unreachable(f"{address} cannot be reached", stage="route") from failure
+
+
+def listening_socket(address: Address) -> socket.socket:
+    """Return a bound, listening TCP socket; port 0 picks a free one.  Raises `CannotListen` with the stage that failed."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(f"the name {address.host!r} leads to no address of this machine", stage="name") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+            # On Windows SO_REUSEADDR would let another process take the port over.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and address.host in ("", "::"):
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        stage = "bind"
+        listener.bind(place)
+        stage = "listen"
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(f"cannot {stage} at {address}: {error.strerror}", stage=stage) from error
+    listener.setblocking(False)
+    return listener
+
+
+def prepare(transport: socket.socket) -> None:
+    """Make a fresh TCP socket ours: never blocking, never waiting for more to send."""
+    transport.setblocking(False)
+    transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def peer_address(transport: socket.socket) -> Address:
+    """Return the peer's address, its IP normalised."""
+    host, port = transport.getpeername()[:2]
+    with contextlib.suppress(InvalidAddress):
+        host = normalise_ip(host)
+    return Address(host, port)
+
+
+def remaining(deadline: float | None) -> float | None:
+    """Return the seconds until a monotonic deadline, None without one.  Raises `LinkTimeout` where it has passed."""
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise LinkTimeout("the time allowed has passed")
+    return left
+
+
+def write(transport: socket.socket, buffers: deque[bytes | memoryview]) -> int:
+    """Write what the socket takes now, and take it out of `buffers`; return how many bytes.
+
+    Raises `BlockingIOError` where it takes nothing, `OSError` where it is broken.
+    """
+    if len(buffers) == 1 or not hasattr(transport, "sendmsg"):
+        sent = transport.send(buffers[0])
+    else:
+        sent = transport.sendmsg([buffers[index] for index in range(min(len(buffers), BUFFERS_PER_CALL))])
+    left = sent
+    while left:
+        head = buffers.popleft()
+        if left < len(head):
+            buffers.appendleft(memoryview(head)[left:])
+            break
+        left -= len(head)
+    return sent
+
+
+class Readiness:
+    """Waits until one socket can be read or written.  For one waiting thread at a time."""
+
+    __slots__ = ("_poll", "_poll_write", "_socket")
+
+    def __init__(self, transport: socket.socket) -> None:
+        self._socket = transport
+        self._poll: select.poll | None = None
+        self._poll_write = False
+        if hasattr(select, "poll"):
+            self._poll = select.poll()
+            self._poll.register(transport, select.POLLIN)
+
+    def wait(self, *, read: bool, write: bool, seconds: float | None) -> tuple[bool, bool]:
+        """Wait for at most `seconds`; return whether it can be read and whether it can be written.
+
+        A broken socket is ready for everything.  Raises `OSError` or `ValueError` for a socket that was closed here.
+        """
+        if self._poll is None:
+            return self._select(read, write, seconds)
+        if not read or write != self._poll_write:
+            self._poll.modify(self._socket, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+            self._poll_write = write if read else not write
+        ready = self._poll.poll(None if seconds is None else max(0, math.ceil(seconds * 1000)))
+        if not ready:
+            return False, False
+        found = ready[0][1]
+        broken = bool(found & ~(select.POLLIN | select.POLLOUT))
+        return broken or bool(found & select.POLLIN), broken or bool(found & select.POLLOUT)
+
+    def _select(self, read: bool, write: bool, seconds: float | None) -> tuple[bool, bool]:
+        one = [self._socket]
+        can_read, can_write, broken = select.select(one if read else [], one if write else [], one, seconds)
+        return bool(can_read or broken), bool(can_write or broken)

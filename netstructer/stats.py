@@ -1,0 +1,33 @@
+"""Counters of a link and of a server, as snapshots.  Floor: COMMONS.  Law: facts only, no contents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LinkStats", "ServerStats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStats:
+    """What one link has moved so far.  Bytes: plain before compression and sealing, wire as frames; the handshake is not in it."""
+
+    messages_sent: int
+    messages_received: int
+    plain_sent: int
+    plain_received: int
+    wire_sent: int
+    wire_received: int
+    rtt_seconds: float | None
+    """The last measured round trip of a ping, None before the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStats:
+    """What one server has seen since it started."""
+
+    links_accepted: int
+    handshakes_refused: int
+    strangers_dropped: int
+    """Transports closed unread, for want of budget."""
+    key_refused: int
+    """Of the refused: those that did not hold the key."""
