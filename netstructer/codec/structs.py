@@ -1,0 +1,305 @@
+"""Types of the standard library that travel as a few child values.  Floor: CODEC.  Spec: docs/values.md, "Structs".
+
+Each row of `STRUCTS` says: a code, the class, which types its children may have, how to take an object apart and how to
+put it together.  Law: the decoder takes apart what it put together and compares, so that every second spelling (an
+unreduced fraction, `Decimal("1_0")`, a `timedelta` of 86,401 seconds) is refused without a rule of its own.
+"""
+
+from __future__ import annotations
+
+import collections
+import ipaddress
+import pathlib
+import re
+import uuid
+import zoneinfo
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Context, Decimal, InvalidOperation
+from fractions import Fraction
+from importlib import resources
+from types import NoneType
+from typing import Any, NamedTuple
+
+from netstructer.codec import arrays
+from netstructer.codec.refusals import Malformed, OverBudget, Unsendable
+from netstructer.codec.tags import STRUCT
+from netstructer.limits import Limits
+
+__all__ = ["Struct", "struct_of_class", "struct_of_code"]
+
+
+class Struct(NamedTuple):
+    """One row: `take(item)` gives the children of an object, `make(*children)` the object."""
+
+    code: int
+    cls: type | None
+    shapes: tuple[tuple[type, ...] | None, ...]
+    """For each child the types it may have; `None` where any value may stand."""
+    take: Callable[[Any], tuple[Any, ...]]
+    make: Callable[..., Any]
+    cost: int = 0
+    """Items of 64 bytes that the object costs beyond one, its children apart."""
+    verify: bool = True
+    """Whether taking apart what was made proves that it was spelled canonically; if not, `make` checks."""
+    check: Callable[[Any, Limits], None] | None = None
+    """Raises `OverBudget`; at the sender before the object is taken apart, at the receiver before it is made."""
+
+    @property
+    def head(self) -> bytes:
+        return bytes((STRUCT, self.code))
+
+
+def struct_of_class(cls: type) -> Struct | None:
+    """Return the row of exactly this class, looking at numpy only if the program has imported it."""
+    row = BY_CLASS.get(cls)
+    if row is None and (kind := arrays.numpy_kind(cls)) is not None:
+        row = _NUMPY_ARRAY if kind == "array" else _NUMPY_SCALAR
+    return row
+
+
+def struct_of_code(code: int) -> Struct:
+    """Return the row of a code; raises `Malformed` for an unknown one."""
+    row = BY_CODE.get(code)
+    if row is None:
+        raise Malformed(f"struct code {code} is unknown")
+    return row
+
+
+# --- text that UTF-8 cannot hold ---------------------------------------------------------------------------------------
+
+
+def _take_surrogates(text: str) -> tuple[Any, ...]:
+    return (text.encode("utf-8", "surrogatepass"),)
+
+
+def _make_surrogates(raw: bytes) -> str:
+    text = raw.decode("utf-8", "surrogatepass")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text
+    raise Malformed("a text without a lone surrogate is spelled as one with")
+
+
+# --- collections ------------------------------------------------------------------------------------------------------
+
+_FACTORIES: dict[str, type] = {
+    cls.__name__: cls for cls in (bool, bytes, complex, dict, float, frozenset, int, list, set, str, tuple)
+}
+"""The closed list of what a defaultdict may make: builtins that are called with no argument and do nothing else."""
+
+
+def _take_defaultdict(item: collections.defaultdict[Any, Any]) -> tuple[Any, ...]:
+    factory = item.default_factory
+    if factory is not None and _FACTORIES.get(getattr(factory, "__name__", "")) is not factory:
+        raise Unsendable(f"a defaultdict travels only with one of {', '.join(_FACTORIES)} or None as its factory")
+    return None if factory is None else factory.__name__, dict(item)  # type: ignore[attr-defined]  # it is a class
+
+
+def _make_defaultdict(name: str | None, members: dict[Any, Any]) -> collections.defaultdict[Any, Any]:
+    if name is not None and name not in _FACTORIES:
+        raise Malformed("a defaultdict's factory is not on the list")
+    return collections.defaultdict(None if name is None else _FACTORIES[name], members)
+
+
+def _make_counter(members: dict[Any, Any]) -> collections.Counter[Any]:
+    made: collections.Counter[Any] = collections.Counter()
+    dict.update(made, members)  # the constructor would add, and call __missing__
+    return made
+
+
+def _make_deque(longest: int | None, members: list[Any]) -> collections.deque[Any]:
+    if longest is not None and not len(members) <= longest <= _LONGEST_DEQUE:
+        raise Malformed("a deque is longer than its maxlen")
+    return collections.deque(members, longest)
+
+
+_LONGEST_DEQUE = (1 << 63) - 1
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+_DAY = 86_400_000_000
+_ZONES: tuple[type, ...] = (NoneType, timezone, zoneinfo.ZoneInfo)
+
+
+def _zone(item: datetime | time) -> Any:
+    if type(item.tzinfo) not in _ZONES:
+        raise Unsendable(
+            f"its tzinfo is a {type(item.tzinfo).__name__}; datetime.timezone and zoneinfo.ZoneInfo travel"
+        )
+    return item.tzinfo
+
+
+def _take_time(item: time | datetime) -> tuple[Any, ...]:
+    past = ((item.hour * 60 + item.minute) * 60 + item.second) * 1_000_000 + item.microsecond
+    return past, item.fold, _zone(item)
+
+
+def _make_time(past: int, fold: int, zone: Any) -> time:
+    seconds, micros = divmod(past, 1_000_000)
+    return time(seconds // 3600, seconds // 60 % 60, seconds % 60, micros, zone, fold=fold)
+
+
+def _take_datetime(item: datetime) -> tuple[Any, ...]:
+    past, fold, zone = _take_time(item)
+    return item.toordinal() * _DAY + past, fold, zone
+
+
+def _make_datetime(past: int, fold: int, zone: Any) -> datetime:
+    days, micros = divmod(past, _DAY)
+    return datetime.combine(date.fromordinal(days), _make_time(micros, fold, zone))
+
+
+def _make_timezone(offset: timedelta, name: str | None) -> timezone:
+    return timezone(offset) if name is None else timezone(offset, name)
+
+
+def _take_timezone(item: timezone) -> tuple[Any, ...]:
+    offset, *name = item.__getinitargs__()  # type: ignore[attr-defined]  # what pickle and copy go by
+    return offset, name[0] if name else None
+
+
+def _take_zoneinfo(item: zoneinfo.ZoneInfo) -> tuple[Any, ...]:
+    if not _is_zone(item.key):
+        raise Unsendable("a ZoneInfo travels by its key, and this one has none that is known here")
+    return (item.key,)
+
+
+def _make_zoneinfo(key: str) -> zoneinfo.ZoneInfo:
+    if not _is_zone(key):
+        raise Malformed("a time zone is not known at this end; the tzdata package holds all of them")
+    return zoneinfo.ZoneInfo(key)
+
+
+_ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,3}")
+
+
+def _is_zone(key: str | None) -> bool:
+    """Whether this machine's database has the zone.
+
+    Asked before `ZoneInfo(key)`, which would look for an unknown key as a package below `tzdata`: no name from the wire
+    may become the name of an import.
+    """
+    if key is None or not _ZONE_KEY.fullmatch(key):
+        return False
+    if any(pathlib.Path(root, key).is_file() for root in zoneinfo.TZPATH):
+        return True
+    try:
+        listed = resources.files("tzdata").joinpath("zones").read_text("utf-8")
+    except (ImportError, OSError):
+        return False
+    return key in listed.split()
+
+
+# --- numbers and names ------------------------------------------------------------------------------------------------
+
+_PLAIN = Context(capitals=1, traps=[InvalidOperation])
+"""Decimals are read and written by this context, never by the thread's own, which can spell `1E+5` as `1e+5`."""
+
+
+def _take_decimal(item: Decimal) -> tuple[Any, ...]:
+    return (_PLAIN.to_sci_string(item),)
+
+
+def _make_decimal(text: str) -> Decimal:
+    return Decimal(text, _PLAIN)
+
+
+def _check_decimal(item: Decimal | tuple[str], limits: Limits) -> None:
+    if isinstance(item, tuple):
+        # Not made yet: a text is at most sign, digits, dot and exponent, so its length bounds the digits.
+        if len(item[0]) > limits.decimal_digits + 32:
+            raise OverBudget("decimal_digits", "digits in a Decimal", limits.decimal_digits, len(item[0]))
+        item = _make_decimal(item[0])
+    _sign, digits, exponent = item.as_tuple()
+    if len(digits) > limits.decimal_digits:
+        raise OverBudget("decimal_digits", "digits in a Decimal", limits.decimal_digits, len(digits))
+    if isinstance(exponent, int) and abs(exponent) > limits.decimal_exponent:
+        raise OverBudget("decimal_exponent", "as the exponent of a Decimal", limits.decimal_exponent, abs(exponent))
+
+
+def _make_fraction(numerator: int, denominator: int) -> Fraction:
+    if denominator <= 0:
+        raise Malformed("a fraction's denominator is not positive")
+    return Fraction(numerator, denominator)
+
+
+def _text_row(code: int, cls: type, cost: int) -> Struct:
+    """A class whose text says everything, and which is made from its text."""
+    return Struct(code, cls, ((str,),), lambda item: (str(item),), cls, cost)
+
+
+_TEXT = ((str,),)
+_INT = (int,)
+
+_NUMPY_ARRAY = Struct(
+    28, None, ((str,), (tuple,), (bool,), (bytearray,)), arrays.take_ndarray, arrays.make_ndarray, 4, verify=False
+)
+_NUMPY_SCALAR = Struct(
+    29, None, ((str,), (bytes,)), arrays.take_numpy_scalar, arrays.make_numpy_scalar, 1, verify=False
+)
+
+STRUCTS = (
+    Struct(1, type(...), (), lambda item: (), lambda: ...),
+    Struct(2, complex, ((float,), (float,)), lambda item: (item.real, item.imag), complex, verify=False),
+    Struct(3, None, ((bytes,),), _take_surrogates, _make_surrogates),
+    Struct(4, range, (_INT, _INT, _INT), lambda item: (item.start, item.stop, item.step), range),
+    Struct(5, slice, (None, None, None), lambda item: (item.start, item.stop, item.step), slice),
+    Struct(6, collections.deque, ((NoneType, int), (list,)), lambda item: (item.maxlen, list(item)), _make_deque, 11),
+    Struct(
+        7, collections.OrderedDict, ((dict,),), lambda item: (dict(item),), collections.OrderedDict, 8, verify=False
+    ),
+    Struct(8, collections.Counter, ((dict,),), lambda item: (dict(item),), _make_counter, 2, verify=False),
+    Struct(
+        9, collections.defaultdict, ((NoneType, str), (dict,)), _take_defaultdict, _make_defaultdict, 2, verify=False
+    ),
+    Struct(10, date, (_INT,), lambda item: (item.toordinal(),), date.fromordinal),
+    Struct(11, time, (_INT, _INT, _ZONES), _take_time, _make_time),
+    Struct(12, datetime, (_INT, _INT, _ZONES), _take_datetime, _make_datetime),
+    Struct(13, timedelta, (_INT, _INT, _INT), lambda item: (item.days, item.seconds, item.microseconds), timedelta),
+    Struct(14, timezone, ((timedelta,), (NoneType, str)), _take_timezone, _make_timezone),
+    Struct(15, zoneinfo.ZoneInfo, _TEXT, _take_zoneinfo, _make_zoneinfo),
+    Struct(16, Decimal, _TEXT, _take_decimal, _make_decimal, 1, check=_check_decimal),
+    Struct(17, Fraction, (_INT, _INT), lambda item: (item.numerator, item.denominator), _make_fraction),
+    Struct(18, uuid.UUID, ((bytes,),), lambda item: (item.bytes,), lambda raw: uuid.UUID(bytes=raw), 1),
+    _text_row(19, ipaddress.IPv4Address, 1),
+    _text_row(20, ipaddress.IPv6Address, 1),
+    _text_row(21, ipaddress.IPv4Network, 6),
+    _text_row(22, ipaddress.IPv6Network, 6),
+    _text_row(23, ipaddress.IPv4Interface, 9),
+    _text_row(24, ipaddress.IPv6Interface, 9),
+    _text_row(25, pathlib.PurePosixPath, 5),
+    _text_row(26, pathlib.PureWindowsPath, 5),
+    Struct(27, arrays.array, ((str,), _INT, (bytes,)), arrays.take_array, arrays.make_array, 1, verify=False),
+    _NUMPY_ARRAY,
+    _NUMPY_SCALAR,
+)
+
+SURROGATES = STRUCTS[2]
+BY_CODE = {row.code: row for row in STRUCTS}
+BY_CLASS: dict[type, Struct] = {row.cls: row for row in STRUCTS if row.cls is not None}
+HEADS = {row.code: row.head for row in STRUCTS}
+HEAD_OF_SURROGATES = SURROGATES.head
+
+
+def make_struct(row: Struct, children: list[Any], limits: Limits) -> Any:
+    """Put an object together from what came for it; raises `Malformed` or `OverBudget`, and nothing else."""
+    for child, allowed in zip(children, row.shapes, strict=True):
+        if allowed is not None and type(child) not in allowed:
+            raise Malformed(f"a part of a {_name(row)} is a {type(child).__name__}")
+    try:
+        if row.check is not None:
+            row.check(tuple(children), limits)
+        made = row.make(*children)
+        if row.verify:
+            again = row.take(made)
+            if again != tuple(children) or list(map(type, again)) != list(map(type, children)):
+                raise Malformed(f"a {_name(row)} is not spelled in its one way")
+    except (ArithmeticError, ValueError, TypeError, KeyError, OSError) as error:
+        raise Malformed(f"the parts make no {_name(row)}") from error
+    return made
+
+
+def _name(row: Struct) -> str:
+    return {3: "str", 28: "numpy array", 29: "numpy scalar"}.get(row.code) or getattr(row.cls, "__name__", "struct")
