@@ -8,11 +8,11 @@ from netstructer.errors import BadFrame, Busy, Downgrade, IllegalFrame, KeyRefus
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import ExpectAnswer, ExpectHello, refusal, start_client
-from netstructer.protocol.noise import NN_PSK0, Handshake
+from netstructer.protocol.noise import NN_PSK0, Handshake, KeyPair
 from netstructer.protocol.parameters import Parameters
 
 KEY = Key("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoM=")
-IDENTITY = b"\x33" * 32
+IDENTITY = KeyPair(b"\x33" * 32)
 CLIENT = Parameters.of(Limits.DEFAULT, 7)
 SERVER = Parameters.of(Limits.DEFAULT, 7, b"D" * 16)
 REFUSED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused, Busy)

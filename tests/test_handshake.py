@@ -37,13 +37,13 @@ from netstructer.protocol.handshake import (
     refusal,
     start_client,
 )
-from netstructer.protocol.noise import NN_PSK0, Handshake, public_of
+from netstructer.protocol.noise import NN_PSK0, Handshake, KeyPair
 from netstructer.protocol.parameters import COMPRESSION, PADDING, RESUME, Parameters
 
 VECTORS = sorted((Path(__file__).parent / "vectors" / "handshakes").glob("*.vector"))
 KEY = Key("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 OTHER = Key("ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=")
-IDENTITY = b"\x33" * 32
+IDENTITY = KeyPair(b"\x33" * 32)
 CLIENT = Parameters.of(Limits.DEFAULT, COMPRESSION | RESUME)
 SERVER = Parameters.of(Limits.SMALL, RESUME | PADDING, b"D" * 16)
 SUITES = pytest.mark.parametrize("suite", [1, 2])
@@ -73,7 +73,7 @@ def _read_hello(header: dict[str, str], message: bytes) -> Agreement:
     server = ExpectHello(
         KeyRing(Key(header["key"])),
         Parameters.unpack(bytes.fromhex(header["server_parameters"]), of_server=True),
-        identity=bytes.fromhex(header["identity"]) if "identity" in header else None,
+        identity=KeyPair(bytes.fromhex(header["identity"])) if "identity" in header else None,
         draw=lambda size: bytes.fromhex(header["server_ephemeral"]),
     )
     try:
@@ -124,7 +124,7 @@ def test_both_ends_agree(suite: int, anonymous: bool) -> None:
         assert ours.features == theirs.features == RESUME
         assert (ours.peer, theirs.peer) == (SERVER, CLIENT)
         assert (ours.suite, theirs.suite) == (suite, suite)
-        assert (ours.identity, theirs.identity) == (public_of(IDENTITY) if suite == 2 else None, None)
+        assert (ours.identity, theirs.identity) == (IDENTITY.public if suite == 2 else None, None)
         assert ours.answer == b""
         assert hello[8:16] == ours.key_id == (bytes(8) if anonymous else KEY.key_id)
         assert theirs.key_id == KEY.key_id
@@ -213,9 +213,9 @@ def test_the_right_key_id_without_the_key_is_refused() -> None:
 def test_an_unknown_key_goes_the_way_of_a_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Same calls, same order, same error, same refusal: only the tag tells, and it tells only who holds the key."""
     calls: list[str] = []
-    for name in ("_hkdf", "_shared", "_sha256"):
-        real = getattr(noise, name)
-        monkeypatch.setattr(noise, name, lambda *a, name=name, real=real: calls.append(name) or real(*a))
+    for owner, name in ((noise, "_hkdf"), (noise, "_sha256"), (KeyPair, "shared")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, name=name, real=real: calls.append(name) or real(*a))
     outcomes = []
     for hello in (start_client(OTHER, CLIENT)[0], _flip(start_client(KEY, CLIENT)[0], 1000)):
         calls.clear()
@@ -225,7 +225,7 @@ def test_an_unknown_key_goes_the_way_of_a_known_one(monkeypatch: pytest.MonkeyPa
         outcomes.append((list(calls), server.answer, str(refused.value).split("(")[0]))
 
     assert outcomes[0] == outcomes[1]
-    assert "_shared" not in calls  # no Diffie-Hellman for a stranger
+    assert "shared" not in calls  # no Diffie-Hellman for a stranger
 
 
 def test_who_knows_the_key_of_strangers_is_a_stranger_still() -> None:
@@ -240,7 +240,7 @@ def test_who_knows_the_key_of_strangers_is_a_stranger_still() -> None:
 @SUITES
 def test_a_public_key_of_low_order_is_a_refused_key(suite: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(noise, "public_of", lambda private: bytes(32))
+        patch.setattr(noise, "KeyPair", _LowOrder)
         hello, _ = start_client(KEY, CLIENT, suite=suite)
     server = _server()
     with pytest.raises(KeyRefused):
@@ -253,23 +253,29 @@ def test_a_public_key_of_low_order_is_a_refused_key(suite: int, monkeypatch: pyt
         client.receive(answer[:8] + bytes(32) + answer[40:])
 
 
+class _LowOrder(KeyPair):
+    def __init__(self, private: bytes) -> None:
+        super().__init__(private)
+        self.public = bytes(32)
+
+
 # --- the identity -----------------------------------------------------------------------------------------------------
 
 
 def test_a_pinned_identity_is_proved() -> None:
-    hello, client = start_client(KEY, CLIENT, suite=2, server_identity=public_of(IDENTITY))
+    hello, client = start_client(KEY, CLIENT, suite=2, server_identity=IDENTITY.public)
 
-    assert client.receive(_server().receive(hello).answer).identity == public_of(IDENTITY)
+    assert client.receive(_server().receive(hello).answer).identity == IDENTITY.public
 
 
 def test_another_identity_is_told_from_the_pinned_one() -> None:
-    pinned = public_of(b"\x44" * 32)
+    pinned = KeyPair(b"\x44" * 32).public
     hello, client = start_client(KEY, CLIENT, suite=2, server_identity=pinned)
     with pytest.raises(IdentityChanged) as changed:
         client.receive(_server().receive(hello).answer)
 
     assert changed.value.expected == identity_fingerprint(pinned)
-    assert changed.value.found == identity_fingerprint(public_of(IDENTITY))
+    assert changed.value.found == identity_fingerprint(IDENTITY.public)
 
 
 def test_a_fingerprint_of_an_identity() -> None:
@@ -540,17 +546,11 @@ def test_no_secret_is_shown(suite: int) -> None:
             with pytest.raises(NetstructerError) as refused:
                 read(_flip(message, 8 * (wrong % len(message))))
             shown.append(refused.value)
+    secrets = agreed.send_secret, agreed.receive_secret, agreed.export_secret
     text = " ".join(f"{item!r} {item} {vars(item) if isinstance(item, Exception) else ''}" for item in shown)
 
     assert "<Agreement in suite" in text
-    for secret in (
-        agreed.send_secret,
-        agreed.receive_secret,
-        agreed.export_secret,
-        KEY.psk,
-        bytes(range(32)),
-        IDENTITY,
-    ):
+    for secret in (*secrets, KEY.psk, bytes(range(32)), b"\x33" * 32):
         assert secret.hex()[:12] not in text
         assert repr(secret)[2:14] not in text
     assert KEY.reveal()[:10] not in text

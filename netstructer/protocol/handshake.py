@@ -45,7 +45,7 @@ from netstructer.errors import (
     VersionMismatch,
 )
 from netstructer.keys import NO_KEY_ID, Key, KeyRing
-from netstructer.protocol.noise import NN_PSK0, NX_PSK0, Draw, Handshake, Pattern, expand
+from netstructer.protocol.noise import NN_PSK0, NX_PSK0, Draw, Handshake, KeyPair, Pattern, expand
 from netstructer.protocol.parameters import VERSION, Parameters
 
 __all__ = [
@@ -214,7 +214,7 @@ class ExpectAnswer:
 class ExpectHello:
     """The server, a transport accepted.
 
-    `identity` is the server's static private key, 32 bytes, for those clients that ask for suite 2.  `strangers` is
+    `identity` is the server's static key pair, for those clients that ask for suite 2.  `strangers` is
     the key that unknown key ids are tried with, 32 random bytes for the life of the server.
     """
 
@@ -225,7 +225,7 @@ class ExpectHello:
         ring: KeyRing,
         parameters: Parameters,
         *,
-        identity: bytes | None = None,
+        identity: KeyPair | None = None,
         draw: Draw = os.urandom,
         strangers: bytes = _STRANGERS_PSK,
     ) -> None:

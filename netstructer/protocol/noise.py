@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from netstructer.errors import BadSeal, Misuse
 
-__all__ = ["NN_PSK0", "NX_PSK0", "CipherState", "Handshake", "Pattern", "Secrets", "expand", "public_of"]
+__all__ = ["NN_PSK0", "NX_PSK0", "CipherState", "Handshake", "KeyPair", "Pattern", "Secrets", "expand"]
 
 KEY_BYTES = 32
 TAG_BYTES = 16
@@ -59,6 +59,23 @@ class Secrets(NamedTuple):
         return "<Secrets>"
 
 
+class KeyPair:
+    """An X25519 key pair, from 32 private bytes.  Shows no private key."""
+
+    __slots__ = ("_private", "public")
+
+    def __init__(self, private: bytes) -> None:
+        self._private = X25519PrivateKey.from_private_bytes(private)
+        self.public = self._private.public_key().public_bytes_raw()
+
+    def shared(self, public: bytes) -> bytes:
+        """Return the secret that the holder of `public` computes too.  Raises `BadSeal` for a point of low order."""
+        try:
+            return self._private.exchange(X25519PublicKey.from_public_bytes(public))
+        except ValueError:  # the secret would be all zeros
+            raise _bad_seal() from None
+
+
 class CipherState:
     """A key and its counter (5.1).  Shows no key."""
 
@@ -88,19 +105,18 @@ class CipherState:
 class Handshake:
     """One run of a pattern: `write` and `read` in turn, the initiator writing first, then `secrets()`.
 
-    `psks` are the pre-shared keys in the order of the pattern; `static` is this end's private key, where the pattern
+    `psks` are the pre-shared keys in the order of the pattern; `static` is this end's key pair, where the pattern
     has an "s" for it; `peer_static` the peer's public key, where the pattern says it is known.  `draw` gives the
     ephemeral private key: 32 bytes of the operating system's chance, or of a test.  Shows no key.
     """
 
     __slots__ = (
         "_draw",
-        "_ephemeral",
         "_initiator",
         "_messages",
+        "_own",
         "_peer",
         "_psks",
-        "_static",
         "_symmetric",
         "_turn",
         "_with_psk",
@@ -113,7 +129,7 @@ class Handshake:
         initiator: bool,
         prologue: bytes,
         psks: Iterable[bytes] = (),
-        static: bytes | None = None,
+        static: KeyPair | None = None,
         peer_static: bytes | None = None,
         draw: Draw = os.urandom,
     ) -> None:
@@ -121,8 +137,7 @@ class Handshake:
         self._messages = pattern.messages
         self._with_psk = any("psk" in message for message in pattern.messages)
         self._psks = list(psks)
-        self._static = static
-        self._ephemeral: bytes | None = None
+        self._own: dict[str, KeyPair] = {} if static is None else {"s": static}
         self._peer: dict[str, bytes] = {} if peer_static is None else {"s": peer_static}
         self._draw = draw
         self._turn = 0
@@ -130,7 +145,7 @@ class Handshake:
         self._symmetric.mix_hash(prologue)
         for end, known in zip((True, False), pattern.known, strict=True):
             if known:
-                self._symmetric.mix_hash(self._public() if end == initiator else self._peer[known])
+                self._symmetric.mix_hash(self._pair(known).public if end == initiator else self._peer[known])
 
     @property
     def peer_static(self) -> bytes | None:
@@ -144,10 +159,10 @@ class Handshake:
         parts = []
         for token in self._next(writing=True):
             if token == "e":
-                self._ephemeral = self._draw(KEY_BYTES)
-                parts.append(self._mix_ephemeral(public_of(self._ephemeral)))
+                self._own["e"] = KeyPair(self._draw(KEY_BYTES))
+                parts.append(self._mix_ephemeral(self._own["e"].public))
             elif token == "s":
-                parts.append(self._symmetric.seal(self._public()))
+                parts.append(self._symmetric.seal(self._pair(token).public))
             else:
                 self._mix(token)
         parts.append(self._symmetric.seal(payload))
@@ -192,15 +207,12 @@ class Handshake:
             self._symmetric.mix_key_and_hash(self._psks.pop(0))
             return
         ours, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
-        private = self._ephemeral if ours == "e" else self._static
-        if private is None:
-            raise Misuse("the pattern needs a static key")
-        self._symmetric.mix_key(_shared(private, self._peer[theirs]))
+        self._symmetric.mix_key(self._pair(ours).shared(self._peer[theirs]))
 
-    def _public(self) -> bytes:
-        if self._static is None:
+    def _pair(self, token: str) -> KeyPair:
+        if token not in self._own:
             raise Misuse("the pattern needs a static key")
-        return public_of(self._static)
+        return self._own[token]
 
 
 class _Symmetric:
@@ -245,11 +257,6 @@ class _Symmetric:
         return Secrets(initiator, responder, export, self._hash)
 
 
-def public_of(private: bytes) -> bytes:
-    """Return the X25519 public key, 32 bytes, of 32 private ones."""
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
-
-
 def expand(secret: bytes, info: bytes, length: int) -> bytes:
     """Return HKDF-Expand of RFC 5869 with SHA-256: `length` bytes that belong to `info` alone and do not tell `secret`.
 
@@ -258,13 +265,6 @@ def expand(secret: bytes, info: bytes, length: int) -> bytes:
     if not 0 < length <= EXPAND_BYTES:
         raise Misuse(f"expected a length from 1 to {EXPAND_BYTES}, found {length}")
     return HKDFExpand(SHA256(), length, info).derive(secret)
-
-
-def _shared(private: bytes, public: bytes) -> bytes:
-    try:
-        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
-    except ValueError:  # the shared secret is all zeros: a point of low order
-        raise _bad_seal() from None
 
 
 def _hkdf(chaining: bytes, secret: bytes, count: int) -> list[bytes]:
