@@ -20,6 +20,7 @@ __all__ = [
     "make_random_mebibytes",
     "make_rows",
     "make_single",
+    "make_small",
     "make_text_mebibytes",
     "make_tuples",
     "same",
@@ -105,6 +106,11 @@ def make_random_mebibytes(count: int) -> list[bytes]:
     """Return `count` pieces of a mebibyte that no compressor makes smaller."""
     different = [random.Random(7 + i).randbytes(MIB) for i in range(min(count, DIFFERENT_MEBIBYTES))]
     return list(islice(cycle(different), count))
+
+
+def make_small(count: int) -> list[Any]:
+    """Return the small structure many times, no object of it twice: pickle would send a repeated one as a reference."""
+    return [["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)] for _ in range(count)]
 
 
 def make_text_mebibytes(count: int) -> list[str]:

@@ -7,6 +7,7 @@ objects; `Conversation` is the server's side of it.  To add a peer, write a `Pee
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import socket
 import ssl
@@ -353,10 +354,9 @@ def _converse(connection: Connection, conversation: Conversation) -> None:
 
 
 def _serve_until_stdin_closes(name: str, config_path: str) -> None:
-    import os
-
     def leave() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1 << 10):  # not through sys.stdin, whose lock a failing main thread would wait for
+            pass
         os._exit(0)
 
     threading.Thread(target=leave, daemon=True).start()
