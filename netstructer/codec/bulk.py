@@ -43,12 +43,6 @@ __all__ = ["classify", "pack_run", "unpack_run"]
 
 _SWAP = sys.byteorder == "big"
 _LITTLE_NAN = CANONICAL_NAN[::-1]
-_INT_RANGES = tuple(
-    (0, (1 << 8 * array(code).itemsize) - 1)
-    if code.isupper()
-    else (-1 << 8 * array(code).itemsize - 1, (1 << 8 * array(code).itemsize - 1) - 1)
-    for code in INT_CODES
-)
 _HOLED = (int, float, bool, str)
 
 Form = tuple[int, Any]
@@ -67,8 +61,8 @@ def classify(items: list[Any], types: Types) -> Form | None:
     if kind is str:
         return _classify_texts(items)
     if kind is int:
-        code = int_kind(items)
-        return None if code is None else (RUN, code)
+        packed = pack_ints(items)
+        return None if packed is None else (RUN, packed)
     if kind is float:
         return RUN, RUN_FLOATS
     if kind is dict:
@@ -85,20 +79,44 @@ def classify(items: list[Any], types: Types) -> Form | None:
     return None
 
 
-def int_kind(items: list[int]) -> int | None:
-    """Return the kind of a run of ints, the narrowest that holds them all, or `None` if 64 bits do not."""
+def pack_ints(items: list[int]) -> tuple[int, array[int]] | None:
+    """Return the kind of a run and the ints packed for it, or `None` if 64 bits do not hold them all.
+
+    Unsigned kinds are tried from the narrowest on: packing stops at the first int that does not fit, which comes earlier
+    than the end of a search for the largest.  Only a negative one makes that search worth while.
+    """
+    for kind in range(4):
+        try:
+            return kind, array(INT_CODES[kind], items)
+        except OverflowError:
+            if items[0] < 0:
+                break
     low, high = min(items), max(items)
-    for kind in range(4) if low >= 0 else range(4, 8):
-        if _INT_RANGES[kind][0] <= low and high <= _INT_RANGES[kind][1]:
-            return kind
+    for kind in range(4, 8):
+        if low < 0 and -1 - low < _SIGNED[kind] and high < _SIGNED[kind]:
+            return kind, array(INT_CODES[kind], items)
     return None
+
+
+_SIGNED = {kind: 1 << 8 * array(INT_CODES[kind]).itemsize - 1 for kind in range(4, 8)}
+
+
+def _is_narrowest(kind: int, raw: bytes, items: list[int]) -> bool:
+    """Whether packed ints need their width: of unsigned ones, some upper half is not all zeros."""
+    if kind == 0:
+        return True
+    if kind < 4:
+        width = array(INT_CODES[kind]).itemsize
+        return any(raw[place::width].strip(b"\0") for place in range(width // 2, width))
+    low, high = min(items), max(items)
+    return low < 0 and (kind == 4 or not (-1 - low < _SIGNED[kind - 1] and high < _SIGNED[kind - 1]))
 
 
 def is_set_run(members: list[Any]) -> bool:
     """Return whether the members of a set, 16 or more, go as a run: all ints of 64 bits, or all texts of a run."""
     kinds = set(map(type, members))
     if kinds == {int}:
-        return int_kind(members) is not None
+        return pack_ints(members) is not None
     return kinds == {str} and _classify_texts(members) is not None
 
 
@@ -150,11 +168,9 @@ def pack_run(items: list[Any], detail: Any) -> tuple[bytes, bytes | memoryview]:
     if type(detail) is str:
         raw = detail.encode()
         return bytes((RUN, RUN_TEXTS)) + count + length_bytes(len(raw)), raw
+    if type(detail) is tuple:
+        return bytes((RUN, detail[0])) + count, _raw(detail[1])
     head = bytes((RUN, detail)) + count
-    if detail < RUN_FLOATS:
-        if detail == 0:
-            return head, bytes(items)
-        return head, _raw(array(INT_CODES[detail], items))
     if detail == RUN_FLOATS:
         total = sum(items)
         if total != total:  # some nan, or opposite infinities
@@ -186,7 +202,7 @@ def unpack_run(kind: int, count: int, raw: bytes) -> list[Any]:
         return raw.decode().split("\0")
     if kind < RUN_FLOATS:
         items = list(raw) if kind == 0 else _items(INT_CODES[kind], raw)
-        if kind and int_kind(items) != kind:
+        if not _is_narrowest(kind, raw, items):
             raise Malformed("a run of ints is wider than it need be")
         return items
     if kind == RUN_FLOATS:

@@ -23,7 +23,7 @@ from netstructer.codec.tags import (
 from netstructer.codec.types import MEMBER_LAYOUT, Entry, Types
 from netstructer.limits import Limits
 
-__all__ = ["close", "make_dict", "make_set"]
+__all__ = ["close", "make_set"]
 
 (
     CLOSE_LONG_LIST,
@@ -56,7 +56,7 @@ def close(kind: int, extra: Any, children: list[Any], limits: Limits, types: Typ
             raise Malformed("a list that has a bulk form came item by item")
         return children, 0
     if kind == CLOSE_LONG_DICT:
-        return make_dict(_long_list(children[0]), _long_list(children[1]), limits.unseeded_members), 0
+        return _make_dict(_long_list(children[0]), _long_list(children[1]), limits.unseeded_members), 0
     if kind == CLOSE_LONG_TUPLE:
         return tuple(_long_list(children[0])), 0
     if kind == CLOSE_HOLES:
@@ -83,7 +83,7 @@ def _hold(added: int, room: int) -> int:
 # --- dicts and sets ---------------------------------------------------------------------------------------------------
 
 
-def make_dict(keys: list[Any], values: list[Any], most_alike: int) -> dict[Any, Any]:
+def _make_dict(keys: list[Any], values: list[Any], most_alike: int) -> dict[Any, Any]:
     """Make a dict; raises `Malformed` if a key is there twice or has no hash, `OverBudget` if too many share one."""
     try:
         if len(keys) > most_alike:

@@ -39,9 +39,9 @@ from netstructer.codec.closing import (
     CLOSE_STRUCT,
     CLOSE_TABLE,
     close,
-    make_dict,
     make_set,
 )
+from netstructer.codec.collisions import check_collisions
 from netstructer.codec.refusals import Malformed, OverBudget
 from netstructer.codec.source import Chunk, Source
 from netstructer.codec.structs import struct_of_code
@@ -143,6 +143,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
     most_items = limits.value_items
     most_depth = limits.value_depth
     most_alike = limits.unseeded_members
+    most_pairs = 2 * most_alike
     most_bytes = limits.value_bytes
     most_bits = limits.int_bits
     items = 1
@@ -334,7 +335,17 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         if kind == _LIST:
                             value = children
                         elif kind == _DICT:
-                            value = make_dict(children[::2], children[1::2], most_alike)
+                            try:
+                                if len(children) > most_pairs:
+                                    check_collisions(children[::2], most_alike)
+                                pairs = iter(children)
+                                value = dict(zip(pairs, pairs))  # noqa: B905  # an even number, by its tag
+                            except OverBudget:
+                                raise
+                            except Exception as error:
+                                raise Malformed("the keys of a dict cannot be its keys") from error
+                            if len(value) + len(value) != len(children):
+                                raise Malformed("a key is in a dict twice")
                         elif kind == _TUPLE:
                             value = tuple(children)
                         elif kind == _SET:

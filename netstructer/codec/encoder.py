@@ -186,8 +186,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                     elif form[0] == RUN:
                         head, packed = pack_run(children, form[1])
                         out += head
-                        if type(form[1]) is str:
-                            wide += _joined_widening(form[1], packed)
+                        if type(form[1]) is str and len(form[1]) != len(packed):
+                            wide += widening(form[1], len(packed))
                         if len(packed) < REFERENCE_BYTES or marks:
                             out += packed
                         else:
@@ -245,22 +245,36 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
             elif kind is set or kind is frozenset:
                 members = list(item)
                 size = len(members)
-                if size > most_alike:
-                    check_collisions(members, most_alike)
                 items += SET_COST
-                if size >= BULK_FROM and is_set_run(members):
-                    put(SET_RUN if kind is set else FROZENSET_RUN)
-                    items += 1
-                    members.sort()
-                    children = (members,)
-                else:
+                if size < BULK_FROM:
                     put(SET if kind is set else FROZENSET)
-                    out += length_bytes(size)
-                    items += size
+                    put(size)
                     if not size:
                         continue
+                    items += size
+                    if size > most_alike:
+                        check_collisions(members, most_alike)
+                    if _ALL_INTS.issuperset(map(type, members)):
+                        # Most small sets are of small ints, whose encodings are themselves.
+                        members.sort()
+                        if members[0] >= 0 and members[-1] < 128:
+                            out += bytes(members)
+                            continue
                     marks.append([len(out)])
                     children = chain(chain.from_iterable(zip(members, repeat(_MARK))), _END)
+                else:
+                    check_collisions(members, most_alike)
+                    if is_set_run(members):
+                        put(SET_RUN if kind is set else FROZENSET_RUN)
+                        items += 1
+                        members.sort()
+                        children = (members,)
+                    else:
+                        put(SET if kind is set else FROZENSET)
+                        out += length_bytes(size)
+                        items += size
+                        marks.append([len(out)])
+                        children = chain(chain.from_iterable(zip(members, repeat(_MARK))), _END)
             elif item is _MARK:
                 marks[-1].append(len(out))
                 continue
@@ -317,6 +331,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
     return Encoded(buffers, plain_bytes, blobs)
 
 
+_ALL_INTS = frozenset((int,))
 _NAN = bytes((FLOAT,)) + CANONICAL_NAN
 
 
@@ -333,10 +348,6 @@ def _refer(raw: bytes | memoryview, out: bytearray, buffers: list[bytes | memory
     buffers.append(bytes(out))
     out.clear()
     buffers.append(raw)
-
-
-def _joined_widening(joined: str, packed: bytes | memoryview) -> int:
-    return 0 if len(joined) == len(packed) else widening(joined, len(packed))
 
 
 def _open_form(form: bulk.Form, rows: list[Any], room: int) -> tuple[bytes, Any, int]:

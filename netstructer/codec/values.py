@@ -51,7 +51,7 @@ def decode(
     value in its one encoding, is of a type that is not registered, or is over a budget, and nothing else; what the
     iterable itself raises passes through unchanged.
     """
-    if isinstance(source, str) or not isinstance(source, Iterable):
+    if type(source) is not bytes and (isinstance(source, str) or not isinstance(source, Iterable)):
         raise Misuse(f"decode: expected bytes or an iterable of them, found a {type(source).__name__}")
     try:
         return decode_value(source, limits, types, blobs)
