@@ -94,11 +94,15 @@ def _exports_of(module: str) -> list[str]:
 
 
 def _is_made_in(module: str, shown: object) -> bool:
-    """Say whether a name is the module's own, or its submodules'.  Constants do not say where they live."""
+    """Say whether a name is the module's own, or its family's: a module stands for its folder, or for its submodules.
+
+    Constants do not say where they live.
+    """
+    folder = module.rpartition(".")[0]
     home = getattr(shown, "__module__", None) if isinstance(shown, type) or callable(shown) else None
     if not isinstance(home, str) or not home.startswith("netstructer"):
         return True
-    return home == module or home.startswith(module + ".")
+    return home.startswith(module) or (folder != "netstructer" and home.rpartition(".")[0] == folder)
 
 
 def _wants_words(shown: object) -> bool:

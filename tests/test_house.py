@@ -12,6 +12,8 @@ from test_floors import ROOT, floor_of, read_package
 PACKAGE = read_package()
 LONGEST = 400
 """Lines of one module: one that is longer is two nouns."""
+SHORT = 3
+"""Statements of a method that may go without a docstring: it is read as fast as one, under its class's."""
 
 BANNED_MODULES = {
     *("pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "copyreg", "runpy", "code", "codeop"),
@@ -26,6 +28,9 @@ BANNED_ATTRIBUTES = {
 }
 IMPORTERS = {"netstructer"}
 """The one module that may ask `importlib` for a module: the shop window, by a table of its own."""
+
+HARMLESS = {"importlib.metadata", "importlib.resources"}
+"""What tells about installed packages and reads their files runs nothing."""
 
 
 @pytest.mark.parametrize("module", sorted(PACKAGE))
@@ -49,7 +54,7 @@ def test_no_module_can_run_what_it_reads(module: str) -> None:
         ("import builtins\nbuiltins.eval('1')", "builtins.eval"),
         ("import subprocess\nsubprocess.run('ls', shell=True)", "shell=True"),
         ("getattr(__builtins__, 'ev' + 'al')", "__builtins__"),
-        ("import sys\nsys.modules[name]", "sys.modules"),
+        ("import sys\nsys.modules[name].loads(body)", "sys.modules"),
         ("print('hello')", "print"),
     ],
 )
@@ -60,7 +65,14 @@ def test_sabotage_is_reported(source: str, danger: str) -> None:
 
 
 def test_what_is_harmless_is_not_reported() -> None:
-    source = "import re, sys, os\nre.compile('a')\nos.urandom(4)\nnumpy = sys.modules.get('numpy')\nobj.print()"
+    source = """
+import os, re, sys
+from importlib import resources
+re.compile("a")
+os.urandom(4)
+numpy = sys.modules["numpy"]
+page.print()
+"""
 
     assert dangers_of("netstructer.codec.values", source) == []
     assert dangers_of("netstructer.cli.demo", "print('hello')") == []
@@ -78,14 +90,16 @@ def test_every_module_says_what_it_is(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(PACKAGE))
 def test_every_public_function_and_class_has_a_docstring(module: str) -> None:
+    whole = ast.parse(PACKAGE[module])
     bare = [
         f"{module}:{node.lineno} {node.name}"
-        for scope in [ast.parse(PACKAGE[module]), *_classes(module)]
+        for scope in [whole, *_classes(module)]
         for node in scope.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
         and not _says_so_by_decorator(node)
+        and not (scope is not whole and len(node.body) <= SHORT)
     ]
 
     assert bare == []
@@ -116,9 +130,9 @@ def dangers_of(module: str, source: str) -> list[str]:
 
 def _dangers_in(node: ast.AST, module: str) -> list[str]:
     if isinstance(node, ast.Import | ast.ImportFrom):
-        roots = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        base = "" if isinstance(node, ast.Import) else f"{node.module}."
         banned = BANNED_MODULES if module in IMPORTERS else BANNED_MODULES | {"importlib"}
-        return [f"imports {root}" for root in roots if _is_banned(root, banned)]
+        return [f"imports {base}{alias.name}" for alias in node.names if _is_banned(base + alias.name, banned)]
     if isinstance(node, ast.Call):
         return _dangers_in_call(node, module)
     if isinstance(node, ast.Attribute) and ast.unparse(node) in BANNED_ATTRIBUTES:
@@ -126,7 +140,7 @@ def _dangers_in(node: ast.AST, module: str) -> list[str]:
     if isinstance(node, ast.Name) and node.id == "__builtins__":
         return ["reaches for __builtins__"]
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules":
-        return ["takes a module out of sys.modules by name"]
+        return [] if isinstance(node.slice, ast.Constant) else ["takes a module out of sys.modules by a computed name"]
     return []
 
 
@@ -141,8 +155,7 @@ def _dangers_in_call(node: ast.Call, module: str) -> list[str]:
 
 
 def _is_banned(name: str, banned: set[str]) -> bool:
-    # Metadata about installed packages is no way to run anything.
-    return name.partition(".")[0] in banned and name != "importlib.metadata"
+    return name.partition(".")[0] in banned and name not in HARMLESS
 
 
 def _classes(module: str) -> list[ast.ClassDef]:
