@@ -1,9 +1,9 @@
 """Admission: what strangers may cost a server.  Floor: COMMONS.  Law: no socket here; time and chance are arguments.
 
-Spec: protocol.md, "Budgets before authentication"; the numbers and their reasons are in limits.py.  A *stranger* is a transport
-that has not yet proved a key.  Each holds a place until it has, or until it is closed.  A source is one IPv4 address or one
-IPv6 /64.  Loopback is exempt from what is counted for each source: it is this machine itself, and one program that opens a
-hundred links at once there is ordinary.
+Spec: protocol.md, "Budgets before authentication"; the numbers and their reasons are in limits.py.  A *stranger* is a
+transport that has not yet proved a key.  Each holds a place until it has, or until it is closed.  A source is one IPv4
+address or one IPv6 /64.  Loopback is exempt from what is counted for each source: it is this machine itself, and one
+program that opens a hundred links at once there is ordinary.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Admission:
     def admit(self, ip: str, now: float, chance: float) -> bool:
         """Say whether a new transport from `ip` gets a place; `chance` is a random number from 0 to 1.
 
-        Refused: at `half_open` places taken all, from `half_open_early` on some at random, ever more; a source with too many
-        places; and, while a quarter of `half_open_early` is taken, one with too many tries (as WireGuard counts tries only
-        under load: an office behind one address that opens its links at nine o'clock is no attack).
+        Refused: at `half_open` places taken all, from `half_open_early` on some at random, ever more; a source with too
+        many places; and, while a quarter of `half_open_early` is taken, one with too many tries (as WireGuard counts
+        tries only under load: an office behind one address that opens its links at nine o'clock is no attack).
         """
         limits = self._limits
         over = self.half_open - limits.half_open_early

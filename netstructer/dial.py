@@ -20,7 +20,7 @@ from netstructer.protocol.parameters import COMPRESSION, PADDING, Parameters
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
 
-__all__ = ["FEATURES", "clear_clock", "dial"]
+__all__ = ["FEATURES", "dial", "no_clock"]
 
 FEATURES = COMPRESSION | PADDING
 
@@ -30,8 +30,8 @@ def dial(
 ) -> tuple[socket.socket, Session, list[Event]]:
     """Return a connected socket, the open session on it, and what happened since it opened.
 
-    Raises `Unreachable`, `PortClosed`, `LinkTimeout`, what the handshake raises (`KeyRefused`, `VersionMismatch`, `Busy`,
-    `NotNetstructer` …), and `ConnectionCut` where the transport ends first.
+    Raises `Unreachable`, `PortClosed`, `LinkTimeout`, what the handshake raises (`KeyRefused`, `VersionMismatch`,
+    `Busy`, `NotNetstructer` …), and `ConnectionCut` where the transport ends first.
     """
     transport = sockets.dial_socket(address, deadline)
     try:

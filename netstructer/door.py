@@ -2,9 +2,9 @@
 
 Law: one thread, no wait for anyone.  Spec: protocol.md, "Handshake", "Budgets before authentication".
 
-A stranger is a socket, at most 128 bytes, and later a session that expects its first record.  It costs no thread.  Its two
-deadlines run from the moment it was accepted and are never extended.  What fails is closed; the client was told why in 8
-bytes where the protocol has a code for it.
+A stranger is a socket, at most 128 bytes, and later a session that expects its first record.  It costs no thread.  Its
+two deadlines run from the moment it was accepted and are never extended.  What fails is closed; the client was told why
+in 8 bytes where the protocol has a code for it.
 """
 
 from __future__ import annotations
@@ -164,11 +164,14 @@ class Door:
             self._advance(stranger)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
-            known = isinstance(error, NetstructerError)
-            self._refuse(stranger, error if known else ConnectionCut("the transport broke in the handshake"))
         except NetstructerError as error:
             self._refuse(stranger, error)
+        except OSError:
+            self._refuse(stranger, ConnectionCut("the transport broke in the handshake"))
+        except Exception as error:
+            # A fault of ours with one stranger must not close the door to everybody.
+            logger.error("the handshake with %s raised %s", stranger.peer.host, type(error).__name__)
+            self._refuse(stranger, ConnectionCut("a fault at the server"))
 
     def _advance(self, stranger: _Stranger) -> None:
         """Read what there is, and take the stranger as far as it goes."""
@@ -186,6 +189,7 @@ class Door:
         events = session.receive(now) if count else session.end(now)
         for event in events:
             if isinstance(event, Ended) and event.error is not None:
+                self._reply(stranger, b"".join(session.frames_to_send(1, now)))
                 raise event.error
         if any(isinstance(event, Opened) for event in events):
             self._let_in(stranger, events)
@@ -215,7 +219,8 @@ class Door:
         )
 
     def _let_in(self, stranger: _Stranger, events: list[Event]) -> None:
-        assert stranger.session is not None and stranger.agreement is not None
+        assert stranger.session is not None
+        assert stranger.agreement is not None
         self._leave(stranger, proved=True)
         self._welcome(stranger.transport, stranger.session, stranger.agreement, events)
 

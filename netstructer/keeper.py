@@ -2,9 +2,9 @@
 
 Law: it never waits for a link, only for all of them.  The theory is in `pump.py`.
 
-Every 50 ms, while there are loose links, it takes those over whose reading turn nobody has taken since its last round: their
-sockets go into its selector.  A caller that takes the turn takes the socket out again.  Timers (pings, the end of a silent peer,
-acknowledgements that are due) are looked at once a round, and at least every second.
+Every 50 ms, while there are loose links, it takes those over whose reading turn nobody has taken since its last round:
+their sockets go into its selector.  A caller that takes the turn takes the socket out again.  Timers (pings, the end of
+a silent peer, acknowledgements that are due) are looked at once a round, and at least every second.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _due_soon(pump: Pump, now: float) -> bool:
     return due is not None and due < now + TIMER_SECONDS
 
 
-_POLLS_LIVE = selectors.DefaultSelector is not selectors.SelectSelector
+_POLLS_LIVE = selectors.DefaultSelector.__name__ != "SelectSelector"
 """Whether a change to the selector is seen by a call to it that is already waiting (epoll, kqueue)."""
 
 _keeper: Keeper | None = None

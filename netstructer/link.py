@@ -2,10 +2,10 @@
 
 The walk of one value, from here to the socket and back:
 
-    send    session.compose = encode, compress          (protocol/session.py: the steps meet there)
-            pump.submit     = queue, seal, pack, write  (pump.py: whoever waits, works)
-    recv    pump.next_message = read, unpack, open, join
-            session.read      = expand, decode
+    send    payloads.encode, payloads.compose   encode, compress            (protocol/payloads.py)
+            pump.submit                         queue, cut, seal, pack, write  (pump.py, protocol/outflow.py)
+    recv    pump.next_message                   read, unpack, open, join    (pump.py, protocol/inflow.py)
+            payloads.read                       expand, decode              (protocol/payloads.py)
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Link:
             link.send(["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)])
             answer = link.recv(timeout=5)
 
-    `address` is `(host, port)`, `"host:port"` or `"[v6]:port"`.  `key` is a `Key` or its text; without one it is looked for as
-    `netstructer.keys.find_key` says.  `timeout` bounds connecting and the handshake, in seconds.  `limits` is what this end
-    accepts.  `compress=False` switches compression off: do that where one message mixes a secret with text that somebody else
-    chooses.  `padding` blurs lengths: `"bucket"` (to a power of two, then Padmé) or `"full"`.  `hide_clock` sends zero for the
-    time that every Fernet token states in the clear.
+    `address` is `(host, port)`, `"host:port"` or `"[v6]:port"`.  `key` is a `Key` or its text; without one it is looked
+    for as `netstructer.keys.find_key` says.  `timeout` bounds connecting and the handshake, in seconds.  `limits` is
+    what this end accepts.  `compress=False` switches compression off: do that where one message mixes a secret with
+    text that somebody else chooses.  `padding` blurs lengths: `"bucket"` (to a power of two, then Padmé) or `"full"`.
+    `hide_clock` sends zero for the time that every Fernet token states in the clear.
 
     Raises `MissingKey`, `InvalidKey`, `InvalidAddress`, `Unreachable`, `PortClosed`, `LinkTimeout`, `KeyRefused`,
     `VersionMismatch`, `NotNetstructer`, `Busy`, `ConnectionCut`.
@@ -138,31 +138,32 @@ class Link:
     ) -> Sent:
         """Send one value.
 
-        `wait` says what to wait for: `"queued"`, sealed and on its way (the default); `"acked"`, the peer has it; `"consumed"`,
-        the peer's application has taken it.  `timeout` in seconds; None waits as long as the link lives.  `compress` overrules
-        the link's setting for this value.
+        `wait` says what to wait for: `"queued"`, sealed and on its way (the default); `"acked"`, the peer has it;
+        `"consumed"`, the peer's application has taken it.  `timeout` in seconds; None waits as long as the link lives.
+        `compress` overrules the link's setting for this value.
 
-        Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `LinkTimeout`, and then the value was cancelled, or
-        not waited for any longer; `LinkClosed` and `LinkLost`.
+        Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `LinkTimeout`, and then the value was
+        cancelled, or not waited for any longer; `LinkClosed` and `LinkLost`.
         """
         if wait not in _FLAGS:
             raise Misuse("expected wait='queued', 'acked' or 'consumed'")
-        session = self._session
+        payloads = self._session.payloads
         compress = self._compress if compress is None else compress
-        outgoing = session.compose(session.encode(value), compress=compress, flags=_FLAGS[wait])
+        outgoing = payloads.compose(payloads.encode(value), compress=compress, flags=_FLAGS[wait])
         self._pump.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
         return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
 
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
         """Return the next value, equal to what the peer sent, types included.
 
-        Waits `timeout` seconds, for ever with None.  Raises `LinkTimeout`; `MessageTooBig` for a value of more than `max_bytes`
-        encoded, which stays and may be asked for again; `BadValue` for a message that is no value here, which is gone, and the
-        link lives; `LinkClosed` once the peer has said farewell and everything was received; `LinkLost` after a cut.
+        Waits `timeout` seconds, for ever with None.  Raises `LinkTimeout`; `MessageTooBig` for a value of more than
+        `max_bytes` encoded, which stays and may be asked for again; `BadValue` for a message that is no value here,
+        which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was received;
+        `LinkLost` after a cut.
         """
         message = self._pump.next_message(_deadline(timeout), max_bytes)
         try:
-            return self._session.read(message)
+            return self._session.payloads.read(message)
         except BadCompression as error:
             self._pump.fail(error)
             raise
@@ -170,8 +171,8 @@ class Link:
     def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
         """Send values in order, small ones several to a record: the cheapest way for many small values.
 
-        Each arrives as a value of its own.  Values of up to 4 KiB encoded are gathered until a record is full; longer ones go
-        as `send` would send them.  Raises what `send` raises; the values before the one that failed are sent.
+        Each arrives as a value of its own.  Values of up to 4 KiB encoded are gathered until a record is full; longer
+        ones go as `send` would send them.  Raises what `send` raises; the values before the one that failed are sent.
         """
         deadline = _deadline(timeout)
         session = self._session
@@ -179,13 +180,13 @@ class Link:
         batch = Batch()
         try:
             for value in values:
-                encoded = session.encode(value)
+                encoded = session.payloads.encode(value)
                 if not session.fits(batch, encoded):
                     batch = self._submit_batch(batch, deadline, parts)
                 if session.fits(batch, encoded):
                     batch.add(encoded)
                 else:
-                    outgoing = session.compose(encoded, compress=self._compress)
+                    outgoing = session.payloads.compose(encoded, compress=self._compress)
                     self._pump.submit(outgoing, deadline, self._goal(outgoing, "queued"))
                     parts.append(outgoing)
         finally:
@@ -247,7 +248,9 @@ class Link:
 
     @property
     def closed(self) -> bool:
-        """Whether values can no longer be sent: closed here, farewell heard, or lost.  What has come can still be received."""
+        """Whether values can no longer be sent: closed here, farewell heard, or lost.  What has come can still be
+        received.
+        """
         return not self._pump.open
 
     @property

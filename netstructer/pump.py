@@ -1,20 +1,22 @@
 """The pump: moves bytes between one session and one socket.  Floor: FAÇADES.  Law: whoever waits, works.
 
-No link owns a thread.  A call that has to wait (for a message, for room, for an acknowledgement) does the link's work while it
-waits: it takes the *reading turn*, sleeps until the socket can be read, feeds the session, and leaves the turn when it has what it
-came for.  So a round trip costs no hand-over between threads: the thread that called `send` sealed and wrote the frame, the
-thread that called `recv` read and opened it.  What was measured is in docs/decisions.md, "Threads".
+No link owns a thread.  A call that has to wait (for a message, for room, for an acknowledgement) does the link's work
+while it waits: it takes the *reading turn*, sleeps until the socket can be read, feeds the session, and leaves the turn
+when it has what it came for.  So a round trip costs no hand-over between threads: the thread that called `send` sealed
+and wrote the frame, the thread that called `recv` read and opened it.  What was measured is in docs/decisions.md,
+"Threads".
 
-Between calls somebody has to answer pings and take in acknowledgements: the keeper, one thread for all links of a process
-(`keeper.py`).  To move a link to the keeper and back for every call would cost two system calls, so a link whose reader has just
-left is only *loose*: the keeper comes by every 50 ms and takes over what has stayed loose.
+Between calls somebody has to answer pings and take in acknowledgements: the keeper, one thread for all links of a
+process (`keeper.py`).  To move a link to the keeper and back for every call would cost two system calls, so a link
+whose reader has just left is only *loose*: the keeper comes by every 50 ms and takes over what has stayed loose.
 
     LOOSE     nobody watches; the keeper will look in at its next round
     WATCHED   the keeper's selector watches the socket
     ATTENDED  a caller has been waiting in here for a whole round; the keeper only keeps time
 
-One lock guards session, turns and inbox.  It is never held while waiting for a socket, and never while a value is encoded,
-compressed for the first time, expanded or decoded.  What is not sealed yet is sealed by whoever finds the socket writable.
+One lock guards session, turns and inbox.  It is never held while waiting for a socket, and never while a value is
+encoded, compressed for the first time, expanded or decoded.  What is not sealed yet is sealed by whoever finds the
+socket writable.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ YIELD_SECONDS = 20e-6
 
 
 class FairLock:
-    """A lock that knows whether others want it.  Python's own lets a thread that releases and acquires in a loop starve them."""
+    """A lock that knows whether others want it.  Python's own lets a thread that releases and acquires in a loop starve
+    them.
+    """
 
     __slots__ = ("_lock", "_wanting")
 
@@ -158,7 +162,8 @@ class Pump:
     def next_message(self, deadline: float | None, most_bytes: int | None) -> Message:
         """Take and return the next message, waiting for it if need be.
 
-        Raises `LinkTimeout`, `MessageTooBig` for one over `most_bytes` (which stays where it is), what ended the session.
+        Raises `LinkTimeout`, `MessageTooBig` for one over `most_bytes` (which stays where it is), what ended the
+        session.
         """
         with self._lock:
             inbox = self._inbox
@@ -185,7 +190,9 @@ class Pump:
             self._handle(self.session.fail(error))
 
     def close(self, deadline: float | None) -> bool:
-        """Say farewell after what is queued, and wait until the peer has said it too; False where it did not in time."""
+        """Say farewell after what is queued, and wait until the peer has said it too; False where it did not in
+        time.
+        """
         with self._lock:
             self._begin_close()
             return self._wait(lambda: self._ended, deadline)

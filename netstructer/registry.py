@@ -1,8 +1,8 @@
 """The registry: live links by peer IP.  Floor: COMMONS.  Law: one lock, and nobody else's code is called inside it.
 
-Spec: protocol.md, "Registry".  Keys are IP texts as `address.normalise_ip` writes them, and texts that callers give go through
-the same function.  Several links behind one IP are kept apart.  A link enters once and leaves once: by `pop`, by `clear`, or
-when it ends.
+Spec: protocol.md, "Registry".  Keys are IP texts as `address.normalise_ip` writes them, and texts that callers give go
+through the same function.  Several links behind one IP are kept apart.  A link enters once and leaves once: by `pop`,
+by `clear`, or when it ends.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class Registry(Generic[L]):
         return len(self.all())
 
     def wait(self, place: Place, timeout: float | None = None) -> L | None:
-        """Return the newest open link from there, as soon as there is one; None where `timeout` seconds passed without."""
+        """Return the newest open link from there, as soon as there is one; None where `timeout` seconds passed
+        without.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             while (link := self._newest(place, None, None)) is None:

@@ -1,4 +1,6 @@
-"""The server: listens, and keeps its links in a registry by peer IP.  Floor: FAÇADES.  Law: nothing that one link does stops it."""
+"""The server: listens, and keeps its links in a registry by peer IP.  Floor: FAÇADES.  Law: nothing that one link does
+stops it.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,9 @@ class Server:
             print(link.recv())
 
     `address` as for `Link`; port 0 picks a free one, and `server.address` says which.  `key` is a `Key`, its text, or a
-    mapping `{user name: key}`; without one it is looked for, and where there is none a fresh one is put into the user's default
-    key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.  `compress`, `padding` and
-    `hide_clock` as for `Link`.
+    mapping `{user name: key}`; without one it is looked for, and where there is none a fresh one is put into the user's
+    default key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.
+    `compress`, `padding` and `hide_clock` as for `Link`.
 
     Raises `InvalidKey`, `InvalidAddress` here, `CannotListen` from `start`.
     """
@@ -185,7 +187,8 @@ class Server:
                 self._changed.wait(left)
 
     def handler(self, function: Handler) -> Handler:
-        """Register `function(link)`: it is called for each new link in a thread of its own, and the link closed after it.
+        """Register `function(link)`: it is called for each new link in a thread of its own, and the link closed after
+        it.
 
         What it raises is logged, closes that link, and never stops the server.
         """
@@ -247,7 +250,9 @@ class Server:
         return self.registry.all(ip)
 
     def pop(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
-        """Take the newest open link from an IP out of the registry and return it, still open; None where there is none."""
+        """Take the newest open link from an IP out of the registry and return it, still open; None where there is
+        none.
+        """
         return self.registry.pop(place, id=id, user=user)
 
     def clear(self) -> None:
@@ -259,7 +264,9 @@ class Server:
         return self.registry.count()
 
     def wait(self, place: Place, timeout: float | None = None) -> Link | None:
-        """Return the newest open link from an IP as soon as there is one; None where `timeout` seconds passed without."""
+        """Return the newest open link from an IP as soon as there is one; None where `timeout` seconds passed
+        without.
+        """
         return self.registry.wait(place, timeout)
 
     def __len__(self) -> int:
@@ -280,11 +287,13 @@ class Server:
     def broadcast(self, value: object, *, to: Iterable[Link] | None = None, exclude: Container[Link] = ()) -> Broadcast:
         """Send one value to all links (or to those in `to`), encoded and compressed once.
 
-        Does not wait: what a link does not take at once is sent behind the caller's back.  A link is skipped that is closed,
-        that takes no value of this size, or that has more than `Limits.backlog_bytes` waiting.  Raises `UnsendableValue`.
+        Does not wait: what a link does not take at once is sent behind the caller's back.  A link is skipped that is
+        closed, that takes no value of this size, or that has more than `Limits.backlog_bytes` waiting.  Raises
+        `UnsendableValue`.
         """
         announcement = Announcement(value, compress=self._compress)
-        sent, skipped = [], []
+        sent: list[Link] = []
+        skipped: list[Link] = []
         for link in self.registry.all() if to is None else to:
             if link in exclude:
                 continue

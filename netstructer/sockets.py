@@ -52,7 +52,9 @@ def dial_socket(address: Address, deadline: float | None) -> socket.socket:
 
 
 def listening_socket(address: Address) -> socket.socket:
-    """Return a bound, listening TCP socket; port 0 picks a free one.  Raises `CannotListen` with the stage that failed."""
+    """Return a bound, listening TCP socket; port 0 picks a free one.  Raises `CannotListen` with the stage that
+    failed.
+    """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -9,7 +9,9 @@ __all__ = ["LinkStats", "ServerStats"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStats:
-    """What one link has moved so far.  Bytes: plain before compression and sealing, wire as frames; the handshake is not in it."""
+    """What one link has moved so far.  Bytes: plain before compression and sealing, wire as frames; the handshake is
+    not in it.
+    """
 
     messages_sent: int
     messages_received: int

@@ -1,7 +1,7 @@
 """A payload to chunks and back.  Floor: CODEC.  Law: a chunk is never empty, unless the whole payload is.
 
-Spec: protocol.md, "Messages".  A chunk is what one record carries of a payload.  `cut` is lazy: it takes from its source only
-what the next chunk needs, so a slow socket slows the compressor, and the compressor the file.
+Spec: protocol.md, "Messages".  A chunk is what one record carries of a payload.  `cut` is lazy: it takes from its
+source only what the next chunk needs, so a slow socket slows the compressor, and the compressor the file.
 """
 
 from __future__ import annotations

@@ -2,16 +2,17 @@
 
 Spec: protocol.md, "Compression".  RFC 8878 for the zstd frame.
 
-Why the way back walks the frame itself.  zstandard offers three ways to expand, and each trusts something that a hostile
-peer writes: `decompress()` allocates what the frame *claims* and ignores its own limit when the frame states a size;
-`decompressobj()` returns a gigabyte from 32 KiB in one call; `stream_reader()` is bounded, but takes a frame cut short for a
-shorter one and does not say that bytes follow the frame.  A zstd frame, though, is a header and a chain of blocks, each with
-a three-byte header that states its length, and one block never holds more than 128 KiB of plain bytes.  So `expand` reads the
-headers (`_Walk`), hands the library exactly one block at a time, and gets at most 128 KiB back each time: bounded by
-construction, complete only when the last block and the checksum have been there, and any byte after them is an error.
+Why the way back walks the frame itself.  zstandard offers three ways to expand, and each trusts something that a
+hostile peer writes: `decompress()` allocates what the frame *claims* and ignores its own limit when the frame states a
+size; `decompressobj()` returns a gigabyte from 32 KiB in one call; `stream_reader()` is bounded, but takes a frame cut
+short for a shorter one and does not say that bytes follow the frame.  A zstd frame, though, is a header and a chain of
+blocks, each with a three-byte header that states its length, and one block never holds more than 128 KiB of plain
+bytes.  So `expand` reads the headers (`_Walk`), hands the library exactly one block at a time, and gets at most 128 KiB
+back each time: bounded by construction, complete only when the last block and the checksum have been there, and any
+byte after them is an error.
 
-A context is made for each message and never shared: contexts are not thread-safe, and a context that saw another message
-would let the length of one message tell of the contents of another (protocol.md, "What compression tells").
+A context is made for each message and never shared: contexts are not thread-safe, and a context that saw another
+message would let the length of one message tell of the contents of another (protocol.md, "What compression tells").
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ Buffer = bytes | bytearray | memoryview
 
 
 def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, Iterator[Buffer]]:
-    """Return a codec byte and the payload under it, lazily: one zstd frame, or `pieces` as they are where that does not pay.
+    """Return a codec byte and the payload under it, lazily: one zstd frame, or `pieces` as they are where that does not
+    pay.
 
-    `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or the first 64 KiB shrink
-    by less than 5 %.
+    `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or the first 64 KiB
+    shrink by less than 5 %.
     """
     source = iter(pieces)
     if plain_bytes is not None and plain_bytes < LEAST_BYTES:
@@ -64,9 +66,10 @@ def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, It
 def expand(pieces: Iterable[Buffer], *, plain_bytes: int, stated: bool = True) -> Iterator[bytes]:
     """Return the plain bytes of one zstd frame, in pieces of at most 128 KiB, and never more than `plain_bytes` in all.
 
-    `plain_bytes` is the length that the sender declared (the caller has held it against its limit); the frame must produce
-    it, and must state it too, unless not `stated`: then it must not.  Raises `BadCompression` for everything else: a second
-    frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, a frame cut short, what zstd refuses.
+    `plain_bytes` is the length that the sender declared (the caller has held it against its limit); the frame must
+    produce it, and must state it too, unless not `stated`: then it must not.  Raises `BadCompression` for everything
+    else: a second frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, a frame cut short, what
+    zstd refuses.
     """
     walk = _Walk(plain_bytes if stated else None)
     stream = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()

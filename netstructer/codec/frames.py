@@ -1,8 +1,8 @@
 """A token to the wire and back: a four-byte length, then the token.  Floor: CODEC.  Law: refuse before you wait.
 
 Spec: protocol.md, "Frames".  A frame's length is checked as soon as its four bytes are there: it must be 9 more than a
-multiple of 16 (57 bytes of Fernet around whole AES blocks) and within what the state allows.  Only then is the body waited for,
-so a stranger cannot make this end reserve memory by stating a length.
+multiple of 16 (57 bytes of Fernet around whole AES blocks) and within what the state allows.  Only then is the body
+waited for, so a stranger cannot make this end reserve memory by stating a length.
 
 `FrameReader` owns one buffer that is used again and again: the transport receives straight into `space()`.
 """

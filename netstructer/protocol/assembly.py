@@ -1,10 +1,11 @@
 """Assembly: records of many streams to whole messages.  Floor: PROTOCOL.  Law: nothing is whole before its LAST.
 
-Spec: protocol.md, "Messages and streams".  Chunks are kept as they came, compressed or not; a message that is whole has its
-bytes, its codec and its stated plain length, and becomes a value only when the application asks for it.
+Spec: protocol.md, "Messages and streams".  Chunks are kept as they came, compressed or not; a message that is whole has
+its bytes, its codec and its stated plain length, and becomes a value only when the application asks for it.
 
-A value that is over a limit is *refused*: its chunks are counted and dropped from then on, and the sender is asked to stop.
-It is forgotten when its last record has come, or the sender's CANCEL, whichever it was that crossed ours on the way.
+A value that is over a limit is *refused*: its chunks are counted and dropped from then on, and the sender is asked to
+stop. It is forgotten when its last record has come, or the sender's CANCEL, whichever it was that crossed ours on the
+way.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from netstructer.codec.chunks import Joined
 from netstructer.codec.compression import NONE, ZSTD
 from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
+from netstructer.protocol import bodies
 from netstructer.protocol.delivery import MESSAGE_CHARGE
-from netstructer.protocol.lanes import BLOB, FIRST, PARENT, TOTAL, UNKNOWN, VALUE
 from netstructer.protocol.states import CancelCode, Flag, Role
 
 __all__ = ["Assembly", "Message"]
@@ -43,6 +44,15 @@ class Message:
         self.parent: Message | None = None
         self.refused = False
 
+    @classmethod
+    def whole(cls, payload: memoryview, number: int, last_number: int) -> Message:
+        """Return a message that came in one piece, as one of a batch."""
+        message = cls(number, 0, NONE, len(payload))
+        message.chunks.add(payload)
+        message.charge += len(payload)
+        message.last_number = last_number
+        return message
+
     @property
     def root(self) -> Message:
         """The value that this is, or is a blob of."""
@@ -51,6 +61,10 @@ class Message:
     def total_charge(self) -> int:
         """Return what this value and its blobs count against the credit."""
         return self.charge + sum(blob.charge for blob in self.blobs.values())
+
+    def total_plain_bytes(self) -> int:
+        """Return the plain bytes of this value and its blobs."""
+        return self.plain_bytes + sum(blob.plain_bytes for blob in self.blobs.values())
 
 
 class Assembly:
@@ -87,17 +101,16 @@ class Assembly:
             message = found
         total = None
         if flags & Flag.LAST:
-            if len(body) < TOTAL.size:
-                raise IllegalFrame("a last record without its total")
-            (total,) = TOTAL.unpack_from(body, len(body) - TOTAL.size)
-            body = body[: len(body) - TOTAL.size]
+            total, body = bodies.total_of(body)
         if not body and flags & (Flag.FIRST | Flag.LAST) != Flag.FIRST | Flag.LAST:
             raise IllegalFrame("an empty chunk")
         self._add(message, body)
         return None if total is None else self._last(message, number, flags, total)
 
     def cancelled(self, stream: int, number: int) -> None:
-        """Take in that the sender gave up one of its own values.  Raises `IllegalFrame` for one that it has not begun."""
+        """Take in that the sender gave up one of its own values.  Raises `IllegalFrame` for one that it has not
+        begun.
+        """
         found = [message for message in self._open.values() if message.root.number == number]
         parent = self._parents.pop(number, None)
         if not found and parent is None:
@@ -120,42 +133,33 @@ class Assembly:
             raise IllegalFrame(f"stream {stream} cannot be begun by the peer now")
         if len(self._open) >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} unfinished messages")
-        if len(body) < FIRST.size:
-            raise IllegalFrame("a first record without its header")
-        kind, codec, count, zero, declared = FIRST.unpack_from(body)
-        if zero or codec not in (NONE, ZSTD):
-            raise IllegalFrame("a first record with an unknown codec or spare bits set")
-        rest = body[FIRST.size :]
-        message = Message(number, stream, codec, None if declared == UNKNOWN else declared)
-        if kind == VALUE:
-            self._check_value(message, count, declared)
-        elif kind == BLOB:
-            if len(rest) < PARENT.size:
-                raise IllegalFrame("a blob without its parent")
-            self._adopt(message, PARENT.unpack_from(rest)[0], count)
-            rest = rest[PARENT.size :]
-            if message.stated and declared > self._limits.message_bytes and not message.refused:
-                self.refuse(message.root, CancelCode.TOO_BIG)
+        header, rest = bodies.First.unpack(body)
+        if header.codec not in (NONE, ZSTD):
+            raise IllegalFrame(f"a message in the unknown codec {header.codec}")
+        stated = header.plain_bytes != bodies.UNKNOWN
+        message = Message(number, stream, header.codec, header.plain_bytes if stated else None)
+        if header.kind == bodies.VALUE:
+            self._check_value(message, header)
         else:
-            raise IllegalFrame(f"a message of the unknown kind {kind}")
+            self._adopt(message, header)
         self._open[stream] = message
         return message, rest
 
-    def _check_value(self, message: Message, blob_count: int, declared: int) -> None:
-        if declared == UNKNOWN:
-            raise IllegalFrame("a value that does not state its length")
-        message.blob_count = blob_count
-        if blob_count and len(self._parents) >= self._limits.streams:
+    def _check_value(self, message: Message, header: bodies.First) -> None:
+        message.blob_count = header.place
+        if header.place and len(self._parents) >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} values wait for their blobs")
-        if declared > self._limits.value_bytes:
+        if header.plain_bytes > self._limits.value_bytes:
             self.refuse(message, CancelCode.TOO_BIG)
 
-    def _adopt(self, message: Message, parent_number: int, index: int) -> None:
-        parent = self._parents.get(parent_number)
-        if parent is None or index >= parent.blob_count or index in parent.blobs:
+    def _adopt(self, message: Message, header: bodies.First) -> None:
+        parent = self._parents.get(header.parent)
+        if parent is None or header.place >= parent.blob_count or header.place in parent.blobs:
             raise IllegalFrame("a blob that no value waits for")
-        parent.blobs[index] = message
-        message.parent, message.index, message.refused = parent, index, parent.refused
+        parent.blobs[header.place] = message
+        message.parent, message.index, message.refused = parent, header.place, parent.refused
+        if message.stated and header.plain_bytes > self._limits.message_bytes and not message.refused:
+            self.refuse(parent, CancelCode.TOO_BIG)
 
     def _add(self, message: Message, chunk: memoryview) -> None:
         message.charge += len(chunk)

@@ -1,28 +1,25 @@
 """Delivery: numbers, acknowledgement, credit.  Floor: PROTOCOL.  Law: each direction's state is a few integers.
 
-Spec: protocol.md, "Delivery".  Every reliable record of a session's direction takes the next delivery number (fsn), from 1.
-These numbers belong to the session, not to the transport: they are what a session that is taken up again on another transport
-will continue from, which is why they are apart from the record sequence.
+Spec: protocol.md, "Delivery".  Every reliable record of a session's direction takes the next delivery number (fsn),
+from 1. These numbers belong to the session, not to the transport: they are what a session that is taken up again on
+another transport will continue from, which is why they are apart from the record sequence.
 
-Credit.  The receiver states how much the sender may have sent in the whole session: an absolute figure that only grows, so
-that hearing it twice does no harm.  A reliable record is charged its body and 256 for each message that begins in it (about
-what an unread message costs in memory beside its bytes).  The window is `credit_bytes`, less what lies unread in whole
-messages; the bytes of a message still under way do not narrow it.  So a writer stops when the reader does not read, and yet
-two ends that each send a message larger than the window, before either reads, do not wait for each other for ever.  What one
-message under way may cost is bounded by `message_bytes`, not by the window.
+Credit.  The receiver states how much the sender may have sent in the whole session: an absolute figure that only grows,
+so that hearing it twice does no harm.  A reliable record is charged its body and 256 for each message that begins in it
+(about what an unread message costs in memory beside its bytes).  The window is `credit_bytes`, less what lies unread in
+whole messages; the bytes of a message still under way do not narrow it.  So a writer stops when the reader does not
+read, and yet two ends that each send a message larger than the window, before either reads, do not wait for each other
+for ever.  What one message under way may cost is bounded by `message_bytes`, not by the window.
 """
 
 from __future__ import annotations
 
-from struct import Struct
-
 from netstructer.errors import CreditExceeded, Gap, IllegalFrame
 from netstructer.limits import Limits
+from netstructer.protocol.bodies import Ack
 
-__all__ = ["ACK", "MESSAGE_CHARGE", "Inbound", "Outbound", "charge_of"]
+__all__ = ["MESSAGE_CHARGE", "Inbound", "Outbound", "charge_of"]
 
-ACK = Struct(">QQQ")
-"""Body of an ACK record: next number expected, credit limit, number up to which the application has taken messages."""
 MESSAGE_CHARGE = 256
 
 
@@ -139,4 +136,4 @@ class Inbound:
         self._told_limit = self.limit
         self._told_received = self.received
         self._due, self._urgent = None, False
-        return ACK.pack(self.next_number, self._told_limit, self.taken)
+        return Ack(self.next_number, self._told_limit, self.taken).pack()

@@ -2,9 +2,9 @@
 
 Law: one record each, in rotation.  Spec: protocol.md, "Messages and streams".
 
-A message that has begun holds a stream number until its last record is sealed; numbers are used again.  A small message that
-is queued behind a large one thus waits for one record of it, not for all of it.  A message's chunks are pulled from their
-source one record at a time, when the transport has room: this is where "out is lazy" happens.
+A message that has begun holds a stream number until its last record is sealed; numbers are used again.  A small message
+that is queued behind a large one thus waits for one record of it, not for all of it.  A message's chunks are pulled
+from their source one record at a time, when the transport has room: this is where "out is lazy" happens.
 
 A value with blobs is one `Outgoing` with its blobs as further ones: they begin when the value's last record is sealed.
 """
@@ -13,25 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from struct import Struct
 
 from netstructer.codec.chunks import cut
 from netstructer.codec.values import Encoded
 from netstructer.errors import MessageCancelled
+from netstructer.protocol import bodies
 from netstructer.protocol.states import CancelCode, Role
 
-__all__ = ["BLOB", "FIRST", "NUMBER", "PARENT", "TOTAL", "UNKNOWN", "VALUE", "Batch", "Counted", "Lanes", "Outgoing"]
-
-BLOB, VALUE = 0, 1
-NUMBER = Struct(">Q")
-"""What begins the body of every reliable record: its delivery number."""
-FIRST = Struct(">BBHIQ")
-"""What follows the delivery number in a FIRST record: kind, codec, blobs (of a value) or index (of a blob), 0, plain bytes."""
-PARENT = Struct(">Q")
-"""What follows that in a blob's FIRST record: the number of the value that it belongs to."""
-TOTAL = Struct(">Q")
-"""What ends a LAST record: the plain bytes in all."""
-UNKNOWN = (1 << 64) - 1
+__all__ = ["Batch", "Counted", "Lanes", "Outgoing"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -88,6 +77,11 @@ class Outgoing:
         self.sealed = False
         self.error: BaseException | None = None
 
+    @property
+    def count(self) -> int:
+        """How many messages this is."""
+        return 1
+
     def add_blob(self, blob: Outgoing) -> None:
         """Take in the next blob of this value; before it is queued."""
         blob.parent, blob.index = self, len(self.blobs)
@@ -108,8 +102,17 @@ class Outgoing:
         """Plain bytes of it and its blobs, as far as they are known."""
         return (self.plain_bytes or 0) + sum(blob.plain_bytes or 0 for blob in self.blobs)
 
+    def header(self) -> bytes:
+        """Return what its first record begins with, after the delivery number."""
+        declared = bodies.UNKNOWN if self.plain_bytes is None else self.plain_bytes
+        if self.parent is None:
+            return bodies.First(bodies.VALUE, self.codec, len(self.blobs), declared, 0).pack()
+        return bodies.First(bodies.BLOB, self.codec, self.index, declared, self.parent.number).pack()
+
     def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
-        """Return the chunk that is next, and whether it is the last.  Raises whatever the source of the bytes raises."""
+        """Return the chunk that is next, and whether it is the last.  Raises whatever the source of the bytes
+        raises.
+        """
         if self._chunks is None:
             self._chunks = cut(self._pieces, chunk_bytes)
             self._pieces = ()
@@ -119,7 +122,8 @@ class Outgoing:
 
     def step(self) -> None:
         """Go on to the chunk after the one that was peeked at.  Raises whatever the source of the bytes raises."""
-        assert self._chunks is not None and self._following is not None
+        assert self._chunks is not None
+        assert self._following is not None
         self._current = self._following
         self._look_ahead(self._chunks)
 
@@ -152,7 +156,7 @@ class Batch:
     def __init__(self) -> None:
         self._parts: list[Buffer] = []
         self.count = 0
-        self.body_bytes = NUMBER.size
+        self.body_bytes = bodies.NUMBER_BYTES
         self.last_number = self.wire_bytes = 0
         self.sealed = False
         self.error: BaseException | None = None
@@ -164,7 +168,7 @@ class Batch:
     @property
     def total_plain_bytes(self) -> int:
         """Plain bytes of the messages."""
-        return self.body_bytes - NUMBER.size - 4 * self.count
+        return self.body_bytes - bodies.NUMBER_BYTES - 4 * self.count
 
     def add(self, encoded: Encoded) -> None:
         """Take in one encoded value."""
@@ -175,7 +179,7 @@ class Batch:
 
     def body(self, number: int) -> bytes:
         """Return the body of the one record."""
-        return NUMBER.pack(number) + b"".join(self._parts)
+        return bodies.batch(number, self._parts)
 
 
 class Lanes:
@@ -196,16 +200,14 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._turns) + len(self._waiting)
 
-    def add(self, outgoing: Outgoing) -> None:
-        """Queue a message: it gets a stream, or waits for one."""
-        if self._may_begin(outgoing):
+    def add(self, outgoing: Outgoing | Batch) -> None:
+        """Queue a message: it gets a stream (a batch needs none), or waits for one."""
+        if isinstance(outgoing, Batch):
+            self._turns.append(outgoing)
+        elif self._may_begin(outgoing):
             self._begin(outgoing)
         else:
             self._waiting.append(outgoing)
-
-    def add_batch(self, batch: Batch) -> None:
-        """Queue a batch, which needs no stream."""
-        self._turns.append(batch)
 
     @property
     def waiting_bytes(self) -> int:

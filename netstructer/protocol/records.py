@@ -4,11 +4,12 @@ Law: a sequence number is used once.  Spec: protocol.md, "Records", "Rekey", "Pa
 
     record = seq u64 | kind u8 | flags u8 | pad u16 | stream u32 | body | pad zero bytes
 
-One `RecordWriter` and one `RecordReader` serve one transport: a new transport has new keys, and both count from 0 again.
+One `RecordWriter` and one `RecordReader` serve one transport: a new transport has new keys, and both count from 0
+again.
 
-Rekey.  After 2^20 records, 64 GiB or an hour the writer seals a REKEY record as the last one under its key, and both ends
-step their ratchet: what was sealed before can no longer be opened with what either end remembers.  The reader holds the
-writer to the first two (it can not know the writer's clock), and refuses a writer that steps for sport.
+Rekey.  After 2^20 records, 64 GiB or an hour the writer seals a REKEY record as the last one under its key, and both
+ends step their ratchet: what was sealed before can no longer be opened with what either end remembers.  The reader
+holds the writer to the first two (it can not know the writer's clock), and refuses a writer that steps for sport.
 """
 
 from __future__ import annotations
@@ -130,9 +131,9 @@ class RecordReader:
 def padding_bytes(policy: str | None, body_bytes: int, most_bytes: int) -> int:
     """Return how many zero bytes to add to a body, `most_bytes` being the longest body that the peer takes.
 
-    `None`: none.  `"bucket"`: to the next power of two up to 4 KiB, above that to Padmé's lengths (Nikitin et al., "Reducing
-    Metadata Leakage from Encrypted Files and Communication with PURBs", 2019).  `"full"`: always the longest.  At most
-    65,535, which is what the header can state.
+    `None`: none.  `"bucket"`: to the next power of two up to 4 KiB, above that to Padmé's lengths (Nikitin et al.,
+    "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs", 2019).  `"full"`: always the
+    longest.  At most 65,535, which is what the header can state.
     """
     if policy is None:
         return 0

@@ -1,6 +1,8 @@
-"""Kinds, states, and the one table of what may happen when.  Floor: PROTOCOL.  Law: what is not in the table is illegal.
+"""Kinds, states, and the one table of what may happen when.  Floor: PROTOCOL.  Law: what is not in the table is
+illegal.
 
-Spec: protocol.md, "States"; `docs/states.md` is drawn from `MOVES` by `docs/draw_states.py`, and a test holds the two equal.
+Spec: protocol.md, "States"; `docs/states.md` is drawn from `MOVES` by `docs/draw_states.py`, and a test holds the two
+equal.
 """
 
 from __future__ import annotations

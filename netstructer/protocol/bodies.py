@@ -1,0 +1,278 @@
+"""Bodies: the layouts inside records, one pair of functions for each kind.  Floor: PROTOCOL.
+
+Law: one encoding each; a spare bit, a byte too many or too few is `IllegalFrame`.  Spec: protocol.md, "Kinds and
+bodies". All integers are big-endian.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any, NamedTuple
+
+from netstructer.errors import IllegalFrame
+
+__all__ = [
+    "BLOB",
+    "CANCEL_BYTES",
+    "OPEN_BYTES",
+    "OPEN_NEW",
+    "OPEN_RESUME",
+    "OVERHEAD_BYTES",
+    "PING_BYTES",
+    "STATUS_BUSY",
+    "STATUS_NEW",
+    "STATUS_UNKNOWN",
+    "UNKNOWN",
+    "VALUE",
+    "Accept",
+    "Ack",
+    "Alert",
+    "Cancel",
+    "Farewell",
+    "First",
+    "Open",
+    "batch",
+    "batch_items",
+    "expect_length",
+    "number",
+    "number_of",
+    "total",
+    "total_of",
+]
+
+Buffer = bytes | bytearray | memoryview
+
+_OPEN = Struct(">B3s16s32sQQQ16s")
+_ACCEPT = Struct(">B3s16s16sQQQI")
+_ACK = Struct(">QQQ")
+_ALERT = Struct(">H")
+_CANCEL = Struct(">QQH")
+_FAREWELL = Struct(">QH")
+_NUMBER = Struct(">Q")
+_FIRST = Struct(">BBHIQ")
+_PARENT = Struct(">Q")
+_TOTAL = Struct(">Q")
+
+OPEN_BYTES = _OPEN.size
+CANCEL_BYTES = _CANCEL.size
+PING_BYTES = 8
+NUMBER_BYTES = _NUMBER.size
+TOTAL_BYTES = _TOTAL.size
+OVERHEAD_BYTES = NUMBER_BYTES + _FIRST.size + _PARENT.size + TOTAL_BYTES
+"""What a DATA body may hold beside its chunk."""
+TEXT_BYTES = 200
+
+OPEN_NEW, OPEN_RESUME = 1, 2
+STATUS_NEW, STATUS_RESUMED, STATUS_UNKNOWN, STATUS_BUSY = 0, 1, 2, 3
+BLOB, VALUE = 0, 1
+UNKNOWN = (1 << 64) - 1
+"""A blob's plain bytes where they are not known at its beginning."""
+_NOTHING = bytes(3)
+
+
+class Open(NamedTuple):
+    """The client's first record: its session, and where each direction of it stands."""
+
+    mode: int
+    session_id: bytes
+    secret: bytes
+    expected: int
+    following: int
+    limit: int
+    instance: bytes
+
+    def pack(self) -> bytes:
+        return _OPEN.pack(self[0], _NOTHING, *self[1:])
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Open:
+        expect_length(body, _OPEN.size)
+        mode, zero, *rest = _OPEN.unpack(body)
+        if zero != _NOTHING or mode not in (OPEN_NEW, OPEN_RESUME):
+            raise IllegalFrame("an open in an unknown mode, or with spare bits set")
+        found = cls(mode, *rest)
+        if mode == OPEN_NEW and (found.expected, found.following, found.instance) != (1, 1, bytes(16)):
+            raise IllegalFrame("a new session must begin at its beginning")
+        return found
+
+
+class Accept(NamedTuple):
+    """The server's first record: the answer to OPEN."""
+
+    status: int
+    session_id: bytes
+    instance: bytes
+    expected: int
+    following: int
+    limit: int
+    seconds: int
+
+    def pack(self) -> bytes:
+        return _ACCEPT.pack(self[0], _NOTHING, *self[1:])
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Accept:
+        expect_length(body, _ACCEPT.size)
+        status, zero, *rest = _ACCEPT.unpack(body)
+        if zero != _NOTHING or status not in (STATUS_NEW, STATUS_UNKNOWN, STATUS_BUSY):
+            raise IllegalFrame("an accept with an unknown status, or with spare bits set")
+        return cls(status, *rest)
+
+
+class Ack(NamedTuple):
+    """Next delivery number expected, credit limit, number up to which the application has taken messages."""
+
+    expected: int
+    limit: int
+    taken: int
+
+    def pack(self) -> bytes:
+        return _ACK.pack(*self)
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Ack:
+        expect_length(body, _ACK.size)
+        return cls(*_ACK.unpack(body))
+
+
+class Alert(NamedTuple):
+    """Why the sender gives the transport up."""
+
+    code: int
+    text: str
+
+    def pack(self) -> bytes:
+        return _ALERT.pack(self.code) + _clipped(self.text)
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Alert:
+        return cls(*_with_text(_ALERT, body))
+
+
+class Cancel(NamedTuple):
+    """A value is given up: by its sender, or at the receiver's wish.  `message` is the number of its first record."""
+
+    number: int
+    message: int
+    code: int
+
+    def pack(self) -> bytes:
+        return _CANCEL.pack(*self)
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Cancel:
+        expect_length(body, _CANCEL.size)
+        return cls(*_CANCEL.unpack(body))
+
+
+class Farewell(NamedTuple):
+    """The last reliable record of its direction."""
+
+    number: int
+    code: int
+    text: str
+
+    def pack(self) -> bytes:
+        return _FAREWELL.pack(self.number, self.code) + _clipped(self.text)
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Farewell:
+        return cls(*_with_text(_FAREWELL, body))
+
+
+class First(NamedTuple):
+    """What follows the delivery number in the first record of a message.
+
+    `place` is how many blobs a value has, or which of them a blob is; `parent` is the number of a blob's value, 0 for a
+    value.
+    """
+
+    kind: int
+    codec: int
+    place: int
+    plain_bytes: int
+    parent: int
+
+    def pack(self) -> bytes:
+        head = _FIRST.pack(self.kind, self.codec, self.place, 0, self.plain_bytes)
+        return head + _PARENT.pack(self.parent) if self.kind == BLOB else head
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> tuple[First, memoryview]:
+        """Return the header, and the rest of the body."""
+        if len(body) < _FIRST.size:
+            raise IllegalFrame("a first record without its header")
+        kind, codec, place, zero, plain_bytes = _FIRST.unpack_from(body)
+        body = body[_FIRST.size :]
+        if zero or kind not in (BLOB, VALUE) or (kind == VALUE and plain_bytes == UNKNOWN):
+            raise IllegalFrame("a first record of an unknown kind, of no stated length, or with spare bits set")
+        if kind == VALUE:
+            return cls(kind, codec, place, plain_bytes, 0), body
+        if len(body) < _PARENT.size:
+            raise IllegalFrame("a blob without its parent")
+        return cls(kind, codec, place, plain_bytes, _PARENT.unpack_from(body)[0]), body[_PARENT.size :]
+
+
+def number(delivery_number: int) -> bytes:
+    """Return what begins the body of DATA and BATCH."""
+    return _NUMBER.pack(delivery_number)
+
+
+def number_of(body: memoryview) -> tuple[int, memoryview]:
+    """Return the delivery number of a DATA or BATCH body, and the rest of it."""
+    if len(body) < _NUMBER.size:
+        raise IllegalFrame("a reliable record without its delivery number")
+    return _NUMBER.unpack_from(body)[0], body[_NUMBER.size :]
+
+
+def total(plain_bytes: int) -> bytes:
+    """Return what ends the body of a last record."""
+    return _TOTAL.pack(plain_bytes)
+
+
+def total_of(body: memoryview) -> tuple[int, memoryview]:
+    """Return the plain bytes that a last record states, and the chunk before it."""
+    if len(body) < _TOTAL.size:
+        raise IllegalFrame("a last record without its total")
+    end = len(body) - _TOTAL.size
+    return _TOTAL.unpack_from(body, end)[0], body[:end]
+
+
+def batch(delivery_number: int, parts: list[Buffer]) -> bytes:
+    """Return the body of a BATCH: its number, then the parts, which are lengths and values by turns."""
+    return b"".join((_NUMBER.pack(delivery_number), *parts))
+
+
+def batch_items(rest: memoryview) -> list[memoryview]:
+    """Return the values of a BATCH body, its delivery number taken off."""
+    items = []
+    start, end = 0, len(rest)
+    while start < end:
+        length = int.from_bytes(rest[start : start + 4], "big")
+        if length == 0 or start + 4 + length > end:
+            raise IllegalFrame("a batch whose lengths do not add up")
+        items.append(rest[start + 4 : start + 4 + length])
+        start += 4 + length
+    if not items:
+        raise IllegalFrame("an empty batch")
+    return items
+
+
+def expect_length(body: memoryview, length: int) -> None:
+    """Raise `IllegalFrame` for a body of another length."""
+    if len(body) != length:
+        raise IllegalFrame(f"expected a body of {length} bytes, found {len(body)}")
+
+
+def _with_text(layout: Struct, body: memoryview) -> tuple[Any, ...]:
+    if not layout.size <= len(body) <= layout.size + TEXT_BYTES:
+        raise IllegalFrame(f"expected a body of {layout.size} bytes and a text of at most {TEXT_BYTES}")
+    try:
+        return *layout.unpack_from(body), str(body[layout.size :], "utf-8")
+    except UnicodeDecodeError:
+        raise IllegalFrame("a text that is not UTF-8") from None
+
+
+def _clipped(text: str) -> bytes:
+    """Return a text in UTF-8, cut at a whole character where it is longer than a record takes."""
+    return text.encode("utf-8", "replace")[:TEXT_BYTES].decode("utf-8", "ignore").encode()

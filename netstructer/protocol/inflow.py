@@ -1,0 +1,111 @@
+"""The inflow: what comes in, opened, put in order, and joined to messages.  Floor: PROTOCOL.
+
+Law: nothing unverified is kept.  Spec: protocol.md, "Receiving".  The order of checks is the order of the lines here:
+length of the frame, seal, sequence, padding, key age (`next_record`); delivery number, credit, stream, limits (`data`,
+`batch`, `cancel`). What is legal in which state the session has decided before it calls the latter three.
+"""
+
+from __future__ import annotations
+
+from netstructer.codec.frames import FrameReader
+from netstructer.codec.tokens import sealed_bytes
+from netstructer.errors import IllegalFrame
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.assembly import Assembly, Message
+from netstructer.protocol.delivery import Inbound, charge_of
+from netstructer.protocol.records import HEADER_BYTES, Record, RecordReader
+from netstructer.protocol.states import CancelCode, Flag, Role
+
+__all__ = ["Inflow"]
+
+_FIRST, _ACKNOWLEDGE, _TAKEN = int(Flag.FIRST), int(Flag.ACKNOWLEDGE), int(Flag.TAKEN)
+
+
+class Inflow:
+    """One direction of a session on one transport.  Single owner.
+
+    A server's takes nothing longer than an OPEN until `opened`.
+    """
+
+    __slots__ = ("_assembly", "_limits", "_reader", "frames", "inbound", "wire_bytes")
+
+    def __init__(self, role: Role, secret: bytes, *, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._reader = RecordReader(secret, now)
+        self._assembly = Assembly(role, limits)
+        self.frames = FrameReader(sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
+        self.inbound = Inbound(limits)
+        self.wire_bytes = 0
+        if role is Role.CLIENT:
+            self.opened()
+
+    def opened(self) -> None:
+        """Take in that the peer has proved its key: from here on records may be of full length."""
+        self.frames.limit_bytes = sealed_bytes(HEADER_BYTES + self._limits.body_bytes)
+
+    def next_record(self) -> Record | None:
+        """Return the next verified record, or None where more bytes are needed."""
+        token = self.frames.next_token()
+        return None if token is None else self._reader.read(token)
+
+    def rekey(self, body: memoryview, now: float) -> None:
+        """Take in a REKEY."""
+        bodies.expect_length(body, 0)
+        self._reader.rekey(now)
+
+    def data(
+        self, flags: int, stream: int, body: memoryview, now: float
+    ) -> tuple[Message | None, tuple[Message, CancelCode] | None]:
+        """Take in a DATA record; return the message that it completes, and the one that is to be cancelled."""
+        charge = charge_of(len(body), flags & _FIRST)
+        number, body = bodies.number_of(body)
+        if not self.inbound.admit(number, charge, now):
+            return None, None
+        message = self._assembly.data(flags, stream, number, body)
+        if flags & _ACKNOWLEDGE:
+            self.inbound.hurry()
+        if message is not None:
+            self.inbound.whole(message.total_charge())
+        return message, self._assembly.refusal
+
+    def batch(self, body: memoryview, now: float) -> list[Message]:
+        """Take in a BATCH record and return its messages."""
+        number, rest = bodies.number_of(body)
+        items = bodies.batch_items(rest)
+        if not self.inbound.admit(number, charge_of(len(body), len(items)), now):
+            return []
+        messages = []
+        for position, item in enumerate(items, 1):
+            if len(item) > self._limits.value_bytes:
+                raise IllegalFrame("a value in a batch is over this end's limit")
+            # Only the last one stands for the whole record when the application says what it has taken.
+            message = Message.whole(item, number, number if position == len(items) else number - 1)
+            self.inbound.whole(message.charge)
+            messages.append(message)
+        return messages
+
+    def cancel(self, cancel: bodies.Cancel, stream: int, *, by_sender: bool, now: float) -> bool:
+        """Take in a CANCEL; False for one that was had before.  A message of the peer's own is forgotten."""
+        if not stream:
+            raise IllegalFrame("a cancel of no stream")
+        if not self.inbound.admit(cancel.number, 0, now):
+            return False
+        if by_sender:
+            self._assembly.cancelled(stream, cancel.message)
+        return True
+
+    def farewell(self, farewell: bodies.Farewell, now: float) -> bool:
+        """Take in a FAREWELL; False for one that was had before."""
+        if len(self._assembly):
+            raise IllegalFrame("a farewell in the middle of a message")
+        if not self.inbound.admit(farewell.number, 0, now):
+            return False
+        self.inbound.hurry()
+        return True
+
+    def take(self, message: Message) -> None:
+        """Take in that the application has taken a message."""
+        self.inbound.take(message.total_charge(), message.last_number)
+        if message.flags & _TAKEN:
+            self.inbound.hurry()

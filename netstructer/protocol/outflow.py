@@ -1,0 +1,173 @@
+"""The outflow: what waits to be sent, sealed in the order in which it goes.  Floor: PROTOCOL.
+
+Law: sealing happens when the transport has room, and not before.  Spec: protocol.md, "Sending".
+
+Control records go first; then one record of each message in turn, as far as the peer's credit goes; a farewell goes
+when no message is left.  A record's sequence number, its delivery number and its key are decided here, in one place, at
+one moment.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from netstructer.codec import frames
+from netstructer.errors import MessageCancelled
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.delivery import Outbound, charge_of
+from netstructer.protocol.lanes import Batch, Lanes, Outgoing
+from netstructer.protocol.records import RecordWriter, padding_bytes
+from netstructer.protocol.states import CancelCode, Flag, Kind, Role
+
+__all__ = ["Outflow"]
+
+_FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
+_CEREMONY = (Kind.OPEN, Kind.ACCEPT)
+"""Records of a fixed length, which come before anything else: never padded, never preceded by a rekey."""
+
+
+class Outflow:
+    """One direction of a session on one transport.  Single owner."""
+
+    __slots__ = (
+        "_control",
+        "_padding",
+        "_wall",
+        "_writer",
+        "chunk_bytes",
+        "farewell",
+        "lanes",
+        "outbound",
+        "wire_bytes",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        secret: bytes,
+        *,
+        limits: Limits,
+        peer_limits: Limits,
+        padding: str | None,
+        wall: Callable[[], float],
+        now: float,
+    ) -> None:
+        self._writer = RecordWriter(secret, limits, now)
+        self._padding = padding
+        self._wall = wall
+        self._control: deque[tuple[Kind, int, bytes]] = deque()
+        self.chunk_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2) - bodies.OVERHEAD_BYTES
+        self.lanes = Lanes(role, peer_limits.streams)
+        self.outbound = Outbound()
+        self.farewell: tuple[int, str] | None = None
+        """What to say when nothing is left to send."""
+        self.wire_bytes = 0
+
+    def control(self, kind: Kind, body: bytes, stream: int = 0) -> None:
+        """Queue a record that goes before the messages."""
+        self._control.append((kind, stream, body))
+
+    def cancel(self, stream: int, message: int, code: int) -> None:
+        """Queue a CANCEL for the message of that number."""
+        self.control(Kind.CANCEL, bodies.Cancel(self.outbound.number(0), message, code).pack(), stream)
+
+    def give_up(self, root: Outgoing, error: BaseException) -> None:
+        """Drop what is left of a message of this end, and tell the peer if it knows of it."""
+        known = self.lanes.drop(root)
+        root.error = root.error or error
+        if known:
+            code = error.code if isinstance(error, MessageCancelled) else CancelCode.SOURCE_FAILED
+            self.cancel(root.stream, root.number, code)
+
+    def end(self, error: BaseException) -> None:
+        """Give up everything that waits."""
+        self._control.clear()
+        self.lanes.clear(error)
+
+    def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[bytes], bool]:
+        """Seal what is due until about `room_bytes` are there; return the buffers, and whether a farewell is among
+        them.
+
+        Without `messages` only control records go.
+        """
+        out: list[bytes] = []
+        while room_bytes > 0:
+            if self._control:
+                kind, stream, body = self._control.popleft()
+                room_bytes -= self._seal(out, now, kind, 0, stream, body)
+                continue
+            message = self.lanes.front() if messages else None
+            if message is not None:
+                sealed = self._seal_message(out, now, message)
+                if not sealed:
+                    break
+                room_bytes -= sealed
+            elif messages and self.farewell is not None:
+                body = bodies.Farewell(self.outbound.number(0), *self.farewell).pack()
+                self._seal(out, now, Kind.FAREWELL, 0, 0, body)
+                return out, True
+            else:
+                break
+        return out, False
+
+    def _seal_message(self, out: list[bytes], now: float, message: Outgoing | Batch) -> int:
+        """Seal one record of a message and return its length on the wire; 0 where the credit does not reach."""
+        if isinstance(message, Batch):
+            return self._seal_batch(out, now, message)
+        try:
+            return self._seal_chunk(out, now, message)
+        except Exception as error:
+            # What a user's file or generator raises ends this message, and is raised to its sender, not here.
+            self.give_up(message.root, error)
+            return 1
+
+    def _seal_chunk(self, out: list[bytes], now: float, message: Outgoing) -> int:
+        chunk, last = message.peek(self.chunk_bytes)
+        first = not message.number
+        head = message.header() if first else b""
+        tail = bodies.total(message.total_bytes()) if last else b""
+        charge = charge_of(bodies.NUMBER_BYTES + len(head) + len(chunk) + len(tail), first)
+        if not self.outbound.allows(charge):
+            return 0
+        if not last:
+            message.step()
+        number = self.outbound.number(charge)
+        flags = (_BOTH if first else _LAST) | message.flags if last else _FIRST if first else 0
+        if first:
+            message.number = number
+        if last:
+            message.last_number = message.root.last_number = number
+        body = b"".join((bodies.number(number), head, chunk, tail))
+        sealed = self._seal(out, now, Kind.DATA, flags, message.stream, body, alone=first)
+        message.root.wire_bytes += sealed
+        self.lanes.sealed(last)
+        return sealed
+
+    def _seal_batch(self, out: list[bytes], now: float, batch: Batch) -> int:
+        charge = charge_of(batch.body_bytes, batch.count)
+        if not self.outbound.allows(charge):
+            return 0
+        batch.last_number = self.outbound.number(charge)
+        batch.wire_bytes = self._seal(out, now, Kind.BATCH, 0, 0, batch.body(batch.last_number))
+        self.lanes.sealed(True)
+        return batch.wire_bytes
+
+    def _seal(
+        self, out: list[bytes], now: float, kind: int, flags: int, stream: int, body: bytes, *, alone: bool = True
+    ) -> int:
+        seconds = int(self._wall())
+        before = len(out)
+        pad_bytes = 0
+        if kind not in _CEREMONY:
+            if self._writer.rekey_due(now):
+                out.extend(frames.pack(self._writer.rekey(seconds=seconds, now=now)))
+            if self._padding is not None:
+                # What has more than one record shows its length by their number; its last one is filled up.
+                policy = self._padding if alone else "full"
+                pad_bytes = padding_bytes(policy, len(body), self.chunk_bytes + bodies.OVERHEAD_BYTES)
+        out.extend(frames.pack(self._writer.write(kind, flags, stream, body, seconds=seconds, pad_bytes=pad_bytes)))
+        sealed = sum(map(len, out[before:]))
+        self.wire_bytes += sealed
+        return sealed

@@ -1,0 +1,81 @@
+"""Payloads: values to messages and back; where encoding and compression meet.  Floor: PROTOCOL.
+
+Law: nothing here changes, so any thread may call it at any time, without a lock.  Spec: protocol.md, "Messages and
+streams".
+
+    encode, compose = encode, compress      out
+    read            = expand, decode        in
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netstructer.codec import compression, values
+from netstructer.codec.blob import Blob
+from netstructer.codec.types import Types
+from netstructer.codec.values import Encoded
+from netstructer.errors import MessageTooBig
+from netstructer.limits import Limits
+from netstructer.protocol.assembly import Message
+from netstructer.protocol.lanes import Counted, Outgoing
+
+__all__ = ["Payloads", "compressed"]
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payloads:
+    """What both ends of a session allow: its limits, the peer's, the application types, and whether both compress."""
+
+    limits: Limits
+    peer_limits: Limits
+    types: Types
+    compressing: bool
+
+    def encode(self, value: object) -> Encoded:
+        """Return `value` as bytes, checked against everything that the peer would refuse.
+
+        Raises `UnsendableValue`, or `MessageTooBig`.
+        """
+        encoded = values.encode(value, limits=self.peer_limits, types=self.types)
+        limit = self.peer_limits.message_bytes
+        for blob in encoded.blobs:
+            if blob.size is not None and blob.size > limit:
+                text = f"a blob of {blob.size} bytes is over the peer's limit of {limit}"
+                raise MessageTooBig(text, limit=limit, found=blob.size)
+        return encoded
+
+    def compose(self, encoded: Encoded, *, compress: bool = True, flags: int = 0) -> Outgoing:
+        """Return an encoded value as a message to queue, its bytes compressed as they are pulled."""
+        compress = compress and self.compressing
+        codec, pieces = compressed(encoded.buffers, encoded.plain_bytes, compress=compress)
+        outgoing = Outgoing(pieces, codec=codec, plain_bytes=encoded.plain_bytes, flags=flags)
+        for blob in encoded.blobs:
+            source = Counted(blob.chunks())
+            codec, pieces = compressed(source, blob.size, compress=compress)
+            outgoing.add_blob(Outgoing(pieces, codec=codec, plain_bytes=blob.size, source=source))
+        return outgoing
+
+    def read(self, message: Message) -> object:
+        """Return the value of a message: its bytes expanded, then decoded, within this end's limits.
+
+        Raises `BadValue`, which is this message's affair alone, or `BadCompression`, which ends the session.
+        """
+        blobs = [Blob(b"".join(_plain(message.blobs[index]))) for index in range(message.blob_count)]
+        single = message.codec == compression.NONE and len(message.chunks) == 1
+        source: Buffer | Iterable[Buffer] = next(iter(message.chunks)) if single else _plain(message)
+        return values.decode(source, limits=self.limits, types=self.types, blobs=blobs)
+
+
+def compressed(pieces: Iterable[Buffer], plain_bytes: int | None, *, compress: bool) -> tuple[int, Iterable[Buffer]]:
+    """Return a codec byte and the payload under it; `compression.compress`, or nothing where that is off."""
+    return compression.compress(pieces, plain_bytes) if compress else (compression.NONE, pieces)
+
+
+def _plain(message: Message) -> Iterable[Buffer]:
+    if message.codec == compression.NONE:
+        return message.chunks
+    return compression.expand(message.chunks, plain_bytes=message.plain_bytes, stated=message.stated)
