@@ -237,6 +237,26 @@ def test_who_knows_the_key_of_strangers_is_a_stranger_still() -> None:
     assert server.answer == refusal(2)
 
 
+def test_strangers_are_tried_with_a_key_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bytes] = []
+    real = handshake.Handshake
+    monkeypatch.setattr(handshake, "Handshake", lambda *a, psks, **k: tried.extend(psks) or real(*a, psks=psks, **k))
+    hello = start_client(KEY, CLIENT)[0]
+    tried.clear()
+    for server in (
+        ExpectHello(KeyRing(OTHER), SERVER, strangers=b"s" * 32),
+        ExpectHello(KeyRing(OTHER), SERVER),
+        ExpectHello(KeyRing(OTHER), SERVER),
+    ):
+        with pytest.raises(KeyRefused):
+            server.receive(hello)
+
+    assert tried[0] == b"s" * 32
+    assert tried[1] == tried[2]  # one for the life of the process, so that a second try tells nothing
+    assert len(tried[1]) == 32
+    assert len(set(tried[1])) > 8
+
+
 @SUITES
 def test_a_public_key_of_low_order_is_a_refused_key(suite: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:

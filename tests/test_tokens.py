@@ -237,6 +237,13 @@ def test_every_last_byte_of_padding_but_one_is_refused() -> None:
                 Opener(KEY).open(forged)
 
 
+def test_a_token_without_blocks_is_refused_though_its_iv_would_pass_for_padding() -> None:
+    iv = _encrypt_block(b"z" * 15 + b"\x01")
+    body = b"\x80" + bytes(8) + iv
+    with pytest.raises(BadSeal):
+        Opener(KEY).open(body + hmac.digest(KEY[:16], body, "sha256"))
+
+
 def test_another_version_is_refused_though_its_tag_is_right() -> None:
     for version in range(256):
         if version != 0x80:
