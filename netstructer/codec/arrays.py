@@ -1,8 +1,8 @@
 """array.array and numpy: data as one run of bytes.  Floor: CODEC.  Spec: docs/values.md, "Arrays".
 
-Law: numpy is never imported to send.  At the sender it is looked at only if the program has imported it; at the receiver
-it is imported, by this fixed name, when an array arrives.  The dtype comes from a closed list, never `object`: numpy is
-given bytes and a layout, nothing that it would run.
+Law: numpy is never imported to send.  At the sender it is looked at only if the program has imported it; at the
+receiver it is imported, by this fixed name, when an array arrives.  The dtype comes from a closed list, never `object`:
+numpy is given bytes and a layout, nothing that it would run.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ _UNIT = r"(\[([1-9][0-9]{0,8})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
 _DTYPE = re.compile(
     rf"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]c(8|16)|[<>][mM]8{_UNIT}|\|S[1-9][0-9]{{0,7}}|[<>]U[1-9][0-9]{{0,7}}"
 )
-"""Every dtype that travels, as numpy's own `dtype.str` spells it.  Not: object, void and records, long double (its width
-is the platform's), and texts of no length."""
+"""Every dtype that travels, as numpy's own `dtype.str` spells it.  Not: object, void and records, long double (its
+width is the platform's), and texts of no length."""
 
 _MOST_DIMENSIONS = 32
 
@@ -112,10 +112,9 @@ def make_ndarray(text: str, shape: tuple[Any, ...], fortran: bool, raw: bytearra
 def take_numpy_scalar(item: Any) -> tuple[Any, ...]:
     """Return (dtype, bytes)."""
     dtype = item.dtype
-    if dtype.kind in "SU":
-        # Fixed-width text cannot hold a trailing NUL, and text of no length has no dtype of its own.
-        if not item or item[-1:] in ("\0", b"\0"):
-            raise Unsendable("a numpy text that is empty or ends in NUL does not travel; send a str or bytes")
+    # Fixed-width text cannot hold a trailing NUL, and text of no length has no dtype of its own.
+    if dtype.kind in "SU" and (not item or item[-1:] in ("\0", b"\0")):
+        raise Unsendable("a numpy text that is empty or ends in NUL does not travel; send a str or bytes")
     dtype = dtype.newbyteorder("<")
     text = _dtype_text(dtype)
     array = sys.modules["numpy"].array(item, dtype)

@@ -1,7 +1,7 @@
 """Blob: bytes of any size as a value.  Floor: CODEC.  Law: a blob's bytes are never inside the value's bytes.
 
-A blob knows where its bytes are (memory, a file, an open file, an iterator) and hands them out in chunks.  In an encoded
-value it leaves only a reference: its size, if known, and its name.  The bytes travel on a stream of their own.
+A blob knows where its bytes are (memory, a file, an open file, an iterator) and hands them out in chunks.  In an
+encoded value it leaves only a reference: its size, if known, and its name.  The bytes travel on a stream of their own.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Blob:
     def chunks(self) -> Iterator[Chunk]:
         """Return the bytes in order, as pieces of 1 to 65,536 bytes.
 
-        Raises `Misuse` when a source that can be read once is read again, and, while reading, whatever the source raises;
-        `OSError` when there are more or fewer bytes than `size`.
+        Raises `Misuse` when a source that can be read once is read again, and, while reading, whatever the source
+        raises; `OSError` when there are more or fewer bytes than `size`.
         """
         if self._opened and not self._reusable:
             raise Misuse("this blob's source can be read once, and has been")
@@ -125,7 +125,7 @@ class Blob:
 
     def open(self) -> BinaryIO:
         """Return a readable binary file object over the bytes; close it when done."""
-        return io.BufferedReader(_ChunkReader(self.chunks()), CHUNK_BYTES)  # type: ignore[return-value]  # IO protocol
+        return io.BufferedReader(_ChunkReader(self.chunks()), CHUNK_BYTES)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the bytes to `path`, whole or not at all: beside it first, then moved over it.

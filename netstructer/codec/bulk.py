@@ -1,7 +1,8 @@
 """Bulk forms: large lists of one kind of item, in and out with no interpreted step per item.  Floor: CODEC.
 
-Spec: docs/values.md, "Lists".  Law: which form a list takes is a function of the list alone (`classify`), so that a value
-has one encoding.  The decoder builds bulk forms directly, and asks `classify` of every longer list that came item by item.
+Spec: docs/values.md, "Lists".  Law: which form a list takes is a function of the list alone (`classify`), so that a
+value has one encoding.  The decoder builds bulk forms directly, and asks `classify` of every longer list that came item
+by item.
 
     run      ints of one width, floats, bools (bits), Nones (a count), texts (joined with U+0000)
     holes    a run with Nones in it: a bit for each item, then the items that are there
@@ -82,8 +83,8 @@ def classify(items: list[Any], types: Types) -> Form | None:
 def pack_ints(items: list[int]) -> tuple[int, array[int]] | None:
     """Return the kind of a run and the ints packed for it, or `None` if 64 bits do not hold them all.
 
-    Unsigned kinds are tried from the narrowest on: packing stops at the first int that does not fit, which comes earlier
-    than the end of a search for the largest.  Only a negative one makes that search worth while.
+    Unsigned kinds are tried from the narrowest on: packing stops at the first int that does not fit, which comes
+    earlier than the end of a search for the largest.  Only a negative one makes that search worth while.
     """
     for kind in range(4):
         try:
@@ -257,7 +258,8 @@ def unpack_bits(raw: bytes, count: int) -> list[bool]:
 
 
 def fill_holes(present: list[bool], items: list[Any]) -> list[Any]:
-    """Put `items` where `present` says, and None elsewhere; raises `Malformed` unless that is the form for such a list."""
+    """Put `items` where `present` says, and None elsewhere; raises `Malformed` unless that is the form for such a
+    list."""
     if present.count(True) != len(items) or not items or all(present):
         raise Malformed("the items of a list with holes do not fit its bits")
     if len(kinds := set(map(type, items))) != 1 or kinds.pop() not in _HOLED:

@@ -1,7 +1,7 @@
 """How containers are made once all their children have come.  Floor: CODEC.  The decoder's other half.
 
-Law: whatever the children are, the result is a value, `Malformed` or `OverBudget`.  Constructors of application types and
-hashing, which may run an application's own code, are called inside a `try`; nothing else is.
+Law: whatever the children are, the result is a value, `Malformed` or `OverBudget`.  Constructors of application types
+and hashing, which may run an application's own code, are called inside a `try`; nothing else is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ __all__ = ["close", "make_set"]
 
 
 def close(kind: int, extra: Any, children: list[Any], limits: Limits, types: Types, room: int) -> tuple[Any, int]:
-    """Return the object and how many items it adds that were not counted when it was opened; `room` is how many may be."""
+    """Return the object and how many items it adds that were not counted when it was opened; `room` is how many may
+    be."""
     if kind == CLOSE_STRUCT:
         return make_struct(extra, children, limits), 0
     if kind == CLOSE_TABLE:

@@ -1,19 +1,20 @@
 """From bytes to a Python value: one loop over a stack of open containers.  Floor: CODEC.  Spec: docs/values.md.
 
 How it works.  For each open container there is a list of the children that have come and an iterator that yields once
-for each child that has yet to come.  The loop reads one node: a scalar is appended; a container with children is opened,
-its own list and iterator taking the place of the outer ones, which go on the stack.  When an iterator is spent its
-container is closed: made from its children, and appended to the list below.  So nothing recurses, whatever the depth.
+for each child that has yet to come.  The loop reads one node: a scalar is appended; a container with children is
+opened, its own list and iterator taking the place of the outer ones, which go on the stack.  When an iterator is spent
+its container is closed: made from its children, and appended to the list below.  So nothing recurses, whatever the
+depth.
 
-A node is read whole or not at all.  Where bytes are missing, `IndexError` or `_Short` ends the reading of that node, more
-bytes are gathered, and the node is read again from its start; nothing that a node changes is changed before all of its
-own bytes are there.
+A node is read whole or not at all.  Where bytes are missing, `IndexError` or `Short` ends the reading of that node,
+more bytes are gathered, and the node is read again from its start; nothing that a node changes is changed before all of
+its own bytes are there.
 
 Members of a set must come in the order of their encodings.  So while a set is open the bytes of its current member are
 kept (`spans`), and each member's bytes are compared with those of the one before.
 
-Law: whatever the bytes are, the result is a value or `Malformed` or `OverBudget`; nothing is called that came by name, but
-the registered `make` of an application type.
+Law: whatever the bytes are, the result is a value or `Malformed` or `OverBudget`; nothing is called that came by name,
+but the registered `make` of an application type.
 """
 
 from __future__ import annotations
@@ -25,26 +26,12 @@ from struct import Struct as Packer
 from typing import Any
 
 from netstructer.codec.blob import Blob
-from netstructer.codec.bulk import run_bytes, unpack_bits, unpack_run
-from netstructer.codec.closing import (
-    CLOSE_CUSTOM,
-    CLOSE_HOLES,
-    CLOSE_LONG_DICT,
-    CLOSE_LONG_LIST,
-    CLOSE_LONG_TUPLE,
-    CLOSE_MEMBER,
-    CLOSE_RAGGED,
-    CLOSE_RECORD,
-    CLOSE_SET_RUN,
-    CLOSE_STRUCT,
-    CLOSE_TABLE,
-    close,
-    make_set,
-)
+from netstructer.codec.bulk import unpack_run
+from netstructer.codec.closing import close, make_set
 from netstructer.codec.collisions import check_collisions
+from netstructer.codec.heads import Short, big_int, open_container, read_blob, read_length, run_head
 from netstructer.codec.refusals import Malformed, OverBudget
 from netstructer.codec.source import Chunk, Source
-from netstructer.codec.structs import struct_of_code
 from netstructer.codec.tags import (
     BLOB,
     BLOB_COST,
@@ -52,46 +39,27 @@ from netstructer.codec.tags import (
     BYTEARRAY,
     BYTES,
     CANONICAL_NAN,
-    CUSTOM,
-    DICT,
     DICT_COST,
-    FALSE,
     FIX_DICT,
     FIX_LIST,
     FIX_STR,
     FIX_TUPLE,
     FLOAT,
     FROZENSET,
-    FROZENSET_RUN,
-    HOLES,
     INT,
     INT_BIG,
     LENGTH_WIDE,
-    LIST,
-    MEMBER,
     NEGATIVE,
     NONE,
-    RAGGED,
-    RECORD,
-    RECORD_COST,
-    ROWS_DICT,
-    ROWS_LIST,
-    ROWS_RECORD,
-    ROWS_TUPLE,
     RUN,
     RUN_TEXTS,
     SET,
     SET_COST,
-    SET_RUN,
     STR,
-    STRUCT,
-    TABLE,
     TRUE,
-    TUPLE,
-    WIDE_ROW,
 )
 from netstructer.codec.text import widening, widening_of
-from netstructer.codec.types import CUSTOM_LAYOUT, MEMBER_LAYOUT, RECORD_LAYOUT, Entry, Types
+from netstructer.codec.types import Types
 from netstructer.errors import BadValue
 from netstructer.limits import Limits
 
@@ -100,18 +68,20 @@ __all__ = ["decode_value"]
 # What an open container becomes when it is closed: the common ones, closed in the loop.  The others are in closing.py.
 _ROOT, _LIST, _TUPLE, _DICT, _SET = range(-5, 0)
 
+_PAYLOADS = frozenset((BYTES, STR, BYTEARRAY, INT_BIG))
+
 TAKE_BYTES = 64 * 1024
-"""From here on missing bytes are gathered in a buffer of their own, which becomes the object, not in front of the rest."""
+"""From here on missing bytes are gathered in a buffer of their own, which becomes the object, not in front of the
+rest."""
+
+_NARROWER = ((0, 0), (-16, 127), *((-1 << 8 * width - 1, (1 << 8 * width - 1) - 1) for width in range(1, 8)))
+"""For each width of an int in bytes, the first and the last that take less."""
+
+_NONES = tuple((None,) * count for count in range(31))
+"""What an open container's iterator runs over; a tuple that is there already makes one faster than `repeat` does."""
 
 _unpack_float = Packer(">d").unpack_from
 from_bytes = int.from_bytes
-
-
-class _Short(Exception):
-    """The bytes at hand end before index `need`, which the node at hand reaches to."""
-
-    def __init__(self, need: int) -> None:
-        self.need = need
 
 
 class _Span:
@@ -158,7 +128,8 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                 while True:
                     for _ in level:
                         tag = data[position]
-                        # Scalars end in `continue`; what ends without one is a container, with `count` children to come.
+                        # Scalars end in `continue`; what ends without one is a container, with `count` children to
+                        # come.
                         if tag < 0x80:
                             append(tag)
                             position += 1
@@ -186,7 +157,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         elif tag < FIX_TUPLE:
                             stop = position + tag - (FIX_STR - 1)
                             if stop > end:
-                                raise _Short(stop)
+                                raise Short(stop)
                             text = data[position + 1 : stop].decode()
                             if len(text) != tag - FIX_STR:
                                 wide += widening(text, tag - FIX_STR)
@@ -209,11 +180,10 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         elif tag < INT_BIG:
                             stop = position + tag - (INT - 1)
                             if stop > end:
-                                raise _Short(stop)
+                                raise Short(stop)
                             number = from_bytes(data[position + 1 : stop], "big", signed=True)
-                            if (number if number >= 0 else ~number).bit_length() // 8 != tag - INT - 1 or (
-                                tag == INT + 1 and -17 < number
-                            ):
+                            low, high = _NARROWER[tag - INT]
+                            if low <= number <= high:
                                 raise Malformed("an int is longer than it need be")
                             append(number)
                             position = stop
@@ -221,7 +191,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         elif tag == FLOAT:
                             stop = position + 9
                             if stop > end:
-                                raise _Short(stop)
+                                raise Short(stop)
                             (number,) = _unpack_float(data, position + 1)
                             if number != number and data[position + 1 : stop] != CANONICAL_NAN:
                                 raise Malformed("a nan is not the one nan")
@@ -232,21 +202,22 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             append(None if tag == NONE else tag == TRUE)
                             position += 1
                             continue
-                        elif tag == BYTES or tag == STR or tag == BYTEARRAY or tag == INT_BIG:
+                        elif tag in _PAYLOADS:
                             size = data[position + 1]
                             start = position + 2
                             if size >= LENGTH_WIDE:
-                                size, start = _length(data, position + 1, end)
+                                size, start = read_length(data, position + 1, end)
                             if tag == INT_BIG and size > most_bits // 8 + 1:
                                 raise OverBudget("int_bits", "bits in an int", most_bits, size * 8)
                             stop = start + size
+                            raw: Any
                             if stop <= end:
                                 raw = data[start:stop]
                                 position = stop
                             elif size < TAKE_BYTES or spans or feed is None:
-                                raise _Short(stop)
+                                raise Short(stop)
                             else:
-                                raw, data = feed.take(data, start, size)
+                                raw, data = feed.take(data, start, size, mutable=tag == BYTEARRAY)
                                 end = len(data)
                                 position = 0
                             if tag == BYTES:
@@ -260,17 +231,17 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                                         raise OverBudget("value_bytes", "bytes in memory", most_bytes, wide)
                                 append(raw.decode())
                             elif tag == BYTEARRAY:
-                                append(bytearray(raw))
+                                append(raw if isinstance(raw, bytearray) else bytearray(raw))
                             else:
-                                append(_big_int(raw, most_bits))
+                                append(big_int(raw, most_bits))
                             continue
-                        elif tag == SET or tag == FROZENSET:
-                            count, start = _length(data, position + 1, end)
+                        elif tag in (SET, FROZENSET):
+                            count, start = read_length(data, position + 1, end)
                             if items + count + SET_COST > most_items:
                                 raise OverBudget("value_items", "items", most_items, items + count + SET_COST)
                             stop = start + count
                             if stop > end:
-                                raise _Short(stop)
+                                raise Short(stop)
                             items += count + SET_COST
                             if count < BULK_FROM and (raw := data[start:stop]).isascii():
                                 # All are ints of one byte: their order is that of their bytes.
@@ -286,13 +257,13 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             spans.append(detail)
                             count = 1
                         elif tag == RUN:
-                            run, count, size, start = _run_head(data, position, end, most_items - items)
+                            run, count, size, start = run_head(data, position, end, most_items - items)
                             stop = start + size
                             if stop <= end:
                                 raw = data[start:stop]
                                 position = stop
                             elif size < TAKE_BYTES or spans or feed is None:
-                                raise _Short(stop)
+                                raise Short(stop)
                             else:
                                 raw, data = feed.take(data, start, size)
                                 end = len(data)
@@ -307,13 +278,13 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         elif tag == BLOB:
                             if spans:
                                 raise Malformed("a Blob is a member of a set")
-                            blob, position = _blob(data, position, end, blobs, used_blobs)
+                            blob, position = read_blob(data, position, end, blobs, used_blobs)
                             used_blobs += 1
                             items += BLOB_COST
                             append(blob)
                             continue
                         else:
-                            opened, detail, count, added, start = _open(tag, data, position, end, types)
+                            opened, detail, count, added, start = open_container(tag, data, position, end, types)
                             if items + added > most_items:
                                 raise OverBudget("value_items", "items", most_items, items + added)
                             items += added
@@ -324,7 +295,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         stack.append((level, children, kind, extra))
                         if len(stack) > most_depth:
                             raise OverBudget("value_depth", "levels", most_depth, len(stack))
-                        level = repeat(None, count)
+                        level = iter(_NONES[count]) if count < 31 else repeat(None, count)
                         children = []
                         append = children.append
                         kind = opened
@@ -370,8 +341,8 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                         append = children.append
                         append(value)
                 break
-            except (IndexError, _Short) as short:
-                need = short.need if type(short) is _Short else end + 1
+            except (IndexError, Short) as short:
+                need = short.need if type(short) is Short else end + 1
                 if feed is None:
                     raise Malformed("the value ends too soon") from None
                 keep = spans[0].start - feed.dropped if spans else position
@@ -399,141 +370,3 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
 
 def _bad_value(text: str, position: int, feed: Source | None) -> BadValue:
     return BadValue(f"{text}, at byte {position + (feed.dropped if feed else 0):,}")
-
-
-def _length(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Read a length in its one form; return it and where it ends."""
-    first = data[position]
-    if first < LENGTH_WIDE:
-        return first, position + 1
-    width = first - (LENGTH_WIDE - 1)
-    stop = position + 1 + width
-    if stop > end:
-        raise _Short(stop)
-    length = from_bytes(data[position + 1 : stop], "big")
-    if length < LENGTH_WIDE or length >> 8 * (width - 1) == 0:
-        raise Malformed("a length is longer than it need be")
-    return length, stop
-
-
-def _long_length(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Read the count of something that is only for 16 items and more."""
-    length, stop = _length(data, position, end)
-    if length < BULK_FROM:
-        raise Malformed(f"a form for {BULK_FROM} items and more holds {length}")
-    return length, stop
-
-
-def _run_head(data: bytes, position: int, end: int, room: int) -> tuple[int, int, int, int]:
-    """Return the kind of a run, its count, how many bytes its items take, and where they start."""
-    run = data[position + 1]
-    count, start = _long_length(data, position + 2, end)
-    if count > room:
-        raise OverBudget("value_items", "items more", room, count)
-    if run == RUN_TEXTS:
-        size, start = _length(data, start, end)
-        return run, count, size, start
-    return run, count, run_bytes(run, count), start
-
-
-def _big_int(raw: bytes, most_bits: int) -> int:
-    """Read an int of more than 8 bytes."""
-    number = from_bytes(raw, "big", signed=True)
-    if len(raw) <= 8 or (number if number >= 0 else ~number).bit_length() // 8 + 1 != len(raw):
-        raise Malformed("an int is longer than it need be")
-    if number.bit_length() > most_bits:
-        raise OverBudget("int_bits", "bits in an int", most_bits, number.bit_length())
-    return number
-
-
-def _blob(data: bytes, position: int, end: int, blobs: Sequence[Blob], place: int) -> tuple[Blob, int]:
-    """Read a reference to a blob; return that blob, under the name it was sent with, and where the reference ends."""
-    size, start = _length(data, position + 1, end)
-    length, start = _length(data, start, end)
-    stop = start + max(0, length - 1)
-    if stop > end:
-        raise _Short(stop)
-    name = data[start:stop].decode() if length else None
-    if size > 1 << 63 or (name is not None and len(name) > 255):
-        raise Malformed("a Blob's size or name is too long")
-    if place >= len(blobs):
-        raise Malformed(f"the value refers to more blobs than the {len(blobs)} that came with it")
-    blob = blobs[place]
-    if size and blob.size is not None and blob.size != size - 1:
-        raise Malformed(f"a Blob of {size - 1} bytes came with {blob.size}")
-    return blob.named(name), stop
-
-
-def _open(tag: int, data: bytes, position: int, end: int, types: Types) -> tuple[int, Any, int, int, int]:
-    """Read the head of a rarer container.
-
-    Returns what it is, what closing it needs to know, how many children it has, how many items it adds, where it ends.
-    """
-    start = position + 1
-    if tag == LIST:
-        count, start = _long_length(data, start, end)
-        return CLOSE_LONG_LIST, None, count, count, start
-    if tag == DICT:
-        return CLOSE_LONG_DICT, None, 2, DICT_COST + 2, start
-    if tag == TUPLE:
-        return CLOSE_LONG_TUPLE, None, 1, 1, start
-    if tag == SET_RUN or tag == FROZENSET_RUN:
-        return CLOSE_SET_RUN, tag, 1, 1 + SET_COST, start
-    if tag == STRUCT:
-        row = struct_of_code(data[start])
-        return CLOSE_STRUCT, row, len(row.shapes), row.cost + len(row.shapes), start + 1
-    if tag == TABLE:
-        return _open_table(data, start, end, types)
-    if tag == RAGGED:
-        if data[start] not in (ROWS_LIST, ROWS_TUPLE):
-            raise Malformed(f"ragged rows of kind {data[start]} are unknown")
-        return CLOSE_RAGGED, data[start], 2, 2, start + 1
-    if tag == HOLES:
-        count, start = _long_length(data, start, end)
-        stop = start + (count + 7) // 8
-        if stop > end:
-            raise _Short(stop)
-        return CLOSE_HOLES, unpack_bits(data[start:stop], count), 1, count + 1, stop
-    entry, start = _entry(data, start, end, types)
-    if tag == RECORD and entry.layout == RECORD_LAYOUT:
-        return CLOSE_RECORD, entry, len(entry.fields), len(entry.fields) + RECORD_COST, start
-    if tag == MEMBER and entry.layout == MEMBER_LAYOUT:
-        return CLOSE_MEMBER, entry, 1, 1, start
-    if tag == CUSTOM and entry.layout == CUSTOM_LAYOUT:
-        return CLOSE_CUSTOM, entry, 1, 1 + RECORD_COST, start
-    raise Malformed(f"{entry.name!r} is registered in another way at this end")
-
-
-def _open_table(data: bytes, start: int, end: int, types: Types) -> tuple[int, Any, int, int, int]:
-    rows = data[start]
-    start += 1
-    if rows == ROWS_RECORD:
-        entry, start = _entry(data, start, end, types)
-        width = len(entry.fields)
-        if entry.layout != RECORD_LAYOUT or not width:
-            raise Malformed(f"{entry.name!r} is registered in another way at this end")
-        return CLOSE_TABLE, (rows, entry), width, width, start
-    if rows > ROWS_RECORD:
-        raise Malformed(f"a table of kind {rows} is unknown")
-    width, start = _length(data, start, end)
-    if not width or (width > WIDE_ROW and rows != ROWS_DICT):
-        raise Malformed(f"a table has {width} columns")
-    count = 2 * width if rows == ROWS_DICT else width
-    return CLOSE_TABLE, (rows, width), count, count, start
-
-
-def _entry(data: bytes, start: int, end: int, types: Types) -> tuple[Entry, int]:
-    """Read the name of an application type, and of a record the names of its fields, which must be those of its class."""
-    stop = start + 1 + data[start]
-    if stop > end:
-        raise _Short(stop)
-    name = data[start + 1 : stop]
-    entry = types.of_name(name)
-    if entry is None:
-        raise Malformed(f"the type {ascii(name.decode())} is not registered at this end")
-    stop = start + len(entry.head)
-    if stop > end:
-        raise _Short(stop)
-    if data[start:stop] != entry.head:
-        raise Malformed(f"the fields of {entry.name!r} are not those that it has at this end")
-    return entry, stop

@@ -4,9 +4,9 @@ How it works.  The loop draws the next object from the innermost open iterator a
 written.  A container writes its head, its iterator of children is pushed, and the loop goes on with that; when an
 iterator is spent, the one below goes on.  So nothing recurses, whatever the depth.
 
-Three things make it fast.  Types are compared by `is`, the common ones first.  Everything small goes into one bytearray.
-Lists of 16 items and more are classified (bulk.py) and, where they have a bulk form, written by C loops; a table's
-columns are themselves lists, so they come back to the same branch.
+Three things make it fast.  Types are compared by `is`, the common ones first.  Everything small goes into one
+bytearray. Lists of 16 items and more are classified (bulk.py) and, where they have a bulk form, written by C loops; a
+table's columns are themselves lists, so they come back to the same branch.
 
 Sets need an order that both ends agree on: that of their members' encodings.  Between the members the iterator yields
 `_Mark`, at which the place in the bytearray is noted, and at the end the pieces are sorted.  Inside a set everything is
@@ -18,16 +18,16 @@ while all is well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, pairwise, repeat
 from struct import Struct as Packer
 from typing import Any
 
-from netstructer.codec import bulk
 from netstructer.codec.arrays import RawBytes
 from netstructer.codec.blob import Blob
-from netstructer.codec.bulk import classify, columns, is_set_run, pack_bits, pack_run
+from netstructer.codec.bulk import classify, is_set_run, pack_run
 from netstructer.codec.collisions import check_collisions
+from netstructer.codec.opening import open_entry, open_form
 from netstructer.codec.refusals import OverBudget, Unsendable
 from netstructer.codec.structs import SURROGATES, struct_of_class
 from netstructer.codec.tags import (
@@ -37,7 +37,6 @@ from netstructer.codec.tags import (
     BYTEARRAY,
     BYTES,
     CANONICAL_NAN,
-    CUSTOM,
     DICT,
     DICT_COST,
     FALSE,
@@ -48,33 +47,23 @@ from netstructer.codec.tags import (
     FLOAT,
     FROZENSET,
     FROZENSET_RUN,
-    HOLES,
     INT,
     INT_BIG,
-    LIST,
     LENGTH_WIDE,
-    MEMBER,
+    LIST,
     NEGATIVE,
     NONE,
-    RAGGED,
-    RECORD,
-    RECORD_COST,
-    ROWS_DICT,
-    ROWS_RECORD,
     RUN,
-    RUN_TEXTS,
     SET,
     SET_COST,
     SET_RUN,
     STR,
-    STRUCT,
-    TABLE,
     TRUE,
     TUPLE,
     length_bytes,
 )
 from netstructer.codec.text import widening
-from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Entry, Types
+from netstructer.codec.types import Types
 from netstructer.codec.walk import blob_name, type_name
 from netstructer.limits import Limits
 
@@ -194,7 +183,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                             _refer(packed, out, buffers)
                         continue
                     else:
-                        head, children, added = _open_form(form, children, most_items - items)
+                        head, children, added = open_form(form, children, most_items - items)
                         out += head
                         items += added
             elif kind is dict:
@@ -288,7 +277,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                 children = row.take(item)
                 items += row.cost + len(children)
             elif (entry := types.of_class(kind)) is not None:
-                children, added = _open_entry(entry, item, out)
+                children, added = open_entry(entry, item, out)
                 items += added
             elif kind is Blob:
                 if marks:
@@ -348,68 +337,6 @@ def _refer(raw: bytes | memoryview, out: bytearray, buffers: list[bytes | memory
     buffers.append(bytes(out))
     out.clear()
     buffers.append(raw)
-
-
-def _open_form(form: bulk.Form, rows: list[Any], room: int) -> tuple[bytes, Any, int]:
-    """Return the head, the children and the added items of holes, a table or ragged rows.
-
-    `room` is how many items are left: nothing is turned or flattened that would not fit, so that a small value with many
-    shared parts cannot be blown up in memory before its items are counted.
-    """
-    tag, detail = form
-    if tag == HOLES:
-        present = [item is not None for item in rows]
-        head = bytes((HOLES,)) + length_bytes(len(rows)) + pack_bits(present)
-        return head, ([item for item in rows if item is not None],), 1
-    if tag == RAGGED:
-        kind, lengths, total = detail
-        _hold(total, room)
-        return bytes((RAGGED, kind)), (lengths, list(chain.from_iterable(rows))), 2
-    kind, places = detail
-    if kind == ROWS_RECORD:
-        entry: Entry = places
-        _hold(len(entry.fields) * len(rows), room)
-        head = bytes((TABLE, kind)) + entry.head
-        turned = list(map(list, zip(*map(_reader(entry), rows), strict=True)))
-        return head, turned, len(turned) + RECORD_COST * len(rows)
-    if kind == ROWS_DICT:
-        _hold(len(places) * len(rows), room)
-        head = bytes((TABLE, kind)) + length_bytes(len(places))
-        return head, chain(places, columns(rows, places)), 2 * len(places) + DICT_COST * len(rows)
-    _hold(places * len(rows), room)
-    return bytes((TABLE, kind)) + length_bytes(places), columns(rows, range(places)), places
-
-
-def _hold(added: int, room: int) -> None:
-    if added > room:
-        raise OverBudget("value_items", "items more", room, added)
-
-
-def _open_entry(entry: Entry, item: Any, out: bytearray) -> tuple[Any, int]:
-    """Write the head of a registered type; return its children and the items that they and it add."""
-    if entry.layout == RECORD_LAYOUT:
-        out.append(RECORD)
-        out += entry.head
-        children = _reader(entry)(item)
-        return children, len(children) + RECORD_COST
-    out.append(CUSTOM if entry.layout == CUSTOM_LAYOUT else MEMBER)
-    out += entry.head
-    if entry.layout != CUSTOM_LAYOUT:
-        return (entry.read(item),), 1
-    try:
-        return (entry.read(item),), 1 + RECORD_COST
-    except Exception as error:
-        raise Unsendable(f"the to= of {entry.name} raised {type(error).__name__}") from error
-
-
-def _reader(entry: Entry) -> Callable[[Any], tuple[Any, ...]]:
-    def read(item: Any) -> tuple[Any, ...]:
-        try:
-            return entry.read(item)  # type: ignore[no-any-return]  # a record's reader gives a tuple
-        except AttributeError as error:
-            raise Unsendable(f"a field of this {entry.name} is not set") from error
-
-    return read
 
 
 def _sort_members(out: bytearray, places: list[int]) -> None:

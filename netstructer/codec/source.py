@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from netstructer.codec.refusals import Malformed, OverBudget, SourceFailed
 from netstructer.errors import Misuse
@@ -38,7 +39,8 @@ class Source:
             self._chunks = iter(source)
 
     def pull(self) -> bytes | None:
-        """Return the next chunk that is not empty, or `None` at the end; raises `OverBudget`, and what the source does."""
+        """Return the next chunk that is not empty, or `None` at the end; raises `OverBudget`, and what the source
+        does."""
         while True:
             try:
                 chunk = next(self._chunks, None)
@@ -57,7 +59,8 @@ class Source:
             return chunk if type(chunk) is bytes else bytes(chunk)
 
     def more(self, data: bytes, keep: int, need: int) -> bytes:
-        """Return `data` from `keep` on, and behind it what is needed to reach to its index `need`; `Malformed` at the end.
+        """Return `data` from `keep` on, and behind it what is needed to reach to its index `need`; `Malformed` at the
+        end.
 
         What is kept is copied; so at least as much again is gathered, and the copying stays linear in the whole.
         """
@@ -76,19 +79,26 @@ class Source:
         self.dropped += keep
         return pieces[1] if len(pieces) == 2 and not pieces[0] else b"".join(pieces)
 
-    def take(self, data: bytes, start: int, size: int) -> tuple[bytes, bytes]:
-        """Return `size` bytes from `start` of `data` and the chunks behind it, and what is left; `Malformed` at the end."""
-        held = io.BytesIO()
-        held.write(memoryview(data)[start:])
+    def take(self, data: bytes, start: int, size: int, *, mutable: bool = False) -> tuple[Any, bytes]:
+        """Return `size` bytes from `start` of `data` and the chunks behind it, and what is left; `Malformed` at the
+        end.
+
+        The bytes are a `bytearray` if `mutable`, else `bytes`.
+        """
+        held = bytearray() if mutable else io.BytesIO()
+        put = held.extend if isinstance(held, bytearray) else held.write
+        put(memoryview(data)[start:])
+        short = size - (len(data) - start)
         rest = b""
-        while (short := size - held.tell()) > 0:
+        while short > 0:
             chunk = self.pull()
             if chunk is None:
                 raise Malformed("the value ends too soon")
-            held.write(memoryview(chunk)[:short])
+            put(memoryview(chunk)[:short])
             rest = chunk[short:]
+            short -= len(chunk)
         self.dropped += start + size
-        return held.getvalue(), rest
+        return held if isinstance(held, bytearray) else held.getvalue(), rest
 
 
 def _pieces(view: memoryview) -> Iterator[Chunk]:

@@ -66,7 +66,7 @@ def struct_of_code(code: int) -> Struct:
     return row
 
 
-# --- text that UTF-8 cannot hold ---------------------------------------------------------------------------------------
+# --- text that UTF-8 cannot hold --------------------------------------------------------------------------------------
 
 
 def _take_surrogates(text: str) -> tuple[Any, ...]:
@@ -94,7 +94,7 @@ def _take_defaultdict(item: collections.defaultdict[Any, Any]) -> tuple[Any, ...
     factory = item.default_factory
     if factory is not None and _FACTORIES.get(getattr(factory, "__name__", "")) is not factory:
         raise Unsendable(f"a defaultdict travels only with one of {', '.join(_FACTORIES)} or None as its factory")
-    return None if factory is None else factory.__name__, dict(item)  # type: ignore[attr-defined]  # it is a class
+    return None if factory is None else factory.__name__, dict(item)
 
 
 def _make_defaultdict(name: str | None, members: dict[Any, Any]) -> collections.defaultdict[Any, Any]:
@@ -302,4 +302,4 @@ def make_struct(row: Struct, children: list[Any], limits: Limits) -> Any:
 
 
 def _name(row: Struct) -> str:
-    return {3: "str", 28: "numpy array", 29: "numpy scalar"}.get(row.code) or getattr(row.cls, "__name__", "struct")
+    return row.cls.__name__ if row.cls is not None else {3: "str", 28: "numpy array", 29: "numpy scalar"}[row.code]

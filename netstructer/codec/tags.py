@@ -1,4 +1,5 @@
-"""The alphabet of the value format: every tag, every threshold, and the length form.  Floor: CODEC.  Spec: docs/values.md.
+"""The alphabet of the value format: every tag, every threshold, and the length form.  Floor: CODEC.  Spec:
+docs/values.md.
 
 Law: one byte says what a node is.  Small ints, short texts and containers of fewer than `BULK_FROM` members carry their
 count in the tag itself; everything else states a length in the one length form below, always in its shortest spelling.
@@ -62,8 +63,8 @@ ROWS_DICT = 2
 ROWS_RECORD = 3
 
 WIDE_ROW = 64
-"""Lists and tuples longer than this are no rows of a table, and lists longer than this on average are not flattened: such
-rows are long enough to take bulk forms of their own, and may be of different types."""
+"""Lists and tuples longer than this are no rows of a table, and lists longer than this on average are not flattened:
+such rows are long enough to take bulk forms of their own, and may be of different types."""
 
 CANONICAL_NAN = b"\x7f\xf8\0\0\0\0\0\0"
 """The one nan, as a big-endian double."""
@@ -79,7 +80,8 @@ RECORD_COST = 2  # an instance with a __dict__, like a dict
 
 
 def length_bytes(length: int) -> bytes:
-    """Return `length` in the length form: one byte below 248, else a byte that counts the big-endian bytes behind it."""
+    """Return `length` in the length form: one byte below 248, else a byte that counts the big-endian bytes behind
+    it."""
     if length < LENGTH_WIDE:
         return length.to_bytes(1, "big")
     width = (length.bit_length() + 7) // 8

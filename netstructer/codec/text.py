@@ -23,7 +23,8 @@ def widening(text: str, size: int) -> int:
 
 
 def widening_of(raw: bytes) -> int:
-    """Return the same figure from the UTF-8 of a text that is not ASCII, so that it is known before the text is made."""
+    """Return the same figure from the UTF-8 of a text that is not ASCII, so that it is known before the text is
+    made."""
     characters = len(raw.translate(None, _FOLLOWING))
     if any(lead in raw for lead in _ASTRAL_LEADS):
         width = 4

@@ -3,8 +3,8 @@
 Law: nothing is ever looked up by a name from the wire but in the table of what this end has registered.
 
 An entry has one of three layouts.  A *record* has named fields in a fixed order (dataclasses, `NamedTuple`, attrs,
-msgspec): on arrival its constructor is called with the fields as they came.  A *member* is a member of an `Enum`, by name
-(of a `Flag`, by number).  A *custom* type is whatever `to` made of it, and `make` makes of that.
+msgspec): on arrival its constructor is called with the fields as they came.  A *member* is a member of an `Enum`, by
+name (of a `Flag`, by number).  A *custom* type is whatever `to` made of it, and `make` makes of that.
 """
 
 from __future__ import annotations
@@ -97,14 +97,19 @@ class Types:
         """Let instances of `cls`, exactly, travel from and to this end; returns `cls`, so it is a decorator too.
 
         `name` (1 to 255 bytes of UTF-8) is what both ends call the type; without it, `cls.__qualname__`.  Dataclasses,
-        `NamedTuple`, `Enum`, attrs and msgspec classes need nothing more.  For any other class give both `to`, which turns
-        an instance into a value that travels, and `make`, which turns that value into an instance.
+        `NamedTuple`, `Enum`, attrs and msgspec classes need nothing more.  For any other class give both `to`, which
+        turns an instance into a value that travels, and `make`, which turns that value into an instance.
 
         Raises `Misuse` if the name or the class is taken, if the class travels already, or if it cannot be made again
         from its fields.  To register the same class in the same way twice is allowed and changes nothing.
         """
         if cls is None:
-            return lambda decorated: self.register(decorated, name, to=to, make=make)
+            return lambda decorated: self._add(decorated, name, to, make)
+        return self._add(cls, name, to, make)
+
+    def _add(
+        self, cls: Any, name: str | None, to: Callable[[Any], Any] | None, make: Callable[[Any], Any] | None
+    ) -> Any:
         if not isinstance(cls, type):
             raise Misuse(f"register: expected a class, found a {type(cls).__name__}")
         entry = _entry(cls, cls.__qualname__ if name is None else name, to, make)
@@ -165,8 +170,9 @@ def _entry(cls: type, name: str, to: Callable[[Any], Any] | None, make: Callable
         return _enum_entry(cls, name)
     if dataclasses.is_dataclass(cls):
         return _dataclass_entry(cls, name)
-    if issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple):
-        return _record(cls, name, cls._fields, plain=True, read=tuple)
+    names = getattr(cls, "_fields", None)
+    if issubclass(cls, tuple) and isinstance(names, tuple):
+        return _record(cls, name, names, plain=True, read=tuple)
     if "__attrs_attrs__" in vars(cls):
         return _attrs_entry(cls, name)
     if isinstance(getattr(cls, "__struct_fields__", None), tuple):
@@ -187,23 +193,25 @@ def _dataclass_entry(cls: type, name: str) -> Entry:
     fields = dataclasses.fields(cls)
     given = {field.name for field in fields}
     for pseudo in cls.__dataclass_fields__.values():  # type: ignore[attr-defined]  # what is_dataclass looked at
-        if pseudo.name not in given and pseudo._field_type is dataclasses._FIELD_INITVAR:  # type: ignore[attr-defined]
-            if pseudo.default is dataclasses.MISSING and pseudo.default_factory is dataclasses.MISSING:
-                raise Misuse(
-                    f"register: {cls.__qualname__}.{pseudo.name} is an InitVar, which an instance does not keep; "
-                    "give to= and make="
-                )
+        if pseudo.name in given or pseudo._field_type is not dataclasses._FIELD_INITVAR:  # type: ignore[attr-defined]
+            continue
+        if pseudo.default is dataclasses.MISSING and pseudo.default_factory is dataclasses.MISSING:
+            raise Misuse(
+                f"register: {cls.__qualname__}.{pseudo.name} is an InitVar, which an instance does not keep; "
+                "give to= and make="
+            )
     parts = [(field.name, field.name if field.init else None) for field in fields]
     return _constructed(cls, name, parts, plain=not any(field.kw_only for field in fields))
 
 
 def _attrs_entry(cls: type, name: str) -> Entry:
-    # attrs spells the argument for `_x` as `x`; newer versions state it as `alias`.
+    declared = cls.__attrs_attrs__  # type: ignore[attr-defined]  # attrs is never imported here
+    # The argument for `_x` is spelled `x`, unless the class says otherwise; newer versions state it as `alias`.
     parts = [
         (field.name, (getattr(field, "alias", None) or field.name.lstrip("_")) if field.init else None)
-        for field in cls.__attrs_attrs__  # type: ignore[attr-defined]  # attrs is never imported here
+        for field in declared
     ]
-    return _constructed(cls, name, parts, plain=not any(field.kw_only for field in cls.__attrs_attrs__))  # type: ignore[attr-defined]
+    return _constructed(cls, name, parts, plain=not any(field.kw_only for field in declared))
 
 
 def _constructed(cls: type, name: str, parts: list[tuple[str, str | None]], *, plain: bool) -> Entry:

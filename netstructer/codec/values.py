@@ -1,8 +1,8 @@
 """Python values <-> bytes, losing nothing and executing nothing.  Floor: CODEC.  Spec: docs/values.md.
 
-This is the top step of the street: `encode` turns a value into buffers, `decode` turns bytes into the same value, equal,
-with equal types, in the same order.  Law: one value has one encoding.  `encode(decode(data))` is `data` for every `data`
-that `decode` accepts, and whatever it does not accept is `BadValue`.
+This is the top step of the street: `encode` turns a value into buffers, `decode` turns bytes into the same value,
+equal, with equal types, in the same order.  Law: one value has one encoding.  `encode(decode(data))` is `data` for
+every `data` that `decode` accepts, and whatever it does not accept is `BadValue`.
 
 The work is in encoder.py and decoder.py; here a refusal of the encoder's is given its path and its documented type.
 """
@@ -47,8 +47,8 @@ def decode(
 ) -> object:
     """Decode one value from its bytes, whole or as an iterable of chunks cut anywhere.
 
-    `blobs` are those that the value refers to, in the order of its references.  Raises `BadValue` for anything that is no
-    value in its one encoding, is of a type that is not registered, or is over a budget, and nothing else; what the
+    `blobs` are those that the value refers to, in the order of its references.  Raises `BadValue` for anything that is
+    no value in its one encoding, is of a type that is not registered, or is over a budget, and nothing else; what the
     iterable itself raises passes through unchanged.
     """
     if type(source) is not bytes and (isinstance(source, str) or not isinstance(source, Iterable)):

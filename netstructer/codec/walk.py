@@ -1,8 +1,8 @@
 """Where in a value the thing is that does not travel.  Floor: CODEC.
 
-The encoder's loop only finds that something is wrong.  Then, and only then, the value is walked again here, plainly and in
-order, to name the place: `value["jobs"][3].owner`.  Law: a walk is linear in the objects of the value, however often they
-are shared, and does not recurse.
+The encoder's loop only finds that something is wrong.  Then, and only then, the value is walked again here, plainly and
+in order, to name the place: `value["jobs"][3].owner`.  Law: a walk is linear in the objects of the value, however often
+they are shared, and does not recurse.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""How containers with a form of their own are opened.  Floor: CODEC.  The encoder's other half.
+
+What is written first, and what the children then are.  Law: nothing is turned or flattened that would not fit the
+budget, so that a small value with many shared parts cannot be blown up in memory before its items are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+from netstructer.codec.bulk import Form, columns, pack_bits
+from netstructer.codec.refusals import OverBudget, Unsendable
+from netstructer.codec.tags import (
+    CUSTOM,
+    DICT_COST,
+    HOLES,
+    MEMBER,
+    RAGGED,
+    RECORD,
+    RECORD_COST,
+    ROWS_DICT,
+    ROWS_RECORD,
+    TABLE,
+    length_bytes,
+)
+from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Entry
+
+__all__ = ["open_entry", "open_form"]
+
+
+def open_form(form: Form, rows: list[Any], room: int) -> tuple[bytes, Any, int]:
+    """Return the head, the children and the added items of holes, a table or ragged rows.
+
+    `room` is how many items the budget has left.
+    """
+    tag, detail = form
+    if tag == HOLES:
+        present = [item is not None for item in rows]
+        head = bytes((HOLES,)) + length_bytes(len(rows)) + pack_bits(present)
+        return head, ([item for item in rows if item is not None],), 1
+    if tag == RAGGED:
+        kind, lengths, total = detail
+        _hold(total, room)
+        return bytes((RAGGED, kind)), (lengths, list(chain.from_iterable(rows))), 2
+    kind, places = detail
+    if kind == ROWS_RECORD:
+        entry: Entry = places
+        _hold(len(entry.fields) * len(rows), room)
+        head = bytes((TABLE, kind)) + entry.head
+        turned = list(map(list, zip(*map(_reader(entry), rows), strict=True)))
+        return head, turned, len(turned) + RECORD_COST * len(rows)
+    if kind == ROWS_DICT:
+        _hold(len(places) * len(rows), room)
+        head = bytes((TABLE, kind)) + length_bytes(len(places))
+        return head, chain(places, columns(rows, places)), 2 * len(places) + DICT_COST * len(rows)
+    _hold(places * len(rows), room)
+    return bytes((TABLE, kind)) + length_bytes(places), columns(rows, range(places)), places
+
+
+def _hold(added: int, room: int) -> None:
+    if added > room:
+        raise OverBudget("value_items", "items more", room, added)
+
+
+def open_entry(entry: Entry, item: Any, out: bytearray) -> tuple[Any, int]:
+    """Write the head of a registered type; return its children and the items that they and it add."""
+    if entry.layout == RECORD_LAYOUT:
+        out.append(RECORD)
+        out += entry.head
+        children = _reader(entry)(item)
+        return children, len(children) + RECORD_COST
+    out.append(CUSTOM if entry.layout == CUSTOM_LAYOUT else MEMBER)
+    out += entry.head
+    if entry.layout != CUSTOM_LAYOUT:
+        return (entry.read(item),), 1
+    try:
+        return (entry.read(item),), 1 + RECORD_COST
+    except Exception as error:
+        raise Unsendable(f"the to= of {entry.name} raised {type(error).__name__}") from error
+
+
+def _reader(entry: Entry) -> Callable[[Any], tuple[Any, ...]]:
+    def read(item: Any) -> tuple[Any, ...]:
+        try:
+            return entry.read(item)  # type: ignore[no-any-return]  # a record's reader gives a tuple
+        except AttributeError as error:
+            raise Unsendable(f"a field of this {entry.name} is not set") from error
+
+    return read
