@@ -1,5 +1,4 @@
-"""Noise: the handshake patterns of the Noise Protocol Framework, revision 34.  Floor: PROTOCOL.  Law: no pattern of
-our own.
+"""Noise: handshakes of the Noise Protocol Framework, revision 34.  Floor: PROTOCOL.  Law: no pattern of our own.
 
 One suite: 25519, ChaChaPoly, SHA256.  The primitives are cryptography's; what is here is the bookkeeping of the paper,
 chapter by chapter: `CipherState` (5.1), the symmetric state (5.2) and the handshake state (5.3).  The two patterns

@@ -1,5 +1,4 @@
-"""Parameters: what each end states about itself inside the sealed handshake.  Floor: PROTOCOL.  Spec: protocol.md,
-"Parameters".
+"""Parameters: what each end states in the sealed handshake.  Floor: PROTOCOL.  Spec: protocol.md, "Parameters".
 
 64 bytes, big-endian.  Limits are *receive* limits: each end obeys the other's, so a value that the peer would refuse
 fails at its sender.  A zero in a field that may be zero stands for the figure of `Limits.DEFAULT`.  Room to grow is
