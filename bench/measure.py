@@ -4,6 +4,7 @@ spread.
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import os
 import platform
@@ -18,7 +19,14 @@ __all__ = ["describe_machine", "interleave", "spread"]
 
 
 def interleave(tasks: Mapping[str, Callable[[], object]], *, seconds: float, least: int = 3) -> dict[str, float]:
-    """Return the median seconds of one call of each task; A B C, A B C, ..., until the time is over."""
+    """Return the median seconds of one call of each task; A B C, A B C, ..., until the time is over.
+
+    The collector runs between the calls, not timed, and what is alive now is out of its sight: otherwise whose turn it
+    is when a full collection falls due would decide who is slow.  Collections that a call's own objects cause are its
+    cost.
+    """
+    gc.collect()
+    gc.freeze()
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
         task()
@@ -26,10 +34,12 @@ def interleave(tasks: Mapping[str, Callable[[], object]], *, seconds: float, lea
     rounds = 0
     while rounds < least or time.monotonic() < end:
         for name, task in tasks.items():
+            gc.collect()
             began = time.perf_counter()
             task()
             taken[name].append(time.perf_counter() - began)
         rounds += 1
+    gc.unfreeze()
     return {name: statistics.median(found) for name, found in taken.items()}
 
 

@@ -8,7 +8,6 @@ large bytes by reference, and is timed to there: the street does not join them e
 
 from __future__ import annotations
 
-import gc
 import json
 import marshal
 import pickle
@@ -72,7 +71,6 @@ def measure(scale: str) -> dict[str, dict[str, float]]:
         for name, (codec, encoded) in able.items():
             tasks[f"{name} encode"] = partial(codec.encode, value)
             tasks[f"{name} decode"] = partial(codec.decode, encoded)
-        gc.collect()
         taken = interleave(tasks, seconds=seconds)
         pickled = len(able["pickle"][1]) / MIB
         for name, (_, encoded) in able.items():
