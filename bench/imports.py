@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 __all__ = ["measure"]
 
@@ -25,15 +27,23 @@ PROBE = "import time; began = time.perf_counter(); {}; print(time.perf_counter()
 def measure(scale: str) -> dict[str, dict[str, float]]:
     """Return figures by statement: the median and the least of the processes, in milliseconds."""
     taken: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
-    for _ in range(SCALES[scale] + 1):
-        for statement, found in taken.items():
-            command = [sys.executable, "-c", PROBE.format(statement)]
-            found.append(float(subprocess.run(command, capture_output=True, check=True, text=True).stdout) * 1e3)
-    # The first of each read from the disk and may have written byte code.
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for _ in range(SCALES[scale] + 1):
+            for statement, found in taken.items():
+                found.append(_probe(statement, environment))
+    # The first of each compiled the sources, as an installation does.
     return {
         statement: {"median_ms": statistics.median(found[1:]), "least_ms": min(found[1:])}
         for statement, found in taken.items()
     }
+
+
+def _probe(statement: str, environment: dict[str, str]) -> float:
+    command = [sys.executable, "-c", PROBE.format(statement)]
+    probed = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
+    return float(probed.stdout) * 1e3
 
 
 if __name__ == "__main__":
