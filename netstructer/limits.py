@@ -28,20 +28,22 @@ class Limits:
     value_bytes: int = GIB + 64 * KIB
     """Plain bytes of one value in memory: 1 GiB of payload, and room for the tags around it."""
     value_items: int = 1 << 24
-    """Nodes of one value, bulk items too.  A node costs about 64 bytes of memory, so this is `value_bytes / 64`:
-    a table of a million rows of sixteen columns."""
+    """Nodes of one value, bulk items too.  A node costs about 64 bytes of memory, and one that costs more (an empty set
+    216, a deque 760) counts as more, so this is `value_bytes / 64`: a table of a million rows of fifteen columns."""
     value_depth: int = 256
-    """Containers inside containers.  Real documents stay under 50; hashing a nested tuple recurses in C, about 150
-    bytes of stack a level, and threads may have stacks of 256 KiB."""
+    """Containers inside containers.  Real documents stay under 50.  Hashing a nested key recurses in C: built-in types
+    hold 1,000 levels on a stack of 256 KiB, but frozen dataclasses, whose hash is Python, take 650 bytes a level
+    (CPython 3.13) and end at 380."""
     int_bits: int = 1 << 16
     """Bits of one int: 19,728 decimal digits.  RSA keys and factorials fit; quadratic printing stays under 10 ms."""
     decimal_digits: int = 1 << 14
     """Digits of one Decimal's coefficient."""
     decimal_exponent: int = 1 << 20
     """Largest exponent of a Decimal, either way: `int(Decimal("1E+999999999"))` would take a gigabyte."""
-    unseeded_members: int = 4096
-    """Members or keys of one set or dict whose hash is not seeded (big ints, Decimal, UUID, dates, tuples of such):
-    4,096 that collide cost about 0.1 s, 32,768 cost 5.8 s."""
+    unseeded_members: int = 64
+    """Members or keys of one set or dict that may share one hash.  Hashes of ints, Decimal, UUID and tuples of such are
+    not seeded, so anyone can make them collide: 32,768 big ints cost 5.8 s.  At 64 a key costs at most 32 comparisons,
+    about what decoding it costs.  Honest keys share a hash only by -1 and -2: a grid of d dimensions, 2**d of them."""
 
     # --- messages and records ----------------------------------------------------------------------------------------
     message_bytes: int = GIB + 64 * KIB
@@ -137,7 +139,7 @@ Limits.SMALL = Limits(
     int_bits=1 << 13,
     decimal_digits=1 << 10,
     decimal_exponent=1 << 13,
-    unseeded_members=1024,
+    unseeded_members=32,
     message_bytes=16 * MIB,
     credit_bytes=MIB,
     streams=8,
@@ -148,7 +150,7 @@ Limits.BULK = Limits(
     int_bits=1 << 23,
     decimal_digits=1 << 20,
     decimal_exponent=1 << 30,
-    unseeded_members=(1 << 16) - 1,
+    unseeded_members=256,
     message_bytes=1 << 40,
     credit_bytes=64 * MIB,
 )
