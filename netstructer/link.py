@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netstructer.address import Address, parse_address
+from netstructer.codec.compression import LEAST_BYTES
 from netstructer.dial import dial
 from netstructer.errors import BadCompression, LinkClosed, Misuse
 from netstructer.keys import Key, find_key
@@ -37,6 +38,10 @@ logger = logging.getLogger("netstructer")
 
 Wait = Literal["queued", "acked", "consumed"]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
+
+
+SMALL_BYTES = LEAST_BYTES
+"""Below this nothing is compressed, so a value can be sealed and written in one step."""
 
 
 class Sent(NamedTuple):
@@ -149,7 +154,12 @@ class Link:
             raise Misuse("expected wait='queued', 'acked' or 'consumed'")
         payloads = self._session.payloads
         compress = self._compress if compress is None else compress
-        outgoing = payloads.compose(payloads.encode(value), compress=compress, flags=_FLAGS[wait])
+        encoded = payloads.encode(value)
+        if wait == "queued" and encoded.plain_bytes < SMALL_BYTES:
+            done = self._pump.submit_now(encoded, 0)
+            if done is not None:
+                return Sent(encoded.plain_bytes, done[0])
+        outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait])
         self._pump.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
         return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
 

@@ -29,10 +29,11 @@ from collections import deque
 from collections.abc import Callable
 
 from netstructer import sockets
+from netstructer.codec.values import Encoded
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
 from netstructer.keeper import Standing, current_keeper
 from netstructer.protocol.announcement import Announcement
-from netstructer.protocol.assembly import Message
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, PeerLeft
 from netstructer.protocol.lanes import Batch, Outgoing
 from netstructer.protocol.session import Session
@@ -98,7 +99,7 @@ class Pump:
         self._reading = False
         self._polling = 0
         self._readiness = sockets.Readiness(transport)
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[Message | Whole] = deque()
         self._unsent: deque[bytes | memoryview] = deque()
         self._room_bytes = session.limits.unsent_bytes
         self._ended = False
@@ -107,6 +108,30 @@ class Pump:
         current_keeper().add(self)
 
     # --- what a link asks for ---------------------------------------------------------------------------------------
+
+    def submit_now(self, encoded: Encoded, flags: int) -> tuple[int, int] | None:
+        """Seal and write a small value at once; return its frame's bytes and its delivery number.
+
+        None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
+        """
+        with self._lock:
+            if self._unsent or self._closing:
+                return None
+            sealed = self.session.seal_now(encoded, flags, time.monotonic())
+            if sealed is None:
+                return None
+            frame, number = sealed
+            try:
+                sent = self.transport.send(frame)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self._read_the_rest()
+                return len(frame), number
+            if sent < len(frame):
+                self._unsent.append(memoryview(frame)[sent:])
+                current_keeper().watch_writes(self)
+            return len(frame), number
 
     def submit(self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]) -> None:
         """Queue a message and return when `until()` holds; `until` is asked under the lock.
@@ -159,7 +184,7 @@ class Pump:
             self._handle(events)
             self._flush()
 
-    def next_message(self, deadline: float | None, most_bytes: int | None) -> Message:
+    def next_message(self, deadline: float | None, most_bytes: int | None) -> Message | Whole:
         """Take and return the next message, waiting for it if need be.
 
         Raises `LinkTimeout`, `MessageTooBig` for one over `most_bytes` (which stays where it is), what ended the
@@ -167,10 +192,11 @@ class Pump:
         """
         with self._lock:
             inbox = self._inbox
-            if not inbox and not self._wait(lambda: bool(inbox), deadline):
-                raise LinkTimeout("no message came in time")
-            if not inbox:
-                raise self._over()
+            while not inbox:
+                if self._ended:
+                    raise self._over()
+                if not self._step(deadline):
+                    raise LinkTimeout("no message came in time")
             message = inbox[0]
             if most_bytes is not None and message.plain_bytes > most_bytes:
                 raise MessageTooBig(
@@ -180,7 +206,7 @@ class Pump:
                 )
             inbox.popleft()
             self.session.take(message)
-            if self.session.ack_due(time.monotonic()):
+            if self.session.has_output(time.monotonic()):
                 self._flush()
             return message
 
@@ -278,15 +304,18 @@ class Pump:
         while not until() and not self._ended:
             if self._flush_once():
                 self._lock.yield_to_others()
-                continue
-            if until() or self._ended:
-                break
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            elif not until() and not self._ended and not self._step(deadline):
                 return False
-            self._sleep(deadline, now)
         if self._unsent and not self._ended:
             current_keeper().watch_writes(self)
+        return True
+
+    def _step(self, deadline: float | None) -> bool:
+        """Wait for one thing to happen, and deal with it; False at the deadline."""
+        now = time.monotonic()
+        if deadline is not None and now >= deadline:
+            return False
+        self._sleep(deadline, now)
         return True
 
     def _sleep(self, deadline: float | None, now: float) -> None:
@@ -305,6 +334,7 @@ class Pump:
             due = self.session.deadline()
             if due is not None and (deadline is None or due < deadline):
                 deadline = due
+        can_read = False
         try:
             can_read = self._poll(read, write, None if deadline is None else max(0.0, deadline - now))
             if read and can_read and not self._ended:
@@ -312,9 +342,10 @@ class Pump:
         finally:
             if read:
                 self._leave_turn()
-        if read:
+        if read and not can_read:
             self._handle(self.session.tick(time.monotonic()))
-        self._flush_once()
+        if self._unsent or self.session.has_output(now):
+            self._flush_once()
         if self._sleepers:
             self._changed.notify_all()
 

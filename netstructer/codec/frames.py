@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from netstructer.errors import BadFrame, FrameTooBig
 
-__all__ = ["LENGTH_BYTES", "FrameReader", "pack"]
+__all__ = ["LENGTH_BYTES", "FrameReader", "joined", "pack"]
 
 LENGTH_BYTES = 4
 """What a frame adds to its token."""
@@ -27,8 +27,14 @@ JOIN_BYTES = 4 << 10
 
 def pack(token: bytes) -> tuple[bytes, ...]:
     """Return the buffers that carry `token` on the wire, in order."""
-    length = len(token).to_bytes(LENGTH_BYTES, "big")
-    return (length + token,) if len(token) <= JOIN_BYTES else (length, token)
+    if len(token) <= JOIN_BYTES:
+        return (joined(token),)
+    return len(token).to_bytes(LENGTH_BYTES, "big"), token
+
+
+def joined(token: bytes) -> bytes:
+    """Return the frame of a small token as one buffer."""
+    return len(token).to_bytes(LENGTH_BYTES, "big") + token
 
 
 class FrameReader:

@@ -18,16 +18,19 @@ from netstructer.protocol import bodies
 from netstructer.protocol.delivery import MESSAGE_CHARGE
 from netstructer.protocol.states import CancelCode, Flag, Role
 
-__all__ = ["Assembly", "Message"]
+__all__ = ["Assembly", "Message", "Whole"]
 
+# Plain integers: an operation on an IntFlag costs a microsecond.
 _ALL_FLAGS = int(Flag.FIRST | Flag.LAST | Flag.ACKNOWLEDGE | Flag.TAKEN)
 _WANTS = int(Flag.ACKNOWLEDGE | Flag.TAKEN)
+_FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
 
 
 class Message:
     """One message as it came in: chunks, how to read them, and what they count.  Single owner."""
 
-    __slots__ = ("blob_count", "blobs", "charge", "chunks", "codec", "flags", "index", "last_number", "number", "parent",
+    __slots__ = ("blob_count", "blobs", "charge", "chunks", "codec", "flags", "index", "last_number", "number",
+    "parent",
                  "plain_bytes", "refused", "stated", "stream")  # fmt: skip
 
     def __init__(self, number: int, stream: int, codec: int, plain_bytes: int | None) -> None:
@@ -44,15 +47,6 @@ class Message:
         self.parent: Message | None = None
         self.refused = False
 
-    @classmethod
-    def whole(cls, payload: memoryview, number: int, last_number: int) -> Message:
-        """Return a message that came in one piece, as one of a batch."""
-        message = cls(number, 0, NONE, len(payload))
-        message.chunks.add(payload)
-        message.charge += len(payload)
-        message.last_number = last_number
-        return message
-
     @property
     def root(self) -> Message:
         """The value that this is, or is a blob of."""
@@ -65,6 +59,29 @@ class Message:
     def total_plain_bytes(self) -> int:
         """Return the plain bytes of this value and its blobs."""
         return self.plain_bytes + sum(blob.plain_bytes for blob in self.blobs.values())
+
+
+class Whole:
+    """A message that came in one record, or in a part of one: to those who read messages the same as a `Message`."""
+
+    __slots__ = ("charge", "chunks", "codec", "flags", "last_number", "plain_bytes")
+    blob_count = 0
+    stated = True
+
+    def __init__(
+        self, chunk: memoryview, codec: int, plain_bytes: int, last_number: int, charge: int, flags: int
+    ) -> None:
+        self.chunks = (chunk,)
+        self.codec, self.plain_bytes = codec, plain_bytes
+        self.last_number, self.charge, self.flags = last_number, charge, flags
+
+    def total_charge(self) -> int:
+        """Return what this value counts against the credit."""
+        return self.charge
+
+    def total_plain_bytes(self) -> int:
+        """Return the plain bytes of this value."""
+        return self.plain_bytes
 
 
 class Assembly:
@@ -87,12 +104,16 @@ class Assembly:
     def __len__(self) -> int:
         return len(self._open) + len(self._parents)
 
+    def begins(self, stream: int) -> bool:
+        """Say whether the peer may begin a message on this stream now."""
+        return stream & 1 == self._parity and stream not in self._open and stream > 0
+
     def data(self, flags: int, stream: int, number: int, body: memoryview) -> Message | None:
         """Take in a DATA record, `body` being what follows the delivery number.  Raises `IllegalFrame`."""
         self.refusal = None
-        if flags & ~_ALL_FLAGS or (flags & _WANTS and not flags & Flag.LAST):
+        if flags & ~_ALL_FLAGS or (flags & _WANTS and not flags & _LAST):
             raise IllegalFrame("flags that no DATA record has")
-        if flags & Flag.FIRST:
+        if flags & _FIRST:
             message, body = self._first(stream, number, body)
         else:
             found = self._open.get(stream)
@@ -100,9 +121,9 @@ class Assembly:
                 raise IllegalFrame(f"stream {stream} was not begun")
             message = found
         total = None
-        if flags & Flag.LAST:
+        if flags & _LAST:
             total, body = bodies.total_of(body)
-        if not body and flags & (Flag.FIRST | Flag.LAST) != Flag.FIRST | Flag.LAST:
+        if not body and flags & _BOTH != _BOTH:
             raise IllegalFrame("an empty chunk")
         self._add(message, body)
         return None if total is None else self._last(message, number, flags, total)
@@ -129,7 +150,7 @@ class Assembly:
         self.refusal = (root, code)
 
     def _first(self, stream: int, number: int, body: memoryview) -> tuple[Message, memoryview]:
-        if stream == 0 or stream & 1 != self._parity or stream in self._open:
+        if not self.begins(stream):
             raise IllegalFrame(f"stream {stream} cannot be begun by the peer now")
         if len(self._open) >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} unfinished messages")

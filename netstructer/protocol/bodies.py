@@ -36,6 +36,8 @@ __all__ = [
     "expect_length",
     "number",
     "number_of",
+    "single",
+    "single_of",
     "total",
     "total_of",
 ]
@@ -52,12 +54,15 @@ _NUMBER = Struct(">Q")
 _FIRST = Struct(">BBHIQ")
 _PARENT = Struct(">Q")
 _TOTAL = Struct(">Q")
+_SINGLE = Struct(">QBBHIQ")
 
 OPEN_BYTES = _OPEN.size
 CANCEL_BYTES = _CANCEL.size
 PING_BYTES = 8
 NUMBER_BYTES = _NUMBER.size
 TOTAL_BYTES = _TOTAL.size
+SINGLE_OVERHEAD_BYTES = _SINGLE.size + TOTAL_BYTES
+"""What such a body holds beside its chunk."""
 OVERHEAD_BYTES = NUMBER_BYTES + _FIRST.size + _PARENT.size + TOTAL_BYTES
 """What a DATA body may hold beside its chunk."""
 TEXT_BYTES = 200
@@ -211,6 +216,24 @@ class First(NamedTuple):
         if len(body) < _PARENT.size:
             raise IllegalFrame("a blob without its parent")
         return cls(kind, codec, place, plain_bytes, _PARENT.unpack_from(body)[0]), body[_PARENT.size :]
+
+
+def single(delivery_number: int, codec: int, chunk: Buffer, plain_bytes: int) -> bytes:
+    """Return the body of a value without blobs that has one record: `number`, `First`, chunk and `total` in one
+    step."""
+    head = _SINGLE.pack(delivery_number, VALUE, codec, 0, 0, plain_bytes)
+    return b"".join((head, chunk, _TOTAL.pack(plain_bytes)))
+
+
+def single_of(body: memoryview) -> tuple[int, int, int, memoryview] | None:
+    """Return delivery number, codec, plain bytes and chunk of such a body; None for any other, right or wrong."""
+    end = len(body) - TOTAL_BYTES
+    if end <= _SINGLE.size:
+        return None
+    delivery_number, kind, codec, place, zero, plain_bytes = _SINGLE.unpack_from(body)
+    if kind != VALUE or place or zero or plain_bytes != _TOTAL.unpack_from(body, end)[0]:
+        return None
+    return delivery_number, codec, plain_bytes, body[_SINGLE.size : end]
 
 
 def number(delivery_number: int) -> bytes:

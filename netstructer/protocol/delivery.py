@@ -85,7 +85,9 @@ class Inbound:
     @property
     def limit(self) -> int:
         """How much the peer may have sent: never less than it was told before."""
-        return max(self._told_limit, self.received + max(0, self._credit - self.unread))
+        window = self._credit - self.unread
+        limit = self.received + window if window > 0 else self.received
+        return limit if limit > self._told_limit else self._told_limit
 
     def admit(self, number: int, charge: int, now: float) -> bool:
         """Take in a reliable record; False for one that was had before.
@@ -100,6 +102,8 @@ class Inbound:
             raise CreditExceeded(f"the peer sent {self.received + charge} of {self._told_limit} bytes of credit")
         self.next_number = number + 1
         self.received += charge
+        if self.received - self._told_received >= self._ack_bytes:
+            self._urgent = True
         if self._due is None:
             self._due = now + self._ack_seconds
         return True
@@ -111,7 +115,10 @@ class Inbound:
     def take(self, charge: int, last_number: int) -> None:
         """Take in that the application has taken a message, the one that ended with `last_number`."""
         self.unread -= charge
-        self.taken = max(self.taken, last_number)
+        if last_number > self.taken:
+            self.taken = last_number
+        if self.limit - self._told_limit >= self._ack_bytes:
+            self._urgent = True
 
     def hurry(self) -> None:
         """Acknowledge at once: the peer waits for it."""
@@ -124,12 +131,7 @@ class Inbound:
 
     def ack_due(self, now: float) -> bool:
         """Say whether to acknowledge now."""
-        return (
-            self._urgent
-            or self.received - self._told_received >= self._ack_bytes
-            or self.limit - self._told_limit >= self._ack_bytes
-            or (self._due is not None and now >= self._due)
-        )
+        return self._urgent or (self._due is not None and now >= self._due)
 
     def ack(self) -> bytes:
         """Return the body of an ACK record that says all there is to say."""

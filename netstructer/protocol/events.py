@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netstructer.errors import NetstructerError
-from netstructer.protocol.assembly import Message
+from netstructer.protocol.assembly import Message, Whole
 
 __all__ = ["Ended", "Event", "MessageArrived", "Opened", "PeerLeft"]
 
@@ -22,7 +22,7 @@ class Opened:
 class MessageArrived:
     """A message is whole, its seals verified; `session.read(message)` makes the value of it."""
 
-    message: Message
+    message: Message | Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,22 @@ length of the frame, seal, sequence, padding, key age (`next_record`); delivery 
 
 from __future__ import annotations
 
+from netstructer.codec.compression import NONE, ZSTD
 from netstructer.codec.frames import FrameReader
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
-from netstructer.protocol.assembly import Assembly, Message
+from netstructer.protocol.assembly import Assembly, Message, Whole
 from netstructer.protocol.delivery import Inbound, charge_of
 from netstructer.protocol.records import HEADER_BYTES, Record, RecordReader
 from netstructer.protocol.states import CancelCode, Flag, Role
 
 __all__ = ["Inflow"]
 
-_FIRST, _ACKNOWLEDGE, _TAKEN = int(Flag.FIRST), int(Flag.ACKNOWLEDGE), int(Flag.TAKEN)
+_FIRST, _BOTH = int(Flag.FIRST), int(Flag.FIRST | Flag.LAST)
+_ACKNOWLEDGE, _TAKEN = int(Flag.ACKNOWLEDGE), int(Flag.TAKEN)
+_ALL_FLAGS = _BOTH | _ACKNOWLEDGE | _TAKEN
 
 
 class Inflow:
@@ -56,8 +59,12 @@ class Inflow:
 
     def data(
         self, flags: int, stream: int, body: memoryview, now: float
-    ) -> tuple[Message | None, tuple[Message, CancelCode] | None]:
+    ) -> tuple[Message | Whole | None, tuple[Message, CancelCode] | None]:
         """Take in a DATA record; return the message that it completes, and the one that is to be cancelled."""
+        if flags & _BOTH == _BOTH:
+            whole = self._single(flags, stream, body, now)
+            if whole is not None:
+                return whole, None
         charge = charge_of(len(body), flags & _FIRST)
         number, body = bodies.number_of(body)
         if not self.inbound.admit(number, charge, now):
@@ -69,18 +76,36 @@ class Inflow:
             self.inbound.whole(message.total_charge())
         return message, self._assembly.refusal
 
-    def batch(self, body: memoryview, now: float) -> list[Message]:
+    def _single(self, flags: int, stream: int, body: memoryview, now: float) -> Whole | None:
+        """Take in a value that has one record and nothing remarkable; None, and nothing done, for any other."""
+        found = bodies.single_of(body)
+        if found is None or flags & ~_ALL_FLAGS or not self._assembly.begins(stream):
+            return None
+        number, codec, plain_bytes, chunk = found
+        plain = codec == NONE and plain_bytes == len(chunk)
+        if not (plain or codec == ZSTD) or plain_bytes > self._limits.value_bytes:
+            return None
+        charge = charge_of(len(body), 1)
+        if number != self.inbound.next_number or not self.inbound.admit(number, charge, now):
+            return None
+        if flags & _ACKNOWLEDGE:
+            self.inbound.hurry()
+        self.inbound.whole(charge)
+        return Whole(chunk, codec, plain_bytes, number, charge, flags)
+
+    def batch(self, body: memoryview, now: float) -> list[Whole]:
         """Take in a BATCH record and return its messages."""
         number, rest = bodies.number_of(body)
         items = bodies.batch_items(rest)
         if not self.inbound.admit(number, charge_of(len(body), len(items)), now):
             return []
-        messages = []
+        messages: list[Whole] = []
         for position, item in enumerate(items, 1):
             if len(item) > self._limits.value_bytes:
                 raise IllegalFrame("a value in a batch is over this end's limit")
             # Only the last one stands for the whole record when the application says what it has taken.
-            message = Message.whole(item, number, number if position == len(items) else number - 1)
+            last_number = number if position == len(items) else number - 1
+            message = Whole(item, NONE, len(item), last_number, charge_of(len(item), 1), 0)
             self.inbound.whole(message.charge)
             messages.append(message)
         return messages
@@ -104,7 +129,7 @@ class Inflow:
         self.inbound.hurry()
         return True
 
-    def take(self, message: Message) -> None:
+    def take(self, message: Message | Whole) -> None:
         """Take in that the application has taken a message."""
         self.inbound.take(message.total_charge(), message.last_number)
         if message.flags & _TAKEN:

@@ -210,6 +210,11 @@ class Lanes:
             self._waiting.append(outgoing)
 
     @property
+    def spare_stream(self) -> int:
+        """A stream for a message of one record, which ends it at once."""
+        return self._free[-1] if self._free else self._next_stream
+
+    @property
     def waiting_bytes(self) -> int:
         """Plain bytes of what is not sealed yet, counted by whole messages."""
         return sum(root.total_plain_bytes for root in self.roots())

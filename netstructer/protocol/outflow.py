@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from netstructer.codec import frames
+from netstructer.codec import compression, frames
 from netstructer.errors import MessageCancelled
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
@@ -24,6 +24,7 @@ from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 __all__ = ["Outflow"]
 
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
+Buffer = bytes | bytearray | memoryview
 _CEREMONY = (Kind.OPEN, Kind.ACCEPT)
 """Records of a fixed length, which come before anything else: never padded, never preceded by a rekey."""
 
@@ -85,6 +86,26 @@ class Outflow:
         """Give up everything that waits."""
         self._control.clear()
         self.lanes.clear(error)
+
+    def seal_now(self, chunk: Buffer, flags: int, now: float) -> tuple[bytes, int] | None:
+        """Seal a small plain value at once and return its frame and delivery number; None where it has to take its
+        turn."""
+        body_bytes = len(chunk) + bodies.SINGLE_OVERHEAD_BYTES
+        charge = charge_of(body_bytes, 1)
+        if self._control or self.lanes or self._padding is not None or len(chunk) > self.chunk_bytes:
+            return None
+        if not self.outbound.allows(charge) or self._writer.rekey_due(now):
+            return None
+        number = self.outbound.number(charge)
+        body = bodies.single(number, compression.NONE, chunk, len(chunk))
+        token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, body, seconds=int(self._wall()))
+        self.wire_bytes += frames.LENGTH_BYTES + len(token)
+        return frames.joined(token), number
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits to be sealed."""
+        return bool(self._control or self.lanes or self.farewell is not None)
 
     def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[bytes], bool]:
         """Seal what is due until about `room_bytes` are there; return the buffers, and whether a farewell is among

@@ -18,12 +18,14 @@ from netstructer.codec.types import Types
 from netstructer.codec.values import Encoded
 from netstructer.errors import MessageTooBig
 from netstructer.limits import Limits
-from netstructer.protocol.assembly import Message
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.lanes import Counted, Outgoing
 
 __all__ = ["Payloads", "compressed"]
 
 Buffer = bytes | bytearray | memoryview
+
+COPY_BYTES = 4 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +61,20 @@ class Payloads:
             outgoing.add_blob(Outgoing(pieces, codec=codec, plain_bytes=blob.size, source=source))
         return outgoing
 
-    def read(self, message: Message) -> object:
+    def read(self, message: Message | Whole) -> object:
         """Return the value of a message: its bytes expanded, then decoded, within this end's limits.
 
         Raises `BadValue`, which is this message's affair alone, or `BadCompression`, which ends the session.
         """
+        if isinstance(message, Whole) and message.codec == compression.NONE:
+            # A copy of a small chunk costs less than to decode from a view of it.
+            chunk = message.chunks[0]
+            small = bytes(chunk) if len(chunk) <= COPY_BYTES else chunk
+            return values.decode(small, limits=self.limits, types=self.types)
+        if isinstance(message, Whole):
+            return values.decode(_plain(message), limits=self.limits, types=self.types)
         blobs = [Blob(b"".join(_plain(message.blobs[index]))) for index in range(message.blob_count)]
-        single = message.codec == compression.NONE and len(message.chunks) == 1
-        source: Buffer | Iterable[Buffer] = next(iter(message.chunks)) if single else _plain(message)
-        return values.decode(source, limits=self.limits, types=self.types, blobs=blobs)
+        return values.decode(_plain(message), limits=self.limits, types=self.types, blobs=blobs)
 
 
 def compressed(pieces: Iterable[Buffer], plain_bytes: int | None, *, compress: bool) -> tuple[int, Iterable[Buffer]]:
@@ -75,7 +82,7 @@ def compressed(pieces: Iterable[Buffer], plain_bytes: int | None, *, compress: b
     return compression.compress(pieces, plain_bytes) if compress else (compression.NONE, pieces)
 
 
-def _plain(message: Message) -> Iterable[Buffer]:
+def _plain(message: Message | Whole) -> Iterable[Buffer]:
     if message.codec == compression.NONE:
         return message.chunks
     return compression.expand(message.chunks, plain_bytes=message.plain_bytes, stated=message.stated)

@@ -38,7 +38,7 @@ from netstructer.errors import (
 )
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
-from netstructer.protocol.assembly import Message
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.delivery import charge_of
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import Agreement
@@ -138,6 +138,25 @@ class Session:
         self.messages_sent += outgoing.count
         self.plain_sent += outgoing.total_plain_bytes
 
+    def seal_now(self, encoded: Encoded, flags: int, now: float) -> tuple[bytes, int] | None:
+        """Seal a small value at once, plain, and return its frame and delivery number; None where it has to be queued.
+
+        It has to where others wait, where the credit does not reach, and where it is compressed, padded or has blobs.
+        Raises what `queue` raises.
+        """
+        self.check_open()
+        if len(encoded.buffers) != 1 or encoded.blobs or self.state is not State.READY:
+            return None
+        sealed = self._outflow.seal_now(encoded.buffers[0], flags, now)
+        if sealed is not None:
+            self.messages_sent += 1
+            self.plain_sent += encoded.plain_bytes
+        return sealed
+
+    def has_output(self, now: float) -> bool:
+        """Say whether `frames_to_send` may have something."""
+        return self._outflow.waiting or self._inflow.inbound.ack_due(now)
+
     def check_open(self) -> None:
         """Raise what ended the session, or `LinkClosed` where this end can send no more."""
         if self.error is not None:
@@ -236,7 +255,7 @@ class Session:
         """Say whether an acknowledgement waits to be sent."""
         return self._inflow.inbound.ack_due(now)
 
-    def take(self, message: Message) -> None:
+    def take(self, message: Message | Whole) -> None:
         """Take in that the application has taken a message: the peer may send that much more."""
         self._inflow.take(message)
 
@@ -267,7 +286,7 @@ class Session:
         for message in self._inflow.batch(body, now):
             self._deliver(message, events)
 
-    def _deliver(self, message: Message, events: list[Event]) -> None:
+    def _deliver(self, message: Message | Whole, events: list[Event]) -> None:
         self.messages_received += 1
         self.plain_received += message.total_plain_bytes()
         if self._outflow.farewell is None:

@@ -17,6 +17,8 @@ __all__ = ["MOVES", "RELIABLE", "AlertCode", "CancelCode", "Cause", "Flag", "Kin
 class Role(Enum):
     """Which end of the transport this is: who opened it is the client."""
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and these are keys of the hot tables.
+
     CLIENT = "client"
     SERVER = "server"
 
@@ -73,6 +75,8 @@ class AlertCode(IntEnum):
 class Cause(Enum):
     """What this end does or suffers, beside the kinds that it receives."""
 
+    __hash__ = object.__hash__  # as above
+
     SAY_FAREWELL = "say farewell"
     SETTLED = "both farewells acknowledged"
     END = "transport ends"
@@ -81,6 +85,8 @@ class Cause(Enum):
 
 class State(Enum):
     """Where a session stands on its transport."""
+
+    __hash__ = object.__hash__  # as above
 
     EXPECT_OPEN = "expect open"
     EXPECT_ACCEPT = "expect accept"
