@@ -42,12 +42,13 @@ def no_thread_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + THREAD_SECONDS
-    for thread in _ours(before):
+    for thread in threads_of_ours(before):
         thread.join(max(0.0, deadline - time.monotonic()))
 
-    assert [thread.name for thread in _ours(before)] == []
+    assert [thread.name for thread in threads_of_ours(before)] == []
 
 
-def _ours(before: set[threading.Thread]) -> list[threading.Thread]:
+def threads_of_ours(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads of netstructer's that were not there before and should have ended by now."""
     started = [thread for thread in threading.enumerate() if thread not in before]
     return [thread for thread in started if thread.name.startswith("netstructer") and thread.name not in LASTING]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
 
 import pytest
 
+from conftest import threads_of_ours
 from test_floors import ROOT, floor_of, read_package
 
 PACKAGE = read_package()
@@ -116,6 +118,22 @@ def test_the_package_ships_its_types() -> None:
     assert (ROOT / "netstructer" / "py.typed").exists()
 
 
+def test_a_thread_left_behind_is_found() -> None:
+    before = set(threading.enumerate())
+    done = threading.Event()
+    names = ("netstructer-handler-1", "netstructer-keeper", "somebody else")
+    threads = [threading.Thread(target=done.wait, name=name) for name in names]
+    for thread in threads:
+        thread.start()
+    found = [thread.name for thread in threads_of_ours(before)]
+    done.set()
+    for thread in threads:
+        thread.join()
+
+    assert found == ["netstructer-handler-1"]
+    assert threads_of_ours(before) == []
+
+
 # --- the reader -------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +173,7 @@ def _dangers_in_call(node: ast.Call, module: str) -> list[str]:
 
 
 def _is_banned(name: str, banned: set[str]) -> bool:
-    return name.partition(".")[0] in banned and name not in HARMLESS
+    return name.partition(".")[0] in banned and not any(f"{name}.".startswith(f"{fine}.") for fine in HARMLESS)
 
 
 def _classes(module: str) -> list[ast.ClassDef]:
