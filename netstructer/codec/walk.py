@@ -64,7 +64,7 @@ class _Finder:
         while levels:
             steps, owner = levels[-1]
             for path, item, in_set in steps:
-                if type(item) in _LEAVES or id(item) in done:
+                if type(item) in _LEAVES or (id(item) in done and type(item) is not Blob):
                     continue
                 if id(item) in around:
                     return path, Unsendable("the value holds itself, and a cycle does not travel")
