@@ -1,0 +1,64 @@
+"""The application: the commands, in the order in which a new user meets them, and their help.  Floor: ROOF."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import netstructer
+from netstructer.cli.demo import demo
+from netstructer.cli.doctor import doctor
+from netstructer.cli.keygen import keygen
+from netstructer.cli.outcomes import ExitCode
+from netstructer.cli.recv import recv
+from netstructer.cli.screen import prepare, stdout
+from netstructer.cli.send import send
+from netstructer.cli.serve import serve
+
+__all__ = ["app", "run"]
+
+EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."
+SHORT_CODES = (
+    "Exit codes: 0 done, 2 usage, 3 key, 4 unreachable, 5 timeout, 6 peer, 7 limit, 130 Ctrl-C (netstructer --help)."
+)
+
+app = typer.Typer(
+    name="netstructer",
+    help="Send any Python structure to another machine, encrypted, losing nothing and executing nothing.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        stdout.print(f"netstructer {netstructer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Send any Python structure to another machine, encrypted, losing nothing and executing nothing."""
+
+
+for _command in (demo, keygen, recv, send, serve, doctor):
+    app.command(epilog=SHORT_CODES)(_command)
+
+
+def run() -> int:
+    """Run the command that `sys.argv` names; return its exit code."""
+    prepare()
+    try:
+        app(prog_name="netstructer")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return ExitCode.OK

@@ -1,0 +1,109 @@
+"""The inbox: what all links of a server bring, in one queue, for the one thread that prints.  Floor: ROOF.
+
+`Inbox.attend` is a server's handler: it runs once per link, in a thread of its own.  The queue is short, so whoever
+prints slowly slows the senders, and memory stays put.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from netstructer import Link, Server
+from netstructer.cli.options import FoundKey, find, listening_place
+from netstructer.cli.screen import stderr
+from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
+
+__all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "Refused", "listening"]
+
+WAITING_VALUES = 16
+"""Values received and not yet printed, over all links; the rest waits at the senders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A peer proved the key."""
+
+    link: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A value came."""
+
+    link: Link
+    value: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A message was no value here; the link lives."""
+
+    link: Link
+    error: NetstructerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A link is over; `error` is None after a farewell."""
+
+    link: Link
+    error: NetstructerError | None
+
+
+Entry = Joined | Arrived | Refused | Left
+
+
+class Inbox:
+    """Gathers what comes.  With `echo`, each value is sent back as it came, before it is shown."""
+
+    def __init__(self, *, echo: bool = False) -> None:
+        self._echo = echo
+        self._entries: queue.Queue[Entry] = queue.Queue(WAITING_VALUES)
+
+    def attend(self, link: Link) -> None:
+        """Receive until the link is over.  Raises nothing: what went wrong is an entry."""
+        self._entries.put(Joined(link=link))
+        error: NetstructerError | None = None
+        try:
+            while True:
+                self._receive(link)
+        except LinkClosed:
+            pass
+        except NetstructerError as fault:
+            error = fault
+        self._entries.put(Left(link=link, error=error))
+
+    def _receive(self, link: Link) -> None:
+        try:
+            value = link.recv()
+        except BadValue as error:
+            self._entries.put(Refused(link=link, error=error))
+            return
+        if self._echo:
+            link.send(value)
+        self._entries.put(Arrived(link=link, value=value))
+
+    def next(self, timeout: float | None) -> Entry:
+        """Return the next entry.  Raises `LinkTimeout` after `timeout` seconds."""
+        try:
+            return self._entries.get(timeout=timeout)
+        except queue.Empty:
+            raise LinkTimeout(f"nothing came within {timeout:g} seconds") from None
+
+
+@contextmanager
+def listening(address: str, key_file: str | None, inbox: Inbox) -> Iterator[tuple[Server, FoundKey]]:
+    """Listen, say where and with which key on stderr, and close in the end.
+
+    Raises `InvalidAddress`, `MissingKey`, `InvalidKey`, `CannotListen`.
+    """
+    place = listening_place(address)
+    found = find(key_file, make=True)
+    with Server(place, key=found.key, handler=inbox.attend) as server:
+        stderr.print(f"listening on {server.address}, key {found.key.fingerprint} from {found.source}")
+        if server.address.host.startswith("127.") or server.address.host == "::1":
+            stderr.print("(this machine only; to be reached from others, listen on 0.0.0.0:PORT)", style="dim")
+        yield server, found

@@ -1,0 +1,74 @@
+"""Options: what several commands take, said once.  Floor: ROOF."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, NamedTuple
+
+import typer
+
+from netstructer.address import Address, parse_address
+from netstructer.errors import InvalidAddress, MissingKey
+from netstructer.keys import FILE_VARIABLE, KEY_VARIABLE, Key, default_key_path, find_key
+
+__all__ = ["DEFAULT_PORT", "FoundKey", "Json", "KeyFile", "find", "listening_place", "peer_place"]
+
+DEFAULT_PORT = 5000
+THIS_MACHINE = "127.0.0.1"
+
+KeyFile = Annotated[
+    str | None,
+    typer.Option(
+        "--key-file",
+        metavar="PATH",
+        help=f"Take the key from this file.  Without it: {KEY_VARIABLE}, the file that {FILE_VARIABLE} names, "
+        "the default key file.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+
+
+class FoundKey(NamedTuple):
+    """A key, and in a few words where it was found."""
+
+    key: Key
+    source: str
+
+
+def find(key_file: str | None, *, make: bool = False) -> FoundKey:
+    """Return the key to use.  `make` makes the default key file where there is none, as a server does.
+
+    Raises `MissingKey` or `InvalidKey`.
+    """
+    if key_file is not None:
+        try:
+            return FoundKey(Key.load(key_file), f"the file {key_file}")
+        except OSError as error:
+            raise MissingKey(f"the key file {key_file} cannot be read: {error.strerror}") from error
+    if os.environ.get(KEY_VARIABLE, "").strip():
+        source = f"the variable {KEY_VARIABLE}"
+    elif os.environ.get(FILE_VARIABLE):
+        source = f"the file {os.environ[FILE_VARIABLE]}, which {FILE_VARIABLE} names"
+    else:
+        source = f"the default key file {default_key_path()}"
+    if make:
+        return FoundKey(next(iter(find_key(None, role="server")))[0], source)
+    return FoundKey(find_key(None, role="link"), source)
+
+
+def listening_place(text: str) -> Address:
+    """Read `[HOST:]PORT`; without a host it is this machine alone.  Raises `InvalidAddress`."""
+    return parse_address(f"{THIS_MACHINE}:{text}" if _is_port(text) else text, default_port=DEFAULT_PORT)
+
+
+def peer_place(text: str) -> Address:
+    """Read `HOST[:PORT]`, or a port alone for this machine.  Raises `InvalidAddress`."""
+    place = listening_place(text)
+    if not place.host or not place.port:
+        raise InvalidAddress("expected HOST:PORT, as in 192.168.1.5:5000")
+    return place
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -1,0 +1,115 @@
+"""Outcomes: what a command's exit code means, and what an error says in one sentence.  Floor: ROOF.
+
+Law: whatever happens in a command ends in one line on stderr and a code of this table, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from enum import IntEnum
+from typing import ParamSpec
+
+import typer
+
+from netstructer import errors
+from netstructer.cli.screen import one_line, stderr
+
+__all__ = ["ExitCode", "code_of", "command", "sentence_of"]
+
+Parameters = ParamSpec("Parameters")
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code means.  docs/cli.md and every `--help` show this table."""
+
+    OK = 0
+    FAULT = 1
+    USAGE = 2
+    KEY = 3
+    UNREACHABLE = 4
+    TIMEOUT = 5
+    PEER = 6
+    LIMIT = 7
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """The code in a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.FAULT: "a fault in netstructer itself, or the output was closed",
+    ExitCode.USAGE: "a wrong option, address, value or file",
+    ExitCode.KEY: "no key, a malformed key, or the peer holds another one",
+    ExitCode.UNREACHABLE: "the name, the network or the port",
+    ExitCode.TIMEOUT: "the time allowed has passed",
+    ExitCode.PEER: "the peer: not netstructer, another version, a broken rule, or the link was lost",
+    ExitCode.LIMIT: "a limit: a value too big, or a server that is full",
+    ExitCode.INTERRUPTED: "Ctrl-C",
+}
+
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (errors.MissingKey, ExitCode.KEY),
+    (errors.InvalidKey, ExitCode.KEY),
+    (errors.KeyRefused, ExitCode.KEY),
+    (errors.Unreachable, ExitCode.UNREACHABLE),
+    (errors.CannotListen, ExitCode.UNREACHABLE),
+    (errors.LinkTimeout, ExitCode.TIMEOUT),
+    (errors.LimitReached, ExitCode.LIMIT),
+    (errors.Misuse, ExitCode.USAGE),
+    (errors.NetstructerError, ExitCode.PEER),
+    (OSError, ExitCode.USAGE),
+)
+"""The first row that an error is an instance of gives its code: the special before the general."""
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """Return the exit code that an error ends a command with."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAULT)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what an error says, on one line, without control characters."""
+    if isinstance(error, OSError) and not isinstance(error, errors.NetstructerError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return one_line(f"{where}{error.strerror}")
+    if isinstance(error, errors.NetstructerError):
+        return one_line(str(error) or type(error).__name__)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(last.filename)}:{last.lineno}"
+    return one_line(f"this is a fault in netstructer, please report it: {type(error).__name__} at {place}: {error}")
+
+
+def command(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Wrap a command so that it ends in an exit code and at most one sentence, whatever it raises."""
+
+    @functools.wraps(function)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except KeyboardInterrupt:
+            stderr.print("interrupted")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError as error:
+            if isinstance(error, errors.NetstructerError):
+                raise _ended(error) from None
+            # Whoever read our output has left: nothing more to say, and nowhere to say it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.FAULT) from None
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except Exception as error:
+            raise _ended(error) from None
+
+    return guarded
+
+
+def _ended(error: Exception) -> typer.Exit:
+    stderr.print(f"netstructer: {sentence_of(error)}")
+    return typer.Exit(code_of(error))
