@@ -184,8 +184,8 @@ class Door:
                 self._answer(stranger)
             return
         session, now = stranger.session, time.monotonic()
-        count = stranger.transport.recv_into(session.space())
-        session.filled(count)
+        count = stranger.transport.recv_into(session.frames.space())
+        session.frames.filled(count)
         events = session.receive(now) if count else session.end(now)
         for event in events:
             if isinstance(event, Ended) and event.error is not None:

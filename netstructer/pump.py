@@ -77,7 +77,8 @@ class FairLock:
             self._lock.acquire()
 
     def __enter__(self) -> None:
-        self.acquire()
+        if not self._lock.acquire(False):
+            self.acquire()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
@@ -88,6 +89,7 @@ class Pump:
 
     def __init__(self, transport: socket.socket, session: Session, on_end: Callable[[], None]) -> None:
         self.session = session
+        self._frames = session.frames
         self.transport = transport
         self.standing = Standing.LOOSE
         self.uses = 0
@@ -315,13 +317,35 @@ class Pump:
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             return False
-        self._sleep(deadline, now)
+        if self._reading or self._unsent:
+            self._sleep(deadline, now)
+        else:
+            self._read_next(deadline, now)
         return True
 
+    def _read_next(self, deadline: float | None, now: float) -> None:
+        """Take the reading turn, wait until the socket can be read or something is due, and deal with it."""
+        self._take_turn()
+        due = self.session.deadline()
+        if due is None or (deadline is not None and deadline < due):
+            due = deadline
+        ready = False
+        try:
+            ready = self._poll(self._readiness, due, now, read=True, write=False)
+            if ready and not self._ended:
+                self._read()
+        finally:
+            self._leave_turn()
+        if not ready:
+            self._handle(self.session.tick(time.monotonic()))
+        if self.session.has_output(now):
+            self._flush_once()
+        if self._sleepers:
+            self._changed.notify_all()
+
     def _sleep(self, deadline: float | None, now: float) -> None:
-        """Wait for the socket, or for another thread that has the reading turn; then do what can be done."""
-        write = bool(self._unsent)
-        if self._reading and not write:
+        """Wait for room to write, or for another thread that has the reading turn."""
+        if not self._unsent:
             self._sleepers += 1
             try:
                 self._changed.wait(None if deadline is None else deadline - now)
@@ -331,21 +355,15 @@ class Pump:
         read = not self._reading
         if read:
             self._take_turn()
-            due = self.session.deadline()
-            if due is not None and (deadline is None or due < deadline):
-                deadline = due
-        can_read = False
+        readiness = self._readiness if read else sockets.Readiness(self.transport)
         try:
-            can_read = self._poll(read, write, None if deadline is None else max(0.0, deadline - now))
-            if read and can_read and not self._ended:
+            can_read = self._poll(readiness, deadline, now, read=read, write=True)
+            if can_read and read and not self._ended:
                 self._read()
         finally:
             if read:
                 self._leave_turn()
-        if read and not can_read:
-            self._handle(self.session.tick(time.monotonic()))
-        if self._unsent or self.session.has_output(now):
-            self._flush_once()
+        self._flush_once()
         if self._sleepers:
             self._changed.notify_all()
 
@@ -360,9 +378,9 @@ class Pump:
         if self.standing is Standing.ATTENDED and not self._ended:
             current_keeper().loosen(self)
 
-    def _poll(self, read: bool, write: bool, seconds: float | None) -> bool:
+    def _poll(self, readiness: sockets.Readiness, until: float | None, now: float, *, read: bool, write: bool) -> bool:
         """Wait for the socket, without the lock; say whether it can be read."""
-        readiness = self._readiness if read else sockets.Readiness(self.transport)
+        seconds = None if until is None else until - now if until > now else 0.0
         self._polling += 1
         self._lock.release()
         try:
@@ -370,26 +388,27 @@ class Pump:
         finally:
             self._lock.acquire()
             self._polling -= 1
-            self._close_socket_if_unused()
+            if self._ended:
+                self._close_socket_if_unused()
 
     def _read(self) -> None:
-        session = self.session
+        session, frames = self.session, self._frames
         try:
-            count = self.transport.recv_into(session.space())
+            count = self.transport.recv_into(frames.space())
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             count = 0
         now = time.monotonic()
         if count:
-            session.filled(count)
+            frames.filled(count)
             self._handle(session.receive(now))
         else:
             self._handle(session.end(now))
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, MessageArrived):
+            if type(event) is MessageArrived:
                 if self._closing:
                     self.session.take(event.message)
                 else:

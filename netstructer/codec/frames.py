@@ -44,7 +44,7 @@ class FrameReader:
     `next_token()` until it returns None.  A token is a view into the buffer, good until the next call.
     """
 
-    __slots__ = ("_buffer", "_end", "_start", "_view", "limit_bytes")
+    __slots__ = ("_buffer", "_end", "_start", "_view", "limit_bytes", "received_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -52,6 +52,8 @@ class FrameReader:
         self._buffer = bytearray(SMALL_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
+        self.received_bytes = 0
+        """All that came in."""
 
     @property
     def held_bytes(self) -> int:
@@ -69,6 +71,7 @@ class FrameReader:
     def filled(self, count: int) -> None:
         """Take in that `count` bytes were received into `space()`."""
         self._end += count
+        self.received_bytes += count
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take in a copy of `data`, of any length."""
@@ -77,6 +80,7 @@ class FrameReader:
             self._make_room(self.held_bytes + len(data))
         self._view[self._end : self._end + len(data)] = data
         self._end += len(data)
+        self.received_bytes += len(data)
 
     def next_token(self) -> memoryview | None:
         """Return the next whole token, or None where more bytes are needed.

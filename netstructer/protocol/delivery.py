@@ -65,8 +65,19 @@ class Outbound:
 class Inbound:
     """What has come in, what of it lies unread, and what the peer was told of that."""
 
-    __slots__ = ("_ack_bytes", "_ack_seconds", "_credit", "_due", "_told_limit", "_told_received", "_urgent",
-                 "next_number", "received", "taken", "unread")  # fmt: skip
+    __slots__ = (
+        "_ack_bytes",
+        "_ack_seconds",
+        "_credit",
+        "_due",
+        "_told_limit",
+        "_told_received",
+        "next_number",
+        "received",
+        "taken",
+        "unread",
+        "urgent",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._credit = limits.credit_bytes
@@ -80,7 +91,8 @@ class Inbound:
         self._told_received = 0
         self._told_limit = self._credit
         self._due: float | None = None
-        self._urgent = False
+        self.urgent = False
+        """Whether to acknowledge at once."""
 
     @property
     def limit(self) -> int:
@@ -103,7 +115,7 @@ class Inbound:
         self.next_number = number + 1
         self.received += charge
         if self.received - self._told_received >= self._ack_bytes:
-            self._urgent = True
+            self.urgent = True
         if self._due is None:
             self._due = now + self._ack_seconds
         return True
@@ -117,12 +129,15 @@ class Inbound:
         self.unread -= charge
         if last_number > self.taken:
             self.taken = last_number
-        if self.limit - self._told_limit >= self._ack_bytes:
-            self._urgent = True
+        if (
+            self.received + self._credit - self.unread - self._told_limit >= self._ack_bytes
+            and self.unread < self._credit
+        ):
+            self.urgent = True
 
     def hurry(self) -> None:
         """Acknowledge at once: the peer waits for it."""
-        self._urgent = True
+        self.urgent = True
 
     @property
     def due(self) -> float | None:
@@ -131,11 +146,11 @@ class Inbound:
 
     def ack_due(self, now: float) -> bool:
         """Say whether to acknowledge now."""
-        return self._urgent or (self._due is not None and now >= self._due)
+        return self.urgent or (self._due is not None and now >= self._due)
 
     def ack(self) -> bytes:
         """Return the body of an ACK record that says all there is to say."""
         self._told_limit = self.limit
         self._told_received = self.received
-        self._due, self._urgent = None, False
+        self._due, self.urgent = None, False
         return Ack(self.next_number, self._told_limit, self.taken).pack()

@@ -31,7 +31,7 @@ class Inflow:
     A server's takes nothing longer than an OPEN until `opened`.
     """
 
-    __slots__ = ("_assembly", "_limits", "_reader", "frames", "inbound", "wire_bytes")
+    __slots__ = ("_assembly", "_limits", "_reader", "frames", "inbound")
 
     def __init__(self, role: Role, secret: bytes, *, limits: Limits, now: float) -> None:
         self._limits = limits
@@ -39,7 +39,6 @@ class Inflow:
         self._assembly = Assembly(role, limits)
         self.frames = FrameReader(sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
         self.inbound = Inbound(limits)
-        self.wire_bytes = 0
         if role is Role.CLIENT:
             self.opened()
 

@@ -21,11 +21,12 @@ PINGS_PER_SECOND = 10.0
 class Liveness:
     """The clockwork of one transport.  Single owner."""
 
-    __slots__ = ("_allowance", "_counted", "_draw", "_heard", "_limits", "_ping", "_ping_after", "pongs", "rtt_seconds")
+    __slots__ = ("_allowance", "_counted", "_draw", "_limits", "_ping", "_ping_after", "heard", "pongs", "rtt_seconds")
 
     def __init__(self, limits: Limits, draw: Callable[[int], bytes], now: float) -> None:
         self._limits, self._draw = limits, draw
-        self._heard = self._counted = now
+        self.heard = self._counted = now
+        """When the last verified record came."""
         self._allowance = PINGS_PER_SECOND
         self._ping: tuple[bytes, float] | None = None
         self._ping_after = self._jittered()
@@ -33,17 +34,13 @@ class Liveness:
         self.rtt_seconds: float | None = None
         """How long the last ping took, there and back."""
 
-    def heard(self, now: float) -> None:
-        """Take in a sign of life."""
-        self._heard = now
-
     def due(self) -> float:
         """Return when `tick` has something to do."""
-        return self._heard + (self._limits.dead_seconds if self._ping else self._ping_after)
+        return self.heard + (self._limits.dead_seconds if self._ping else self._ping_after)
 
     def tick(self, now: float) -> bytes | None:
         """Return the body of a ping that is due.  Raises `Stalled` for a peer that has been silent for too long."""
-        silent = now - self._heard
+        silent = now - self.heard
         if silent >= self._limits.dead_seconds:
             raise Stalled(f"nothing came from the peer for {silent:.1f} seconds")
         return self.ping(now) if silent >= self._ping_after else None

@@ -1,7 +1,7 @@
 """The session: where the steps of the street meet.  Floor: PROTOCOL.  Law: no socket, no thread, no clock, no chance.
 
 Spec: protocol.md, "Session".  A session begins when the handshake has given both ends their secrets.  Bytes come in by
-`space()`, `filled()` and `receive()`, which returns events; frames go out by `frames_to_send()`.  Time is an argument.
+`frames` and `receive()`, which returns events; frames go out by `frames_to_send()`.  Time is an argument.
 
     out   payloads.encode, payloads.compose     encode, compress      (any thread, no lock)
           queue, frames_to_send                 cut, seal, pack       (outflow.py)
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from netstructer.codec.frames import FrameReader
 from netstructer.codec.types import REGISTRY, Types
 from netstructer.codec.values import Encoded
 from netstructer.errors import (
@@ -144,8 +145,10 @@ class Session:
         It has to where others wait, where the credit does not reach, and where it is compressed, padded or has blobs.
         Raises what `queue` raises.
         """
-        self.check_open()
-        if len(encoded.buffers) != 1 or encoded.blobs or self.state is not State.READY:
+        if self.state is not State.READY or self._outflow.farewell is not None:
+            self.check_open()
+            return None
+        if len(encoded.buffers) != 1 or encoded.blobs:
             return None
         sealed = self._outflow.seal_now(encoded.buffers[0], flags, now)
         if sealed is not None:
@@ -155,7 +158,8 @@ class Session:
 
     def has_output(self, now: float) -> bool:
         """Say whether `frames_to_send` may have something."""
-        return self._outflow.waiting or self._inflow.inbound.ack_due(now)
+        inbound = self._inflow.inbound
+        return inbound.urgent or self._outflow.waiting or inbound.ack_due(now)
 
     def check_open(self) -> None:
         """Raise what ended the session, or `LinkClosed` where this end can send no more."""
@@ -193,19 +197,14 @@ class Session:
 
     # --- in: frames to a value --------------------------------------------------------------------------------------
 
-    def space(self) -> memoryview:
-        """Return where received bytes go; then say `filled(count)` and `receive(now)`."""
-        return self._inflow.frames.space()
-
-    def filled(self, count: int) -> None:
-        """Take in that `count` bytes were received into `space()`."""
-        self._inflow.frames.filled(count)
-        self._inflow.wire_bytes += count
+    @property
+    def frames(self) -> FrameReader:
+        """Takes in what is received: `space()`, then `filled(count)`; then ask `receive(now)`."""
+        return self._inflow.frames
 
     def receive_data(self, data: Buffer, now: float) -> list[Event]:
         """Take in a copy of `data` and return what happened."""
         self._inflow.frames.feed(data)
-        self._inflow.wire_bytes += len(data)
         return self.receive(now)
 
     def receive(self, now: float) -> list[Event]:
@@ -214,12 +213,13 @@ class Session:
         What the peer did wrong comes as the last event, `Ended(error)`.
         """
         events: list[Event] = []
+        next_record = self._inflow.next_record
         try:
             while self.state not in _ENDED_STATES:
-                record = self._inflow.next_record()
+                record = next_record()
                 if record is None:
                     break
-                self._liveness.heard(now)
+                self._liveness.heard = now
                 self._handle(record, now, events)
         except NetstructerError as error:
             events.extend(self.fail(error))
@@ -419,7 +419,7 @@ class Session:
     @property
     def wire_received(self) -> int:
         """Bytes that came in."""
-        return self._inflow.wire_bytes
+        return self._inflow.frames.received_bytes
 
 
 def _cancelled_by_peer(code: int) -> NetstructerError:
