@@ -65,7 +65,7 @@ class FrameReader:
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._buffer) or self._wanted() > len(self._buffer) - self._start:
-            self._make_room(self._wanted())
+            self._make_room(max(self._wanted(), self.held_bytes + 1))
         return self._view[self._end :]
 
     def filled(self, count: int) -> None:
@@ -111,10 +111,11 @@ class FrameReader:
             self._replace(SMALL_BUFFER_BYTES)
 
     def _wanted(self) -> int:
-        """How long the buffer must be to hold the frame that has begun."""
+        """How long the buffer must be to hold the frame that has begun: never longer than what is legal."""
         if self.held_bytes < LENGTH_BYTES:
             return LENGTH_BYTES
-        return LENGTH_BYTES + int.from_bytes(self._view[self._start : self._start + LENGTH_BYTES], "big")
+        stated = int.from_bytes(self._view[self._start : self._start + LENGTH_BYTES], "big")
+        return LENGTH_BYTES + min(stated, self.limit_bytes)
 
     def _make_room(self, wanted: int) -> None:
         if wanted <= len(self._buffer):

@@ -1,0 +1,396 @@
+"""Two ends of one conversation without a wire, and a hostile peer that holds the right keys.
+
+Everything is fixed: the secrets, the clock, chance.  A `Pair` is two sessions and the bytes between them; `pump` moves
+them both ways until neither end has anything to say.  A `Hostile` stands where a peer would, seals whatever it is told
+to under the keys that the session expects, and can bring that session to any state by legal means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from netstructer.codec import frames
+from netstructer.codec.tokens import Sealer
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
+from netstructer.protocol.handshake import Agreement
+from netstructer.protocol.lanes import Outgoing
+from netstructer.protocol.parameters import Parameters
+from netstructer.protocol.ratchet import Ratchet
+from netstructer.protocol.records import HEADER, Record, RecordReader
+from netstructer.protocol.session import Session
+from netstructer.protocol.states import Flag, Kind, Role, State
+
+C2S, S2C = bytes(range(32)), bytes(range(32, 64))
+INSTANCE = bytes.fromhex("44" * 16)
+WALL = 1_700_000_000
+ALL_FEATURES = 7
+ROOM = 1 << 20
+BOTH = int(Flag.FIRST | Flag.LAST)
+
+TINY = Limits(
+    value_bytes=4096, message_bytes=8192, body_bytes=1024, credit_bytes=64 << 10, streams=4, rekey_records=1024
+)
+"""Limits that are reached with little."""
+
+
+class Draw:
+    """Chance that always falls the same way: `draw(n)`, the bytes of a hash of a counter."""
+
+    def __init__(self, seed: str = "") -> None:
+        self._seed, self._count = seed, 0
+
+    def __call__(self, size: int) -> bytes:
+        found = b""
+        while len(found) < size:
+            self._count += 1
+            found += sha256(f"{self._seed} {self._count}".encode()).digest()
+        return found[:size]
+
+
+def agreement(
+    role: Role, peer_limits: Limits, *, features: int = ALL_FEATURES, secrets: tuple[bytes, bytes] = (C2S, S2C)
+) -> Agreement:
+    """Return what a handshake with fixed secrets leaves at one end."""
+    send, receive = secrets if role is Role.CLIENT else secrets[::-1]
+    return Agreement(
+        send_secret=send,
+        receive_secret=receive,
+        export_secret=bytes(32),
+        binding=sha256(secrets[0]).digest(),
+        suite=1,
+        features=features,
+        peer=Parameters.of(peer_limits, features, INSTANCE if role is Role.CLIENT else bytes(16)),
+        key_id=bytes(8),
+    )
+
+
+def session_of(
+    role: Role,
+    *,
+    limits: Limits = Limits.DEFAULT,
+    peer_limits: Limits | None = None,
+    features: int = ALL_FEATURES,
+    secrets: tuple[bytes, bytes] = (C2S, S2C),
+    padding: str | None = None,
+    now: float = 0.0,
+    wall: float = WALL,
+) -> Session:
+    """Return one end, just after the handshake."""
+    session = Session(
+        role,
+        agreement(role, peer_limits or limits, features=features, secrets=secrets),
+        limits=limits,
+        now=now,
+        draw=Draw(role.value),
+        wall=lambda: wall,
+        instance=INSTANCE if role is Role.SERVER else bytes(16),
+        padding=padding,
+    )
+    session._outflow._writer._sealer._draw = Draw(f"iv {role.value}")  # so that a recording is the same every time
+    return session
+
+
+def send(session: Session, value: object, *, compress: bool = True, flags: int = 0) -> Outgoing:
+    """Queue a value."""
+    payloads = session.payloads
+    outgoing = payloads.compose(payloads.encode(value), compress=compress, flags=flags)
+    session.queue(outgoing)
+    return outgoing
+
+
+def messages_in(events: Iterable[Event]) -> list[Any]:
+    """Return the messages among events."""
+    return [event.message for event in events if isinstance(event, MessageArrived)]
+
+
+def error_in(events: Sequence[Event]) -> BaseException | None:
+    """Return the error of the `Ended` that is the last event; None where there is none, or no error in it."""
+    return events[-1].error if events and isinstance(events[-1], Ended) else None
+
+
+def tokens_of(wire: bytes) -> list[bytes]:
+    """Cut a recording of whole frames into tokens."""
+    found = []
+    while wire:
+        length = int.from_bytes(wire[:4], "big")
+        found.append(wire[4 : 4 + length])
+        wire = wire[4 + length :]
+    return found
+
+
+def frame_of(token: bytes) -> bytes:
+    """Return a token as a frame."""
+    return b"".join(frames.pack(token))
+
+
+@dataclass
+class End:
+    """One end of a pair: its session, what it was told, and what it has said that is still under way."""
+
+    session: Session
+    events: list[Event] = field(default_factory=list)
+    inbox: list[Any] = field(default_factory=list)
+    wire: bytearray = field(default_factory=bytearray)
+    """Sealed here, not yet at the other end."""
+    said: bytearray = field(default_factory=bytearray)
+    """All that was ever sealed here."""
+
+    def read(self) -> list[object]:
+        """Take every message that has come, and return their values."""
+        values = []
+        while self.inbox:
+            message = self.inbox.pop(0)
+            self.session.take(message)
+            values.append(self.session.payloads.read(message))
+        return values
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def state(self) -> State:
+        return self.session.state
+
+
+class Pair:
+    """A client and a server with a wire between them that holds any number of bytes."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = Limits.DEFAULT,
+        server_limits: Limits | None = None,
+        features: int = ALL_FEATURES,
+        padding: str | None = None,
+        secrets: tuple[bytes, bytes] = (C2S, S2C),
+        wall: float = WALL,
+        opened: bool = True,
+    ) -> None:
+        self.now = 0.0
+        shape: dict[str, Any] = {"features": features, "padding": padding, "secrets": secrets, "wall": wall}
+        theirs = server_limits or limits
+        self.client = End(session_of(Role.CLIENT, limits=limits, peer_limits=theirs, **shape))
+        self.server = End(session_of(Role.SERVER, limits=theirs, peer_limits=limits, **shape))
+        if opened:
+            self.pump()
+            assert (self.client.state, self.server.state) == (State.READY, State.READY)
+            self.client.events.clear()
+            self.server.events.clear()
+
+    @property
+    def ends(self) -> tuple[End, End]:
+        return self.client, self.server
+
+    def other(self, end: End) -> End:
+        return self.server if end is self.client else self.client
+
+    def seal(self, end: End, room_bytes: int = ROOM) -> int:
+        """Let one end say what it has to say; return how many bytes that was."""
+        sealed = b"".join(end.session.frames_to_send(room_bytes, self.now))
+        end.wire += sealed
+        end.said += sealed
+        return len(sealed)
+
+    def carry(self, end: End, count: int | None = None) -> list[Event]:
+        """Move bytes of one end to the other; return what happened there."""
+        there = self.other(end)
+        count = len(end.wire) if count is None else min(count, len(end.wire))
+        piece = bytes(end.wire[:count])
+        del end.wire[:count]
+        events = there.session.receive_data(piece, self.now) if piece else []
+        there.events += events
+        there.inbox += messages_in(events)
+        return events
+
+    def pump(self, *, reading: bool = False) -> None:
+        """Seal and carry both ways, both ends at once, until neither has anything to say.
+
+        Acknowledgements that are only due later are brought forward: nothing waits for a clock here.
+        """
+        values: dict[int, list[object]] = {0: [], 1: []}
+        busy = True
+        while busy:
+            self.now += 0.1
+            busy = sum(self.seal(end) for end in self.ends) > 0
+            for end in self.ends:
+                self.carry(end)
+            if reading:
+                for place, end in enumerate(self.ends):
+                    got = end.read()
+                    values[place] += got
+                    busy = busy or bool(got)
+        self.values = (values[0], values[1])
+
+    def exchange(self) -> tuple[list[object], list[object]]:
+        """Pump while both ends read; return the values that the client and the server got."""
+        self.pump(reading=True)
+        return self.values
+
+
+class Hostile:
+    """Stands where a session's peer would, with the right keys: seals anything, in any order."""
+
+    def __init__(self, role: Role, *, limits: Limits = Limits.DEFAULT, padding: str | None = None) -> None:
+        self.role = role
+        self.session = session_of(role, limits=limits, padding=padding)
+        speak, hear = (C2S, S2C) if role is Role.SERVER else (S2C, C2S)
+        self._ratchet = Ratchet(speak)
+        self._sealer = Sealer(self._ratchet.key)
+        self._reader = RecordReader(hear, 0.0)
+        self.sequence = 0
+        self.number = 1
+        self.now = 0.0
+        self.stream = 1 if role is Role.SERVER else 2
+        """The first stream that this peer may begin a message on."""
+
+    def seal(self, kind: int, flags: int = 0, stream: int = 0, body: bytes = b"", pad: int = 0) -> bytes:
+        """Return the frame of the next record, without sending it."""
+        record = HEADER.pack(self.sequence, kind, flags, pad, stream) + body
+        self.sequence += 1
+        return frame_of(self._sealer.seal(record, WALL))
+
+    def say(self, kind: int, flags: int = 0, stream: int = 0, body: bytes = b"", pad: int = 0) -> list[Event]:
+        """Seal a record, send it, and return what happened at the session."""
+        return self.session.receive_data(self.seal(kind, flags, stream, body, pad), self.now)
+
+    def rekey(self) -> list[Event]:
+        """Send a REKEY and step."""
+        events = self.say(Kind.REKEY)
+        self._ratchet.advance()
+        self._sealer = Sealer(self._ratchet.key)
+        return events
+
+    def hear(self, room_bytes: int = ROOM) -> list[Record]:
+        """Return the records that the session has to say."""
+        wire = b"".join(self.session.frames_to_send(room_bytes, self.now))
+        found = []
+        for token in tokens_of(wire):
+            record = self._reader.read(token)
+            if record.kind == Kind.REKEY:
+                self._reader.rekey(self.now)
+            found.append(record._replace(body=bytes(record.body)))  # type: ignore[arg-type]
+        return found
+
+    def next_number(self) -> int:
+        """Take this peer's next delivery number."""
+        self.number += 1
+        return self.number - 1
+
+    def data(self, payload: bytes, *, stream: int | None = None, flags: int = BOTH) -> list[Event]:
+        """Send a whole plain value in one record."""
+        body = data_body(self.next_number(), payload)
+        return self.say(Kind.DATA, flags, self.stream if stream is None else stream, body)
+
+    def first(
+        self,
+        chunk: bytes,
+        plain_bytes: int,
+        *,
+        kind: int = bodies.VALUE,
+        codec: int = 0,
+        place: int = 0,
+        parent: int = 0,
+        stream: int | None = None,
+        last: bool = False,
+        total: int | None = None,
+        flags: int = 0,
+    ) -> list[Event]:
+        """Send the first record of a message."""
+        head = bodies.First(kind, codec, place, plain_bytes, parent).pack()
+        tail = bodies.total(plain_bytes if total is None else total) if last else b""
+        body = bodies.number(self.next_number()) + head + chunk + tail
+        flags |= BOTH if last else int(Flag.FIRST)
+        return self.say(Kind.DATA, flags, self.stream if stream is None else stream, body)
+
+    def more(self, chunk: bytes, *, stream: int | None = None, total: int | None = None) -> list[Event]:
+        """Send a further record of a message; the last one where `total` is given."""
+        tail = b"" if total is None else bodies.total(total)
+        body = bodies.number(self.next_number()) + chunk + tail
+        flags = 0 if total is None else int(Flag.LAST)
+        return self.say(Kind.DATA, flags, self.stream if stream is None else stream, body)
+
+    def cancel(self, message: int, *, code: int = 4, stream: int | None = None) -> list[Event]:
+        body = bodies.Cancel(self.next_number(), message, code).pack()
+        return self.say(Kind.CANCEL, 0, self.stream if stream is None else stream, body)
+
+    def farewell(self, code: int = 0, text: str = "") -> list[Event]:
+        return self.say(Kind.FAREWELL, body=bodies.Farewell(self.next_number(), code, text).pack())
+
+    def open(self, limit: int = 8 << 20) -> list[Event]:
+        """Do this peer's part of OPEN and ACCEPT; a client is heard first, as it speaks first."""
+        if self.role is Role.SERVER:
+            body = bodies.Open(bodies.OPEN_NEW, bytes(16), bytes(32), 1, 1, limit, bytes(16)).pack()
+            return self.say(Kind.OPEN, body=body)
+        opening = bodies.Open.unpack(memoryview(self.hear()[0].body))
+        body = bodies.Accept(bodies.STATUS_NEW, opening.session_id, INSTANCE, 1, 1, limit, 0).pack()
+        return self.say(Kind.ACCEPT, body=body)
+
+    def stand(self, state: State) -> Hostile:
+        """Bring the session to a state, by legal means as far as there are any; return self."""
+        if state in (State.EXPECT_OPEN, State.EXPECT_ACCEPT):
+            return self
+        self.open()
+        self.hear()
+        if state is State.LEAVING:
+            self.session.say_farewell()
+            self.hear()
+        elif state in (State.LEFT, State.PARTING, State.CLOSED):
+            self.farewell()
+        if state in (State.PARTING, State.CLOSED):
+            self.hear()
+        if state is State.CLOSED:
+            self.say(Kind.ACK, body=bodies.Ack(2, 8 << 20, 0).pack())
+        if state is State.FAILED:
+            self.say(0xFF)
+        assert self.session.state is state
+        return self
+
+
+def opened(role: Role, *, limits: Limits = Limits.DEFAULT) -> Hostile:
+    """Return a hostile peer of a session that is ready."""
+    return Hostile(role, limits=limits).stand(State.READY)
+
+
+def data_body(number: int, payload: bytes, *, total: int | None = None) -> bytes:
+    """Return the body of a whole plain value in one record."""
+    head = bodies.First(bodies.VALUE, 0, 0, len(payload), 0).pack()
+    return bodies.number(number) + head + payload + bodies.total(len(payload) if total is None else total)
+
+
+STATES = {
+    Role.CLIENT: [state for state in State if state is not State.EXPECT_OPEN],
+    Role.SERVER: [state for state in State if state is not State.EXPECT_ACCEPT],
+}
+"""The states that each end can be in."""
+
+__all__ = [
+    "BOTH",
+    "C2S",
+    "INSTANCE",
+    "S2C",
+    "STATES",
+    "TINY",
+    "WALL",
+    "Draw",
+    "End",
+    "Hostile",
+    "MessageArrived",
+    "Opened",
+    "Pair",
+    "PeerLeft",
+    "agreement",
+    "data_body",
+    "error_in",
+    "frame_of",
+    "messages_in",
+    "opened",
+    "send",
+    "session_of",
+    "tokens_of",
+]
