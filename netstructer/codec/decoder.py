@@ -227,8 +227,9 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                                     raise Malformed("a short text has a long tag")
                                 if not raw.isascii():
                                     wide += widening_of(raw)
-                                    if wide > most_bytes:
-                                        raise OverBudget("value_bytes", "bytes in memory", most_bytes, wide)
+                                    total = wide + position + (feed.dropped if feed else 0)
+                                    if total > most_bytes:
+                                        raise OverBudget("value_bytes", "bytes in memory", most_bytes, total)
                                 append(raw.decode())
                             elif tag == BYTEARRAY:
                                 append(raw if isinstance(raw, bytearray) else bytearray(raw))
@@ -270,8 +271,9 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                                 position = 0
                             if run == RUN_TEXTS and not raw.isascii():
                                 wide += widening_of(raw)
-                                if wide > most_bytes:
-                                    raise OverBudget("value_bytes", "bytes in memory", most_bytes, wide)
+                                total = wide + position + (feed.dropped if feed else 0)
+                                if total > most_bytes:
+                                    raise OverBudget("value_bytes", "bytes in memory", most_bytes, total)
                             items += count
                             append(unpack_run(run, count, raw))
                             continue

@@ -262,7 +262,7 @@ STRUCTS = (
     Struct(15, zoneinfo.ZoneInfo, _TEXT, _take_zoneinfo, _make_zoneinfo),
     Struct(16, Decimal, _TEXT, _take_decimal, _make_decimal, 1, check=_check_decimal),
     Struct(17, Fraction, (_INT, _INT), lambda item: (item.numerator, item.denominator), _make_fraction),
-    Struct(18, uuid.UUID, ((bytes,),), lambda item: (item.bytes,), lambda raw: uuid.UUID(bytes=raw), 1),
+    Struct(18, uuid.UUID, ((bytes,),), lambda item: (item.bytes,), lambda raw: uuid.UUID(bytes=raw), 1, verify=False),
     _text_row(19, ipaddress.IPv4Address, 1),
     _text_row(20, ipaddress.IPv6Address, 1),
     _text_row(21, ipaddress.IPv4Network, 6),

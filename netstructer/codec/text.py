@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from sys import getsizeof
 
 __all__ = ["widening", "widening_of"]
@@ -25,14 +26,20 @@ def widening(text: str, size: int) -> int:
 def widening_of(raw: bytes) -> int:
     """Return the same figure from the UTF-8 of a text that is not ASCII, so that it is known before the text is
     made."""
-    characters = len(raw.translate(None, _FOLLOWING))
+    following = sum(len(piece) - len(piece.translate(None, _FOLLOWING)) for piece in _pieces(raw))
     if any(lead in raw for lead in _ASTRAL_LEADS):
         width = 4
     else:
-        width = 1 if len(raw.translate(None, _TWO_BYTE_LEADS)) == len(raw) else 2
-    return max(0, width * characters - len(raw))
+        width = 1 if all(piece.translate(None, _TWO_BYTE_LEADS) == piece for piece in _pieces(raw)) else 2
+    return max(0, width * (len(raw) - following) - len(raw))
 
 
+def _pieces(raw: bytes) -> Iterator[bytes]:
+    """Cut bytes up, so that looking at them costs no copy of all of them."""
+    return (raw[start : start + _PIECE_BYTES] for start in range(0, len(raw), _PIECE_BYTES))
+
+
+_PIECE_BYTES = 64 * 1024
 _FOLLOWING = bytes(range(0x80, 0xC0))
 _TWO_BYTE_LEADS = bytes(range(0xC4, 0xF0))
 """First bytes of the characters from U+0100 to U+FFFF."""

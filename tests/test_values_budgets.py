@@ -1,0 +1,381 @@
+"""Budgets: each holds at its edge at both ends; bombs are refused quickly, in little memory, on a small stack."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import gc
+import random
+import threading
+import time
+import tracemalloc
+import uuid
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from netstructer.codec.tags import length_bytes
+from netstructer.codec.values import decode, encode
+from netstructer.errors import BadValue, MessageTooBig
+from netstructer.limits import Limits
+from strategies import TYPES, Celsius, Pair, Point, same
+from test_values import EDGES as VALUES
+
+STACK_BYTES = 256 * 1024
+QUICK_SECONDS = 0.1
+WIDE_OPEN = Limits.BULK
+
+
+def joined(value: object) -> bytes:
+    """Encode without budgets to speak of."""
+    return b"".join(encode(value, limits=WIDE_OPEN, types=TYPES).buffers)
+
+
+def limited(**figures: int) -> Limits:
+    """The widest limits but for these."""
+    return dataclasses.replace(WIDE_OPEN, **figures)
+
+
+# --- each budget at its edge, at both ends ----------------------------------------------------------------------------
+
+
+def nested(depth: int) -> Any:
+    """Lists in lists, `depth` of them with something in them."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def alike(count: int) -> list[int]:
+    """Ints of one hash."""
+    return [1 + number * ((1 << 61) - 1) for number in range(10, 10 + count)]
+
+
+EDGES: list[tuple[str, int, Callable[[int], Any]]] = [
+    ("value_items", 40, lambda found: [0] * (found - 1)),
+    ("value_items", 40, lambda found: [[0] * 8] + [0] * (found - 10)),
+    ("value_items", 40, lambda found: tuple([0] * (found - 2))),
+    ("value_items", 40, lambda found: set(range(found - 5))),
+    ("value_items", 40, lambda found: ["x"] * (found - 1)),
+    ("value_items", 40, lambda found: [None] * (found - 1)),
+    ("value_items", 40, lambda found: [True] * (found - 1)),
+    ("value_items", 40, lambda found: [1.5] * (found - 1)),
+    ("value_items", 24, lambda found: [Point(1, 2)] + [0] * (found - 6)),
+    ("value_items", 24, lambda found: [Celsius(2)] + [0] * (found - 5)),
+    ("value_items", 26, lambda found: [deque()] + [0] * (found - 15)),
+    ("value_items", 26, lambda found: [set(), {}] + [0] * (found - 8)),
+    ("value_depth", 20, nested),
+    ("value_depth", 20, lambda found: {1: nested(found - 1)}),
+    ("value_depth", 20, lambda found: [[nested(found - 1)]] * 16),
+    ("value_depth", 20, lambda found: (frozenset({(nested(0),)}), nested(found - 1))),
+    ("int_bits", 100, lambda found: (1 << found) - 1),
+    ("int_bits", 100, lambda found: -((1 << found) - 1)),
+    ("int_bits", 1000, lambda found: [{"x": 1 << found - 1}]),
+    ("decimal_digits", 40, lambda found: Decimal("1" * found)),
+    ("decimal_digits", 40, lambda found: [Decimal("-1." + "1" * (found - 1))]),
+    ("decimal_digits", 40, lambda found: Decimal("NaN" + "1" * found)),
+    ("decimal_exponent", 99, lambda found: Decimal(f"1E+{found}")),
+    ("decimal_exponent", 99, lambda found: Decimal(f"1E-{found}")),
+    ("unseeded_members", 20, lambda found: set(alike(found))),
+    ("unseeded_members", 20, lambda found: frozenset(alike(found)) | {"x"}),
+    ("unseeded_members", 20, lambda found: dict.fromkeys(alike(found), 1)),
+    ("unseeded_members", 20, lambda found: Counter(alike(found))),
+    ("unseeded_members", 20, lambda found: [{(number, "x"): 1 for number in alike(found)}]),
+    ("unseeded_members", 4, lambda found: set(alike(found))),
+    ("unseeded_members", 4, lambda found: dict.fromkeys(alike(found))),
+    ("value_bytes", 2000, lambda found: b"x" * (found - 4)),
+    ("value_bytes", 2000, lambda found: "x" * (found - 4)),
+    ("value_bytes", 2000, lambda found: bytearray(found - 4)),
+    ("value_bytes", 2000, lambda found: ["\u20ac" * 333, "x" * (found - 1008)]),
+    ("value_bytes", 2000, lambda found: ["\U0001f600" + "x" * 300, "x" * (found - 1213)]),
+]
+
+
+@pytest.mark.parametrize(("field", "limit", "make"), EDGES, ids=[f"{row[0]}-{at}" for at, row in enumerate(EDGES)])
+def test_a_budget_holds_at_its_edge_at_both_ends(field: str, limit: int, make: Callable[[int], Any]) -> None:
+    limits = limited(**{field: limit})
+
+    for found in (limit - 1, limit):
+        value = make(found)
+        data = b"".join(encode(value, limits=limits, types=TYPES).buffers)
+        assert same(decode(data, limits=limits, types=TYPES), value)
+        assert same(decode((bytes([byte]) for byte in data), limits=limits, types=TYPES), value)
+    value = make(limit + 1)
+    with pytest.raises(MessageTooBig) as caught:
+        encode(value, limits=limits, types=TYPES)
+    assert caught.value.limit == limit
+    assert caught.value.found > limit
+    assert caught.value.path.startswith("value")
+    assert f"{limit:,} ({field})" in str(caught.value)
+    for source in (joined(value), (bytes([byte]) for byte in joined(value))):
+        with pytest.raises(BadValue, match=f"over the limit of .*{field}"):
+            decode(source, limits=limits, types=TYPES)
+
+
+LOWEST = {"value_items": 16, "value_bytes": 1024, "value_depth": 1}
+
+
+@pytest.mark.parametrize("field", LOWEST)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
+def test_both_ends_find_the_same_figure(value: Any, field: str) -> None:
+    data = joined(value)
+
+    def sends(limit: int) -> bool:
+        try:
+            encode(value, limits=limited(**{field: limit}), types=TYPES)
+        except MessageTooBig:
+            return False
+        return True
+
+    def receives(limit: int) -> bool:
+        try:
+            decode(data, limits=limited(**{field: limit}), types=TYPES)
+        except BadValue:
+            return False
+        return True
+
+    high = 1000 if field == "value_depth" else 1 << 22
+    figure = bisect.bisect_left(range(high), True, lo=LOWEST[field], key=sends)
+
+    assert receives(figure)
+    assert figure == LOWEST[field] or not receives(figure - 1)
+
+
+def test_the_path_of_what_is_too_deep_is_told() -> None:
+    with pytest.raises(MessageTooBig) as caught:
+        encode({"a": [nested(5)]}, limits=limited(value_depth=4))
+
+    assert caught.value.path == 'value["a"][0][0][0]'
+
+
+def test_small_values_with_many_shared_parts_are_refused_before_they_grow() -> None:
+    shapes: list[Callable[[Any], Any]] = [
+        lambda inner: [inner, inner],
+        lambda inner: [inner] * 16,
+        lambda inner: [inner] * 16 + [[]],
+        lambda inner: tuple([inner] * 20),
+        lambda inner: [{"a": inner, "b": inner}] * 16,
+        lambda inner: [Point(inner, inner)] * 16,
+        lambda inner: {"a": inner, "b": inner},
+    ]
+    for shape in shapes:
+        value: Any = [0]
+        for _ in range(22):
+            value = shape(value)
+        tracemalloc.start()
+        with pytest.raises(MessageTooBig, match="value_items"):
+            encode(value, limits=limited(value_items=1 << 18), types=TYPES)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert peak < Limits.SMALL.value_bytes
+
+
+# --- bombs ------------------------------------------------------------------------------------------------------------
+
+NOTHINGS = (
+    b"\x90",
+    b"\x80",
+    b"\xc0",
+    b"\xf1\0",
+    b"\xf3\0",
+    b"\xa0",
+    b"\xea",
+    b"\xff\x06\xea\x90",
+    b"\xfe\0",
+    b"\xff\x01",
+)
+
+
+def bombs() -> dict[str, bytes]:
+    """Bytes that ask for more than they are worth."""
+    many = random.Random(1)
+    collisions = [(number << 20) * ((1 << 61) - 1) + 5 for number in range(32_768)]
+    many.shuffle(collisions)
+    uuids = [uuid.UUID(int=number & ((1 << 128) - 1)) for number in collisions[:8192]]
+    return {
+        "lists, deep": b"\x91" * 10_000_000,
+        "tuples, deep": b"\xc1" * 1_000_000,
+        "dicts, deep": b"\x81\x01" * 1_000_000,
+        "sets, deep": b"\xf3\x01" * 1_000_000,
+        "structs, deep": b"\xff\x05" * 1_000_000,
+        "tables, deep": b"\xf7\x00\x01" * 1_000_000,
+        "ragged, deep": b"\xf8\x00" * 1_000_000,
+        **{f"ten megabytes of {nothing.hex()}": b"\xef\xfb\x98\x96\x80" + nothing * 4_000_000 for nothing in NOTHINGS},
+        "nested claims": b"\xef\xfa\x03\xff\xff" * 50,
+        **{
+            f"a claim by {tag:#x}": bytes([tag]) + b"\xff" * 9
+            for tag in (0xED, 0xEE, 0xFE, 0xE8, 0xEF, 0xF1, 0xF3, 0xF9)
+        },
+        **{f"a claim by a run of {kind}": bytes([0xF6, kind]) + b"\xff" * 9 for kind in range(12)},
+        "a run of texts": b"\xf6\x0b\xfb\x01\0\0\0\xff" + b"\xff" * 8,
+        "wide text": joined("\U0001f600" + "x" * 5_000_000),
+        "wide texts": joined(["\U0001f600" + "x" * 100] * 60_000),
+        "a wide run": joined(["\u20ac" + "x" * 100] * 2 + ["x" * 100] * 100_000),
+        "colliding ints": b"\xf1" + length_bytes(32_768) + b"".join(sorted(map(joined, collisions))),
+        "colliding uuids": b"\xf1" + length_bytes(8192) + b"".join(sorted(map(joined, uuids))),
+        "colliding keys": b"\xf5" + joined(collisions) + joined([0] * 32_768),
+        "a big fraction": b"\xff\x11" + joined((1 << 65_000) + 1) + joined((1 << 65_001) + 1),
+    }
+
+
+BOMBS = bombs()
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_quickly_and_in_little_memory(name: str) -> None:
+    data = BOMBS[name]
+    gc.collect()
+    best = 10.0
+    for _ in range(3):
+        started = time.perf_counter()
+        with pytest.raises(BadValue, match="at byte"):
+            decode(data, limits=Limits.SMALL)
+        best = min(best, time.perf_counter() - started)
+    tracemalloc.start()
+    with pytest.raises(BadValue):
+        decode((data[start : start + 65_536] for start in range(0, len(data), 65_536)), limits=Limits.SMALL)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert best < QUICK_SECONDS
+    assert peak < Limits.SMALL.value_bytes + (2 << 20)
+
+
+def test_honest_keys_that_are_not_seeded_are_never_too_many() -> None:
+    grid = {(x, y, z): 1 for x in range(-8, 8) for y in range(-8, 8) for z in range(-8, 8)}
+    honest = [grid, {uuid.UUID(int=number) for number in range(5000)}, {Decimal(number) for number in range(5000)}]
+
+    for value in honest:
+        assert same(decode(joined(value), limits=Limits.SMALL), value)
+
+
+def test_memory_stays_within_what_the_items_stand_for() -> None:
+    shapes: list[Callable[[int], Any]] = [
+        lambda _: [],
+        lambda _: {},
+        lambda _: set(),
+        lambda _: frozenset([1]),
+        lambda _: deque(),
+        lambda _: OrderedDict(a=1),
+        lambda _: Counter(),
+        lambda _: defaultdict(int),
+        lambda number: {"a": number},
+        lambda number: {number: number},
+        lambda number: (number, number),
+        lambda number: Point(number, number),
+        lambda number: Pair(number, number),
+        lambda number: bytearray(b"x"),
+        lambda number: uuid.UUID(int=number),
+        lambda number: Decimal(number),
+        lambda number: Decimal(number) / 7,
+        lambda number: f"text {number}",
+        lambda number: float(number),
+        lambda number: 1000 + number,
+        lambda number: slice(number),
+        lambda number: range(number, number + 1),
+    ]
+    for shape in shapes:
+        for mixed in (False, True):
+            value = [shape(number) for number in range(400)]
+            if mixed:
+                value.append(None)
+                value.append("not of one kind")
+            data = joined(value)
+            figure = bisect.bisect_left(range(1 << 13), True, lo=16, key=lambda limit: _fits(data, limit))
+            del value
+            gc.collect()
+            tracemalloc.start()
+            kept = decode(data, types=TYPES)
+            held = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+
+            assert held < 1.2 * 64 * figure + len(data), shape(1)
+            del kept
+
+
+def _fits(data: bytes, limit: int) -> bool:
+    try:
+        decode(data, limits=limited(value_items=limit), types=TYPES)
+    except BadValue:
+        return False
+    return True
+
+
+# --- a small stack ----------------------------------------------------------------------------------------------------
+
+
+def on_a_small_stack(work: Callable[[], Any]) -> Any:
+    """Run on a thread whose stack is that of a small C library's threads, or less."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:
+            outcome.append(error)
+
+    before = threading.stack_size(STACK_BYTES)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    return outcome[0]
+
+
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "list": lambda inner: [inner],
+    "tuple": lambda inner: (inner,),
+    "dict": lambda inner: {1: inner},
+    "frozenset": lambda inner: frozenset([inner]),
+    "slice": lambda inner: slice(inner),
+    "dataclass": Point,
+    "NamedTuple": Pair,
+    "custom": Celsius,
+    "deque": lambda inner: deque([inner]),
+    "OrderedDict": lambda inner: OrderedDict(a=inner),
+    "defaultdict": lambda inner: defaultdict(None, a=inner),
+}
+HASHABLE = ("tuple", "frozenset", "dataclass", "NamedTuple")
+TWO_LEVELS = ("deque", "OrderedDict", "defaultdict")
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_the_deepest_value_travels_on_a_small_stack(name: str) -> None:
+    levels = Limits.DEFAULT.value_depth - 2
+    value: Any = 1
+    for _ in range(levels // 2 if name in TWO_LEVELS else levels):
+        value = WRAPPERS[name](value)
+    if name in HASHABLE:
+        value = {value: {value}}
+
+    def work() -> bytes:
+        data = b"".join(encode(value, types=TYPES).buffers)
+        back = decode(data, types=TYPES)
+        again = b"".join(encode(back, types=TYPES).buffers)
+        del back
+        return again
+
+    assert on_a_small_stack(work) == joined(value)
+
+
+@pytest.mark.parametrize("name", [name for name in BOMBS if "deep" in name or "nested" in name])
+def test_depth_is_refused_on_a_small_stack(name: str) -> None:
+    outcome = on_a_small_stack(lambda: decode(BOMBS[name]))
+
+    assert isinstance(outcome, BadValue)
+
+
+def test_a_cycle_is_refused_on_a_small_stack() -> None:
+    loop: Any = []
+    loop.append((loop,))
+
+    outcome = on_a_small_stack(lambda: encode(loop))
+
+    assert "cycle" in str(outcome)
