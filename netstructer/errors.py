@@ -18,7 +18,7 @@ No error text holds a key, a password or a payload.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "BacklogFull",
@@ -75,6 +75,13 @@ class NetstructerError(Exception):
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no fact named {name!r}")
             setattr(self, name, fact)
+
+    def again(self) -> Self:
+        """Return a fresh error that says the same: what is kept is raised in many threads, and tracebacks pile up."""
+        fresh = type(self)(*self.args)
+        fresh.__dict__.update(self.__dict__)
+        fresh.__cause__ = self.__cause__
+        return fresh
 
 
 # --- the caller -------------------------------------------------------------------------------------------------------

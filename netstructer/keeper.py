@@ -16,12 +16,9 @@ import socket
 import threading
 import time
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from netstructer.pump import Pump
-
-__all__ = ["Keeper", "Standing", "current_keeper"]
+__all__ = ["Keeper", "Kept", "Standing", "current_keeper"]
 
 ROUND_SECONDS = 0.05
 TIMER_SECONDS = 0.5
@@ -37,16 +34,34 @@ class Standing(Enum):
     ATTENDED = "attended"
 
 
+class Kept(Protocol):
+    """What the keeper looks after: a pump."""
+
+    standing: Standing
+    transport: socket.socket
+    uses: int
+    ended: bool
+
+    @property
+    def reading(self) -> bool: ...
+    @property
+    def wants_to_write(self) -> bool: ...
+    def attend(self, *, read: bool) -> bool: ...
+    def rest(self) -> None: ...
+    def due(self) -> float | None: ...
+    def disown(self) -> None: ...
+
+
 class Keeper:
     """One background thread for all links of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
-        self._pumps: set[Pump] = set()
-        self._loose: dict[Pump, int] = {}
-        self._watched: dict[Pump, int] = {}
-        self._recent: set[Pump] = set()
+        self._pumps: set[Kept] = set()
+        self._loose: dict[Kept, int] = {}
+        self._watched: dict[Kept, int] = {}
+        self._recent: set[Kept] = set()
         """Links that may have something due within a round: an acknowledgement, or room to write."""
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
@@ -56,13 +71,13 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="netstructer-keeper", daemon=True)
         self._thread.start()
 
-    def add(self, pump: Pump) -> None:
+    def add(self, pump: Kept) -> None:
         """Look after a new link."""
         with self._lock:
             self._pumps.add(pump)
         self.loosen(pump)
 
-    def loosen(self, pump: Pump) -> None:
+    def loosen(self, pump: Kept) -> None:
         """Take in that a caller has left a link: come by at the next round."""
         with self._lock:
             pump.standing = Standing.LOOSE
@@ -71,7 +86,7 @@ class Keeper:
         if wake:
             self._wake()
 
-    def release(self, pump: Pump) -> None:
+    def release(self, pump: Kept) -> None:
         """Stop watching: a caller has taken the reading turn."""
         with self._lock:
             self._unwatch(pump)
@@ -81,7 +96,7 @@ class Keeper:
         if wake:
             self._wake()
 
-    def watch_writes(self, pump: Pump) -> None:
+    def watch_writes(self, pump: Kept) -> None:
         """Go on writing what the socket did not take."""
         with self._lock:
             if pump not in self._pumps:
@@ -92,7 +107,7 @@ class Keeper:
             self._watch(pump, events)
         self._wake()
 
-    def forget(self, pump: Pump) -> None:
+    def forget(self, pump: Kept) -> None:
         """Look after a link no more; its socket is about to be closed."""
         with self._lock:
             self._pumps.discard(pump)
@@ -138,7 +153,7 @@ class Keeper:
                 return None
             return TIMER_SECONDS if self._sleeping_long else ROUND_SECONDS
 
-    def _ready(self, seconds: float | None) -> list[tuple[Pump, int]]:
+    def _ready(self, seconds: float | None) -> list[tuple[Kept, int]]:
         try:
             ready = self._selector.select(seconds)
         except OSError:
@@ -155,7 +170,7 @@ class Keeper:
 
     def _round(self, now: float) -> None:
         """Take over what has stayed loose, and do what has come due on what was busy."""
-        taken: list[Pump] = []
+        taken: list[Kept] = []
         with self._lock:
             for pump, uses in tuple(self._loose.items()):
                 if pump.uses == uses:
@@ -170,7 +185,7 @@ class Keeper:
         for pump in taken:
             pump.rest()
 
-    def _take_over(self, pump: Pump) -> None:
+    def _take_over(self, pump: Kept) -> None:
         if pump.reading:
             pump.standing = Standing.ATTENDED
             if pump.reading:
@@ -181,7 +196,7 @@ class Keeper:
         pump.standing = Standing.WATCHED
         self._watch(pump, selectors.EVENT_READ | self._watched.get(pump, 0))
 
-    def _settle(self, pump: Pump) -> None:
+    def _settle(self, pump: Kept) -> None:
         """Stop waiting for room where nothing waits to be written."""
         with self._lock:
             events = self._watched.get(pump, 0)
@@ -191,13 +206,13 @@ class Keeper:
                 else:
                     self._unwatch(pump)
 
-    def _snapshot(self) -> tuple[Pump, ...]:
+    def _snapshot(self) -> tuple[Kept, ...]:
         with self._lock:
             return tuple(self._pumps)
 
     # --- under the lock ---------------------------------------------------------------------------------------------
 
-    def _watch(self, pump: Pump, events: int) -> None:
+    def _watch(self, pump: Kept, events: int) -> None:
         try:
             if pump in self._watched:
                 self._selector.modify(pump.transport, events, pump)
@@ -207,7 +222,7 @@ class Keeper:
         except (OSError, ValueError, KeyError):
             self._watched.pop(pump, None)
 
-    def _unwatch(self, pump: Pump) -> None:
+    def _unwatch(self, pump: Kept) -> None:
         if self._watched.pop(pump, None) is not None:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 self._selector.unregister(pump.transport)
@@ -217,14 +232,14 @@ class Keeper:
             self._wake_writer.send(b"\0")
 
 
-def _keep_time(pump: Pump, now: float) -> None:
-    due = pump.session.deadline()
+def _keep_time(pump: Kept, now: float) -> None:
+    due = pump.due()
     if due is not None and now >= due and pump.standing is not Standing.ATTENDED:
         pump.attend(read=False)
 
 
-def _due_soon(pump: Pump, now: float) -> bool:
-    due = pump.session.deadline()
+def _due_soon(pump: Kept, now: float) -> bool:
+    due = pump.due()
     return due is not None and due < now + TIMER_SECONDS
 
 

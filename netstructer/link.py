@@ -3,8 +3,8 @@
 The walk of one value, from here to the socket and back:
 
     send    payloads.encode, payloads.compose   encode, compress            (protocol/payloads.py)
-            pump.submit                         queue, cut, seal, pack, write  (pump.py, protocol/outflow.py)
-    recv    pump.next_message                   read, unpack, open, join    (pump.py, protocol/inflow.py)
+            exchange.submit                      queue, cut, seal, pack, write  (pump.py, protocol/outflow.py)
+    recv    exchange.next_message                read, unpack, open, join    (pump.py, protocol/inflow.py)
             payloads.read                       expand, decode              (protocol/payloads.py)
 """
 
@@ -19,12 +19,12 @@ from netstructer.address import Address, parse_address
 from netstructer.codec.compression import LEAST_BYTES
 from netstructer.dial import dial
 from netstructer.errors import BadCompression, LinkClosed, Misuse
+from netstructer.exchange import Exchange
 from netstructer.keys import Key, find_key
 from netstructer.limits import Limits
 from netstructer.protocol.lanes import Batch, Outgoing
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag
-from netstructer.pump import Pump
 from netstructer.sockets import peer_address
 from netstructer.stats import LinkStats
 
@@ -94,7 +94,7 @@ class Link:
             hide_clock=hide_clock,
         )
         self._hold(transport, session, compress=compress, fingerprint=found.fingerprint, user=None, on_end=None)
-        self._pump.begin(events)
+        self._exchange.begin(events)
         logger.debug("= link %s to %s open", self.id, self.peer)
 
     @classmethod
@@ -134,7 +134,7 @@ class Link:
         self._compress = compress
         self._session = session
         self._on_end = on_end
-        self._pump = Pump(transport, session, self._ended)
+        self._exchange = Exchange(transport, session, self._ended)
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -156,11 +156,11 @@ class Link:
         compress = self._compress if compress is None else compress
         encoded = payloads.encode(value)
         if wait == "queued" and encoded.plain_bytes < SMALL_BYTES:
-            done = self._pump.submit_now(encoded, 0)
+            done = self._exchange.submit_now(encoded, 0)
             if done is not None:
                 return Sent(encoded.plain_bytes, done[0])
         outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait])
-        self._pump.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
+        self._exchange.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
         return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
 
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
@@ -171,11 +171,11 @@ class Link:
         which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was received;
         `LinkLost` after a cut.
         """
-        message = self._pump.next_message(_deadline(timeout), max_bytes)
+        message = self._exchange.next_message(_deadline(timeout), max_bytes)
         try:
             return self._session.payloads.read(message)
         except BadCompression as error:
-            self._pump.fail(error)
+            self._exchange.fail(error)
             raise
 
     def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
@@ -197,7 +197,7 @@ class Link:
                     batch.add(encoded)
                 else:
                     outgoing = session.payloads.compose(encoded, compress=self._compress)
-                    self._pump.submit(outgoing, deadline, self._goal(outgoing, "queued"))
+                    self._exchange.submit(outgoing, deadline, self._goal(outgoing, "queued"))
                     parts.append(outgoing)
         finally:
             self._submit_batch(batch, deadline, parts)
@@ -205,7 +205,7 @@ class Link:
 
     def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> Batch:
         if batch.count:
-            self._pump.submit(batch, deadline, self._goal(batch, "queued"))
+            self._exchange.submit(batch, deadline, self._goal(batch, "queued"))
             parts.append(batch)
         return Batch()
 
@@ -232,13 +232,13 @@ class Link:
 
         May be called twice, and on a link that is lost.  What the peer sent and nobody received is dropped.
         """
-        if not self._pump.close(_deadline(timeout)):
+        if not self._exchange.close(_deadline(timeout)):
             logger.debug("= link %s: no farewell in time", self.id)
-        self._pump.abort()
+        self._exchange.abort()
 
     def abort(self) -> None:
         """End at once, without a farewell: the peer sees a cut.  May be called twice."""
-        self._pump.abort()
+        self._exchange.abort()
 
     def __enter__(self) -> Link:
         return self
@@ -261,7 +261,7 @@ class Link:
         """Whether values can no longer be sent: closed here, farewell heard, or lost.  What has come can still be
         received.
         """
-        return not self._pump.open
+        return not self._exchange.open
 
     @property
     def stats(self) -> LinkStats:
@@ -274,12 +274,12 @@ class Link:
             plain_received=session.plain_received,
             wire_sent=session.wire_sent,
             wire_received=session.wire_received,
-            rtt_seconds=session.rtt_seconds,
+            rtt_seconds=session.liveness.rtt_seconds,
         )
 
     def ping(self, *, timeout: float | None = 5.0) -> float:
         """Return the seconds that a ping to the peer and back takes.  Raises `LinkTimeout`, or what ended the link."""
-        return self._pump.ping(_deadline(timeout))
+        return self._exchange.ping(_deadline(timeout))
 
     @property
     def limits(self) -> Limits:

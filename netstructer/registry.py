@@ -8,7 +8,6 @@ by `clear`, or when it ends.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
@@ -92,14 +91,9 @@ class Registry(Generic[L]):
         """Return the newest open link from there, as soon as there is one; None where `timeout` seconds passed
         without.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
-            while (link := self._newest(place, None, None)) is None:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return None
-                self._lock.wait(left)
-            return link
+            self._lock.wait_for(lambda: self._newest(place, None, None) is not None, timeout)
+            return self._newest(place, None, None)
 
     def __len__(self) -> int:
         return self.count()

@@ -213,8 +213,8 @@ class Server:
         self._live.add(link)
         self._accepted += 1
         self.registry.add(link)
-        link._pump.begin(events)
-        if link._pump.ended:
+        link._exchange.begin(events)
+        if link._exchange.ended:
             self._on_end(link)  # It may have ended before it was entered.
         logger.debug("= link %s from %s open", link.id, link.peer)
         if self._handler is not None:
@@ -297,13 +297,13 @@ class Server:
         for link in self.registry.all() if to is None else to:
             if link in exclude:
                 continue
-            (sent if link._pump.post(announcement) else skipped).append(link)
+            (sent if link._exchange.post(announcement) else skipped).append(link)
         return Broadcast(tuple(sent), tuple(skipped))
 
 
 def _close_all(links: tuple[Link, ...], drain: float) -> None:
     deadline = time.monotonic() + drain
     for link in links:
-        link._pump.begin_close()
+        link._exchange.begin_close()
     for link in links:
         link.close(timeout=max(0.0, deadline - time.monotonic()))

@@ -34,6 +34,8 @@ MODULES = {
     "netstructer.sockets": "FACADES",
     "netstructer.dial": "FACADES",
     "netstructer.pump": "FACADES",
+    "netstructer.exchange": "FACADES",
+    "netstructer.fairlock": "FACADES",
     "netstructer.__main__": "ROOF",
 }
 """The floor of each module at the top of the package."""

@@ -91,6 +91,7 @@ class Open(NamedTuple):
 
     @classmethod
     def unpack(cls, body: memoryview) -> Open:
+        """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _OPEN.size)
         mode, zero, *rest = _OPEN.unpack(body)
         if zero != _NOTHING or mode not in (OPEN_NEW, OPEN_RESUME):
@@ -117,6 +118,7 @@ class Accept(NamedTuple):
 
     @classmethod
     def unpack(cls, body: memoryview) -> Accept:
+        """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _ACCEPT.size)
         status, zero, *rest = _ACCEPT.unpack(body)
         if zero != _NOTHING or status not in (STATUS_NEW, STATUS_UNKNOWN, STATUS_BUSY):
@@ -136,6 +138,7 @@ class Ack(NamedTuple):
 
     @classmethod
     def unpack(cls, body: memoryview) -> Ack:
+        """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _ACK.size)
         return cls(*_ACK.unpack(body))
 
@@ -151,6 +154,7 @@ class Alert(NamedTuple):
 
     @classmethod
     def unpack(cls, body: memoryview) -> Alert:
+        """Return what a body says.  Raises `IllegalFrame`."""
         return cls(*_with_text(_ALERT, body))
 
 
@@ -166,6 +170,7 @@ class Cancel(NamedTuple):
 
     @classmethod
     def unpack(cls, body: memoryview) -> Cancel:
+        """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _CANCEL.size)
         return cls(*_CANCEL.unpack(body))
 
@@ -182,6 +187,7 @@ class Farewell(NamedTuple):
 
     @classmethod
     def unpack(cls, body: memoryview) -> Farewell:
+        """Return what a body says.  Raises `IllegalFrame`."""
         return cls(*_with_text(_FAREWELL, body))
 
 

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 
 from netstructer.codec import compression, frames
-from netstructer.errors import MessageCancelled
+from netstructer.codec.values import Encoded
+from netstructer.errors import MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.delivery import Outbound, charge_of
@@ -25,6 +26,8 @@ __all__ = ["Outflow"]
 
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
 Buffer = bytes | bytearray | memoryview
+BATCH_ITEM_BYTES = 4 << 10
+"""Longest encoded value that goes into a batch: above it a record of its own costs less than 4 %."""
 _CEREMONY = (Kind.OPEN, Kind.ACCEPT)
 """Records of a fixed length, which come before anything else: never padded, never preceded by a rekey."""
 
@@ -60,6 +63,7 @@ class Outflow:
         self._wall = wall
         self._control: deque[tuple[Kind, int, bytes]] = deque()
         self.chunk_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2) - bodies.OVERHEAD_BYTES
+        self._most_charge = peer_limits.credit_bytes // 2
         self.lanes = Lanes(role, peer_limits.streams)
         self.outbound = Outbound()
         self.farewell: tuple[int, str] | None = None
@@ -82,10 +86,27 @@ class Outflow:
             code = error.code if isinstance(error, MessageCancelled) else CancelCode.SOURCE_FAILED
             self.cancel(root.stream, root.number, code)
 
+    def cancelled(self, cancel: bodies.Cancel) -> None:
+        """Give up the message that the peer does not want; one that is sealed already is left alone."""
+        root = self.lanes.find(cancel.message)
+        if root is not None:
+            self.give_up(root, _refused(cancel.code))
+
     def end(self, error: BaseException) -> None:
         """Give up everything that waits."""
         self._control.clear()
         self.lanes.clear(error)
+
+    def fits(self, batch: Batch, encoded: Encoded) -> bool:
+        """Say whether a value may go into a batch: small, without blobs, and there is room in the record and the
+        credit."""
+        body_bytes = batch.body_bytes + 4 + encoded.plain_bytes
+        return (
+            encoded.plain_bytes <= BATCH_ITEM_BYTES
+            and not encoded.blobs
+            and body_bytes <= self.chunk_bytes
+            and charge_of(body_bytes, batch.count + 1) <= self._most_charge
+        )
 
     def seal_now(self, chunk: Buffer, flags: int, now: float) -> tuple[bytes, int] | None:
         """Seal a small plain value at once and return its frame and delivery number; None where it has to take its
@@ -192,3 +213,11 @@ class Outflow:
         sealed = sum(map(len, out[before:]))
         self.wire_bytes += sealed
         return sealed
+
+
+def _refused(code: int) -> NetstructerError:
+    if code == CancelCode.TOO_BIG:
+        return MessageTooBig("the peer takes no message of this size")
+    if code == CancelCode.NO_ROOM:
+        return SpoolFull("the peer has no room for this message")
+    return MessageCancelled("the peer gave this message up", code=code)

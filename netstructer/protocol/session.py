@@ -24,28 +24,25 @@ from netstructer.codec.values import Encoded
 from netstructer.errors import (
     BadCompression,
     BadSeal,
-    Busy,
     ConnectionCut,
     IllegalFrame,
     LinkClosed,
     LinkLost,
     MessageCancelled,
-    MessageTooBig,
     NetstructerError,
     PeerFault,
     SessionLost,
-    SpoolFull,
     Stalled,
 )
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.delivery import charge_of
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.lanes import Batch, Outgoing
 from netstructer.protocol.liveness import Liveness
+from netstructer.protocol.opening import Opening
 from netstructer.protocol.outflow import Outflow
 from netstructer.protocol.parameters import COMPRESSION
 from netstructer.protocol.payloads import Payloads
@@ -53,9 +50,6 @@ from netstructer.protocol.records import Record
 from netstructer.protocol.states import MOVES, AlertCode, CancelCode, Cause, Kind, Role, State, advance
 
 __all__ = ["Session"]
-
-BATCH_ITEM_BYTES = 4 << 10
-"""Longest encoded value that goes into a batch: above it a record of its own costs less than 4 %."""
 
 Buffer = bytes | bytearray | memoryview
 _OPEN_STATES = frozenset({State.READY, State.LEAVING, State.LEFT, State.PARTING})
@@ -95,10 +89,10 @@ class Session:
         self.state = State.EXPECT_ACCEPT if role is Role.CLIENT else State.EXPECT_OPEN
         self.error: NetstructerError | None = None
         """What ended it; kept for ever."""
-        self._instance = instance if role is Role.SERVER else agreement.peer.instance
-        self._session_id = bytes(16)
+        self._opening = Opening(instance if role is Role.SERVER else agreement.peer.instance)
         self._inflow = Inflow(role, agreement.receive_secret, limits=limits, now=now)
-        self._liveness = Liveness(limits, draw, now)
+        self.liveness = Liveness(limits, draw, now)
+        """Pings: how many were answered, and how long the last one took."""
         self._outflow = Outflow(
             role,
             agreement.send_secret,
@@ -111,9 +105,7 @@ class Session:
         self.messages_sent = self.messages_received = 0
         self.plain_sent = self.plain_received = 0
         if role is Role.CLIENT:
-            self._session_id, secret = draw(16), draw(32)
-            hello = bodies.Open(bodies.OPEN_NEW, self._session_id, secret, 1, 1, self._inflow.inbound.limit, bytes(16))
-            self._outflow.control(Kind.OPEN, hello.pack())
+            self._outflow.control(Kind.OPEN, self._opening.ask(draw, self._inflow.inbound.limit))
 
     @property
     def id(self) -> str:
@@ -124,13 +116,7 @@ class Session:
 
     def fits(self, batch: Batch, encoded: Encoded) -> bool:
         """Say whether a value may go into a batch: small, without blobs, and there is room."""
-        body_bytes = batch.body_bytes + 4 + encoded.plain_bytes
-        return (
-            encoded.plain_bytes <= BATCH_ITEM_BYTES
-            and not encoded.blobs
-            and body_bytes <= self._outflow.chunk_bytes
-            and charge_of(body_bytes, batch.count + 1) <= self.peer_limits.credit_bytes // 2
-        )
+        return self._outflow.fits(batch, encoded)
 
     def queue(self, outgoing: Outgoing | Batch) -> None:
         """Queue a message.  Raises what ended the session, or `LinkClosed` once a farewell is under way."""
@@ -164,7 +150,7 @@ class Session:
     def check_open(self) -> None:
         """Raise what ended the session, or `LinkClosed` where this end can send no more."""
         if self.error is not None:
-            raise self.error
+            raise self.error.again()
         if self._outflow.farewell is not None or self.state in _ENDED_STATES:
             raise LinkClosed("the conversation is over")
 
@@ -219,7 +205,7 @@ class Session:
                 record = next_record()
                 if record is None:
                     break
-                self._liveness.heard = now
+                self.liveness.heard = now
                 self._handle(record, now, events)
         except NetstructerError as error:
             events.extend(self.fail(error))
@@ -298,9 +284,7 @@ class Session:
         cancel = bodies.Cancel.unpack(body)
         by_sender = stream & 1 == (self.role is Role.SERVER)
         if self._inflow.cancel(cancel, stream, by_sender=by_sender, now=now) and not by_sender:
-            root = self._outflow.lanes.find(cancel.message)
-            if root is not None:
-                self._outflow.give_up(root, _cancelled_by_peer(cancel.code))
+            self._outflow.cancelled(cancel)
 
     def _on_farewell(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         farewell = bodies.Farewell.unpack(body)
@@ -312,10 +296,10 @@ class Session:
         self._outflow.outbound.acknowledge(*bodies.Ack.unpack(body))
 
     def _on_ping(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
-        self._outflow.control(Kind.PONG, self._liveness.pinged(body, now))
+        self._outflow.control(Kind.PONG, self.liveness.pinged(body, now))
 
     def _on_pong(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
-        self._liveness.ponged(body, now)
+        self.liveness.ponged(body, now)
 
     def _on_rekey(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         self._inflow.rekey(body, now)
@@ -327,30 +311,17 @@ class Session:
         raise LinkLost(f"the peer gave the link up: alert {alert.code} {alert.text!r}")
 
     def _on_open(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
-        opening = bodies.Open.unpack(body)
-        self._session_id = opening.session_id
-        if opening.mode == bodies.OPEN_RESUME:
-            # No session outlives its transport here, so there is none that could be taken up again.
+        asked, answer = self._opening.hear(body, self._inflow.inbound.limit)
+        if asked.mode == bodies.OPEN_RESUME:
             events.extend(self.fail(SessionLost("the peer asks for a session that is not here")))
-            self._accept(bodies.STATUS_UNKNOWN)
-            return
-        self._outflow.outbound.acknowledge(1, opening.limit, 0)
-        self._inflow.opened()
-        self._accept(bodies.STATUS_NEW)
-        events.append(Opened())
-
-    def _accept(self, status: int) -> None:
-        answer = bodies.Accept(status, self._session_id, self._instance, 1, 1, self._inflow.inbound.limit, 0)
-        self._outflow.control(Kind.ACCEPT, answer.pack())
+        else:
+            self._outflow.outbound.acknowledge(1, asked.limit, 0)
+            self._inflow.opened()
+            events.append(Opened())
+        self._outflow.control(Kind.ACCEPT, answer)
 
     def _on_accept(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
-        answer = bodies.Accept.unpack(body)
-        if answer.status == bodies.STATUS_UNKNOWN:
-            raise SessionLost("the server does not know this session")
-        if answer.status == bodies.STATUS_BUSY:
-            raise Busy("the server takes no more links now")
-        if answer[1:5] != (self._session_id, self._instance, 1, 1):
-            raise IllegalFrame("an accept of another session")
+        answer = self._opening.conclude(body)
         self._outflow.outbound.acknowledge(1, answer.limit, 0)
         events.append(Opened())
 
@@ -369,7 +340,7 @@ class Session:
         """
         if self.state not in _OPEN_STATES:
             return None
-        due = self._liveness.due()
+        due = self.liveness.due()
         return due if self._inflow.inbound.due is None else min(due, self._inflow.inbound.due)
 
     def tick(self, now: float) -> list[Event]:
@@ -379,7 +350,7 @@ class Session:
         if self.state not in _OPEN_STATES:
             return []
         try:
-            body = self._liveness.tick(now)
+            body = self.liveness.tick(now)
         except Stalled as error:
             return self.fail(error)
         if body is not None:
@@ -388,23 +359,13 @@ class Session:
 
     def ping(self, now: float) -> None:
         """Ask the peer for a sign of life.  One at a time: a second is not sent."""
-        body = self._liveness.ping(now) if self.state in _OPEN_STATES else None
+        body = self.liveness.ping(now) if self.state in _OPEN_STATES else None
         if body is not None:
             self._outflow.control(Kind.PING, body)
 
     def shrink(self) -> None:
         """Give buffers back: the link has gone idle."""
         self._inflow.frames.shrink()
-
-    @property
-    def pongs(self) -> int:
-        """How many pings were answered."""
-        return self._liveness.pongs
-
-    @property
-    def rtt_seconds(self) -> float | None:
-        """How long the last ping took, there and back."""
-        return self._liveness.rtt_seconds
 
     @property
     def waiting_bytes(self) -> int:
@@ -420,14 +381,6 @@ class Session:
     def wire_received(self) -> int:
         """Bytes that came in."""
         return self._inflow.frames.received_bytes
-
-
-def _cancelled_by_peer(code: int) -> NetstructerError:
-    if code == CancelCode.TOO_BIG:
-        return MessageTooBig("the peer takes no message of this size")
-    if code == CancelCode.NO_ROOM:
-        return SpoolFull("the peer has no room for this message")
-    return MessageCancelled("the peer gave this message up", code=code)
 
 
 _ALERT_CODES: dict[type[NetstructerError], AlertCode] = {

@@ -1,0 +1,186 @@
+"""The exchange: what a link asks for, each a wait with a deadline.  Floor: FAÇADES.  Law: nothing is done without the
+lock.
+
+A link's calls end here: queue a message and wait until it is sealed, acknowledged or taken; take the next message;
+ping; close. Each of them says what it waits for, and lets the pump work until that holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from netstructer.codec.values import Encoded
+from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
+from netstructer.protocol.announcement import Announcement
+from netstructer.protocol.assembly import Message, Whole
+from netstructer.protocol.events import Event
+from netstructer.protocol.lanes import Batch, Outgoing
+from netstructer.protocol.session import Session
+from netstructer.pump import Pump
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """The messages of one session on one socket.  Thread-safe.  `on_end` is called once, when the session has ended."""
+
+    def __init__(self, transport: socket.socket, session: Session, on_end: Callable[[], None]) -> None:
+        self.session = session
+        self._pump = Pump(transport, session, on_end)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the transport is of no more use."""
+        return self._pump.ended
+
+    @property
+    def open(self) -> bool:
+        """Whether values may still be sent: neither end has said farewell, and nothing broke."""
+        return not (self._pump.ended or self._pump.closing or self._pump.left_by_peer)
+
+    def submit_now(self, encoded: Encoded, flags: int) -> tuple[int, int] | None:
+        """Seal and write a small value at once; return its frame's bytes and its delivery number.
+
+        None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
+        """
+        with self._pump.lock:
+            if self._pump.unsent or self._pump.closing:
+                return None
+            sealed = self.session.seal_now(encoded, flags, time.monotonic())
+            if sealed is None:
+                return None
+            frame, number = sealed
+            self._pump.write_now(frame)
+            return len(frame), number
+
+    def submit(self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]) -> None:
+        """Queue a message and return when `until()` holds; `until` is asked under the lock.
+
+        Raises `LinkTimeout` at the deadline: what the message had not sent by then is cancelled.  Raises what ended the
+        session, or the message.
+        """
+        with self._pump.lock:
+            self.session.queue(outgoing)
+            try:
+                self._pump.flush()
+                if until():
+                    return
+                in_time = self._pump.wait(lambda: until() or outgoing.error is not None, deadline)
+            except BaseException:
+                self._give_up(outgoing)
+                raise
+            if outgoing.error is not None:
+                raise outgoing.error
+            if not in_time:
+                self._give_up(outgoing)
+                raise LinkTimeout("the message could not be sent in time")
+            if not until():
+                raise self._over()
+
+    def _give_up(self, outgoing: Outgoing | Batch) -> None:
+        if isinstance(outgoing, Outgoing) and not outgoing.done:
+            self.session.abandon(outgoing)
+            self._pump.flush()
+
+    def post(self, announcement: Announcement) -> bool:
+        """Queue an announcement and do not wait: the keeper sends what the socket does not take at once.
+
+        False where this link is over, would refuse the value, or has too much waiting.  Raises `UnsendableValue`.
+        """
+        try:
+            outgoing = announcement.outgoing(self.session)
+            with self._pump.lock:
+                if self.session.waiting_bytes > self.session.limits.backlog_bytes:
+                    return False
+                self.session.queue(outgoing)
+                self._pump.flush()
+        except (MessageTooBig, LinkClosed, LinkLost, PeerFault):
+            return False
+        return True
+
+    def begin(self, events: list[Event]) -> None:
+        """Take in what had come before the pump was there, and send what is due."""
+        with self._pump.lock:
+            self._pump.handle(events)
+            self._pump.flush()
+
+    def next_message(self, deadline: float | None, most_bytes: int | None) -> Message | Whole:
+        """Take and return the next message, waiting for it if need be.
+
+        Raises `LinkTimeout`, `MessageTooBig` for one over `most_bytes` (which stays where it is), what ended the
+        session.
+        """
+        with self._pump.lock:
+            inbox = self._pump.inbox
+            while not inbox:
+                if not self.open:
+                    raise self._over()
+                if not self._pump.step(deadline):
+                    raise LinkTimeout("no message came in time")
+            message = inbox[0]
+            if most_bytes is not None and message.plain_bytes > most_bytes:
+                raise MessageTooBig(
+                    f"the next message has {message.plain_bytes} bytes, over the {most_bytes} allowed here",
+                    limit=most_bytes,
+                    found=message.plain_bytes,
+                )
+            inbox.popleft()
+            self.session.take(message)
+            if self.session.has_output(time.monotonic()):
+                self._pump.flush()
+            return message
+
+    def fail(self, error: NetstructerError) -> None:
+        """End the session with a fault that was found outside it."""
+        with self._pump.lock:
+            self._pump.handle(self.session.fail(error))
+
+    def close(self, deadline: float | None) -> bool:
+        """Say farewell after what is queued, and wait until the peer has said it too; False where it did not in
+        time.
+        """
+        with self._pump.lock:
+            self._begin_close()
+            return self._pump.wait(lambda: self._pump.ended, deadline)
+
+    def begin_close(self) -> None:
+        """Say farewell after what is queued, and do not wait."""
+        with self._pump.lock:
+            self._begin_close()
+
+    def abort(self) -> None:
+        """End at once, without a word."""
+        with self._pump.lock:
+            self._pump.closing = True
+            self._pump.inbox.clear()
+            self._pump.handle(self.session.fail(LinkClosed("the link was aborted here")))
+
+    def ping(self, deadline: float | None) -> float:
+        """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""
+        with self._pump.lock:
+            self.session.check_open()
+            before = self.session.liveness.pongs
+            self.session.ping(time.monotonic())
+            if not self._pump.wait(lambda: self.session.liveness.pongs > before, deadline):
+                raise LinkTimeout("no pong came in time")
+            if self.session.liveness.rtt_seconds is None or self.session.liveness.pongs == before:
+                raise self._over()
+            return self.session.liveness.rtt_seconds
+
+    def _begin_close(self) -> None:
+        if not self._pump.closing:
+            self._pump.closing = True
+            while self._pump.inbox:
+                self.session.take(self._pump.inbox.popleft())
+            self.session.say_farewell()
+        self._pump.flush()
+        self._pump.wake()
+
+    def _over(self) -> NetstructerError:
+        error = self.session.error
+        return LinkClosed("the conversation is over") if error is None else error.again()
