@@ -68,10 +68,10 @@ class Probe:
     def ping(self) -> float:
         """Return the seconds of one round trip.  After `open`."""
         session = self._expect_session()
-        before, began = session.pongs, time.monotonic()
+        before, began = session.liveness.pongs, time.monotonic()
         session.ping(began)
         self._flush()
-        while session.pongs == before:
+        while session.liveness.pongs == before:
             self._heard(session.receive_data(self._read(1 << 16), time.monotonic()), Opened)
         return time.monotonic() - began
 

@@ -6,6 +6,10 @@ its bytes, its codec and its stated plain length, and becomes a value only when 
 A value that is over a limit is *refused*: its chunks are counted and dropped from then on, and the sender is asked to
 stop. It is forgotten when its last record has come, or the sender's CANCEL, whichever it was that crossed ours on the
 way.
+
+What unfinished messages may hold is bounded by their charge, as delivery.py counts it, so that many empty blobs are no
+cheaper to hold than they are to send.  What they may expand to is bounded too: a value by `value_bytes`, all its blobs
+together by `message_bytes`.
 """
 
 from __future__ import annotations
@@ -29,9 +33,9 @@ _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LA
 class Message:
     """One message as it came in: chunks, how to read them, and what they count.  Single owner."""
 
-    __slots__ = ("blob_count", "blobs", "charge", "chunks", "codec", "flags", "index", "last_number", "number",
-    "parent",
-                 "plain_bytes", "refused", "stated", "stream")  # fmt: skip
+    __slots__ = ("begun_blobs", "blob_bytes", "blob_count", "blobs", "charge", "chunks", "codec", "flags",
+                 "last_number", "missing_blobs", "number", "parent", "plain_bytes", "refused", "stated",
+                 "stream")  # fmt: skip
 
     def __init__(self, number: int, stream: int, codec: int, plain_bytes: int | None) -> None:
         self.number, self.stream, self.codec = number, stream, codec
@@ -42,7 +46,7 @@ class Message:
         self.charge = MESSAGE_CHARGE
         self.last_number = 0
         self.flags = 0
-        self.blob_count = self.index = 0
+        self.blob_count = self.begun_blobs = self.missing_blobs = self.blob_bytes = 0
         self.blobs: dict[int, Message] = {}
         self.parent: Message | None = None
         self.refused = False
@@ -91,14 +95,14 @@ class Assembly:
     cancelled, with the reason, or None.
     """
 
-    __slots__ = ("_held_bytes", "_limits", "_open", "_parents", "_parity", "refusal")
+    __slots__ = ("_held", "_limits", "_open", "_parents", "_parity", "refusal")
 
     def __init__(self, role: Role, limits: Limits) -> None:
         self._parity = 0 if role is Role.CLIENT else 1
         self._limits = limits
         self._open: dict[int, Message] = {}
         self._parents: dict[int, Message] = {}
-        self._held_bytes = 0
+        self._held = 0
         self.refusal: tuple[Message, CancelCode] | None = None
 
     def __len__(self) -> int:
@@ -133,20 +137,21 @@ class Assembly:
         begun.
         """
         found = [message for message in self._open.values() if message.root.number == number]
-        parent = self._parents.pop(number, None)
-        if not found and parent is None:
+        root = self._parents.pop(number, None) or (found[0] if found else None)
+        if root is None:
             raise IllegalFrame("the peer cancels a message that it has not begun")
         for message in found:
             del self._open[message.stream]
-        self._forget(parent or found[0].root, found)
+        if not root.refused:
+            self._held -= root.total_charge()
 
     def refuse(self, root: Message, code: CancelCode) -> None:
         """Drop what has come of a value, and count and drop what still comes."""
-        for message in [root, *root.blobs.values(), *(m for m in self._open.values() if m.root is root)]:
-            if not message.refused:
-                message.refused = True
-                self._held_bytes -= message.chunks.byte_count
-                message.chunks = Joined()
+        self._held -= root.total_charge()
+        for message in (root, *root.blobs.values()):
+            message.refused = True
+            message.chunks = Joined()
+        root.blobs.clear()
         self.refusal = (root, code)
 
     def _first(self, stream: int, number: int, body: memoryview) -> tuple[Message, memoryview]:
@@ -159,6 +164,7 @@ class Assembly:
             raise IllegalFrame(f"a message in the unknown codec {header.codec}")
         stated = header.plain_bytes != bodies.UNKNOWN
         message = Message(number, stream, header.codec, header.plain_bytes if stated else None)
+        self._held += message.charge
         if header.kind == bodies.VALUE:
             self._check_value(message, header)
         else:
@@ -167,7 +173,7 @@ class Assembly:
         return message, rest
 
     def _check_value(self, message: Message, header: bodies.First) -> None:
-        message.blob_count = header.place
+        message.blob_count = message.missing_blobs = header.place
         if header.place and len(self._parents) >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} values wait for their blobs")
         if header.plain_bytes > self._limits.value_bytes:
@@ -177,21 +183,33 @@ class Assembly:
         parent = self._parents.get(header.parent)
         if parent is None or header.place >= parent.blob_count or header.place in parent.blobs:
             raise IllegalFrame("a blob that no value waits for")
+        if parent.begun_blobs == parent.blob_count:
+            raise IllegalFrame("a value has more blobs than it said")
+        parent.begun_blobs += 1
+        message.parent, message.refused = parent, parent.refused
+        if parent.refused:
+            self._held -= message.charge
+            return
         parent.blobs[header.place] = message
-        message.parent, message.index, message.refused = parent, header.place, parent.refused
-        if message.stated and header.plain_bytes > self._limits.message_bytes and not message.refused:
-            self.refuse(parent, CancelCode.TOO_BIG)
+        if message.stated:
+            self._widen(parent, header.plain_bytes)
+
+    def _widen(self, root: Message, plain_bytes: int) -> None:
+        """Count what a blob expands to."""
+        root.blob_bytes += plain_bytes
+        if root.blob_bytes > self._limits.message_bytes:
+            self.refuse(root, CancelCode.TOO_BIG)
 
     def _add(self, message: Message, chunk: memoryview) -> None:
-        message.charge += len(chunk)
         if message.refused:
             return
+        message.charge += len(chunk)
+        self._held += len(chunk)
         if chunk:
             message.chunks.add(chunk)
-            self._held_bytes += len(chunk)
         if message.codec == NONE and message.stated and message.chunks.byte_count > message.plain_bytes:
             raise IllegalFrame(f"a message of {message.plain_bytes} bytes has more")
-        if self._held_bytes > self._limits.message_bytes + self._limits.credit_bytes:
+        if self._held > self._limits.message_bytes + self._limits.credit_bytes:
             self.refuse(message.root, CancelCode.NO_ROOM)
 
     def _last(self, message: Message, number: int, flags: int, total: int) -> Message | None:
@@ -204,18 +222,17 @@ class Assembly:
         message.flags = flags
         del self._open[message.stream]
         root = message.root
-        if message.parent is None and message.blob_count:
-            self._parents[message.number] = message
-        if len(root.blobs) < root.blob_count or any(not blob.last_number for blob in root.blobs.values()):
+        if message.parent is not None:
+            root.missing_blobs -= 1
+            if not message.stated and not root.refused:
+                self._widen(root, total)
+        elif root.blob_count:
+            self._parents[root.number] = root
+        if root.missing_blobs:
             return None
         self._parents.pop(root.number, None)
         if root.refused:
             return None
         root.last_number = number
-        self._held_bytes -= sum(m.chunks.byte_count for m in (root, *root.blobs.values()))
+        self._held -= root.total_charge()
         return root
-
-    def _forget(self, root: Message, found: list[Message]) -> None:
-        for message in {id(m): m for m in (root, *root.blobs.values(), *found)}.values():
-            if not message.refused:
-                self._held_bytes -= message.chunks.byte_count

@@ -119,17 +119,20 @@ class Inflow:
             self._assembly.cancelled(stream, cancel.message)
         return True
 
-    def farewell(self, farewell: bodies.Farewell, now: float) -> bool:
-        """Take in a FAREWELL; False for one that was had before."""
+    def farewell(self, farewell: bodies.Farewell, now: float) -> None:
+        """Take in a FAREWELL.  There is none that was had before: nothing comes after it."""
         if len(self._assembly):
             raise IllegalFrame("a farewell in the middle of a message")
         if not self.inbound.admit(farewell.number, 0, now):
-            return False
+            raise IllegalFrame("a farewell under a delivery number that was used before")
         self.inbound.hurry()
-        return True
 
     def take(self, message: Message | Whole) -> None:
         """Take in that the application has taken a message."""
         self.inbound.take(message.total_charge(), message.last_number)
         if message.flags & _TAKEN:
             self.inbound.hurry()
+
+    def drop(self, message: Message | Whole) -> None:
+        """Take in that nobody will take a message: it counts no longer, and the peer is not told that it was taken."""
+        self.inbound.take(message.total_charge(), 0)

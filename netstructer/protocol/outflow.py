@@ -37,6 +37,7 @@ class Outflow:
 
     __slots__ = (
         "_control",
+        "_most_charge",
         "_padding",
         "_wall",
         "_writer",

@@ -262,7 +262,8 @@ class Session:
 
     def _on_data(self, flags: int, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         message, refusal = self._inflow.data(flags, stream, body, now)
-        if refusal is not None:
+        if refusal is not None and self.state is State.READY:
+            # After this end's farewell nothing reliable may follow; what comes is dropped anyway.
             root, code = refusal
             self._outflow.cancel(root.stream, root.number, code)
         if message is not None:
@@ -278,7 +279,7 @@ class Session:
         if self._outflow.farewell is None:
             events.append(MessageArrived(message=message))
         else:
-            self.take(message)
+            self._inflow.drop(message)
 
     def _on_cancel(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         cancel = bodies.Cancel.unpack(body)
@@ -288,9 +289,9 @@ class Session:
 
     def _on_farewell(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         farewell = bodies.Farewell.unpack(body)
-        if self._inflow.farewell(farewell, now):
-            events.append(PeerLeft(code=farewell.code, text=farewell.text))
-            self.say_farewell()
+        self._inflow.farewell(farewell, now)
+        events.append(PeerLeft(code=farewell.code, text=farewell.text))
+        self.say_farewell()
 
     def _on_ack(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         self._outflow.outbound.acknowledge(*bodies.Ack.unpack(body))
@@ -383,10 +384,7 @@ class Session:
         return self._inflow.frames.received_bytes
 
 
-_ALERT_CODES: dict[type[NetstructerError], AlertCode] = {
-    BadCompression: AlertCode.COMPRESSION,
-    Stalled: AlertCode.STALLED,
-}
+_ALERT_CODES = {BadCompression: AlertCode.COMPRESSION, Stalled: AlertCode.STALLED}
 
 _HANDLERS: dict[int, Callable[[Session, int, memoryview, float, list[Event]], None]] = {
     Kind.OPEN: Session._on_open,
