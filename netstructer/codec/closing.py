@@ -10,7 +10,7 @@ from typing import Any
 
 from netstructer.codec.bulk import classify, cut_rows, fill_holes, is_set_run, make_rows
 from netstructer.codec.collisions import check_collisions
-from netstructer.codec.refusals import Malformed, OverBudget
+from netstructer.codec.refusals import Malformed, OverBudget, hold_items
 from netstructer.codec.structs import make_struct
 from netstructer.codec.tags import (
     BULK_FROM,
@@ -46,12 +46,12 @@ def close(kind: int, extra: Any, children: list[Any], limits: Limits, types: Typ
     if kind == CLOSE_STRUCT:
         return make_struct(extra, children, limits), 0
     if kind == CLOSE_TABLE:
-        return _table(extra, children, room)
+        return _table(extra, children, room, limits.value_items)
     if kind == CLOSE_RAGGED:
         lengths = _long_list(children[0])
         if type(children[1]) is not list:
             raise Malformed("the items of ragged rows are not in a list")
-        return cut_rows(extra, lengths, children[1]), _hold(len(lengths), room)
+        return cut_rows(extra, lengths, children[1]), hold_items(len(lengths), room, limits.value_items)
     if kind == CLOSE_LONG_LIST:
         if classify(children, types) is not None:
             raise Malformed("a list that has a bulk form came item by item")
@@ -73,12 +73,6 @@ def _long_list(child: Any) -> list[Any]:
     if type(child) is not list or len(child) < BULK_FROM:
         raise Malformed(f"a part that must be a list of {BULK_FROM} items or more is not")
     return child
-
-
-def _hold(added: int, room: int) -> int:
-    if added > room:
-        raise OverBudget("value_items", "items more", room, added)
-    return added
 
 
 # --- dicts and sets ---------------------------------------------------------------------------------------------------
@@ -128,7 +122,7 @@ def _set_run(members: list[Any], mutable: bool) -> set[Any] | frozenset[Any]:
 # --- rows and objects -------------------------------------------------------------------------------------------------
 
 
-def _table(extra: tuple[int, Any], children: list[Any], room: int) -> tuple[list[Any], int]:
+def _table(extra: tuple[int, Any], children: list[Any], room: int, most: int) -> tuple[list[Any], int]:
     rows, shape = extra
     keys: tuple[Any, ...] = ()
     if rows == ROWS_DICT:
@@ -139,9 +133,9 @@ def _table(extra: tuple[int, Any], children: list[Any], room: int) -> tuple[list
     if any(type(child) is not list or len(child) != count for child in children):
         raise Malformed("the columns of a table are not of one length")
     if rows == ROWS_RECORD:
-        added = _hold(count * (1 + RECORD_COST), room)
+        added = hold_items(count * (1 + RECORD_COST), room, most)
         return _records(shape, children), added
-    added = _hold(count * (1 + DICT_COST) if rows == ROWS_DICT else count, room)
+    added = hold_items(count * (1 + DICT_COST) if rows == ROWS_DICT else count, room, most)
     return make_rows(rows, keys, children), added
 
 

@@ -258,7 +258,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             spans.append(detail)
                             count = 1
                         elif tag == RUN:
-                            run, count, size, start = run_head(data, position, end, most_items - items)
+                            run, count, size, start = run_head(data, position, end, most_items - items, most_items)
                             stop = start + size
                             if stop <= end:
                                 raw = data[start:stop]

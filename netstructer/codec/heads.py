@@ -24,7 +24,7 @@ from netstructer.codec.closing import (
     CLOSE_STRUCT,
     CLOSE_TABLE,
 )
-from netstructer.codec.refusals import Malformed, OverBudget
+from netstructer.codec.refusals import Malformed, OverBudget, hold_items
 from netstructer.codec.structs import struct_of_code
 from netstructer.codec.tags import (
     BULK_FROM,
@@ -88,12 +88,11 @@ def _long_length(data: bytes, position: int, end: int) -> tuple[int, int]:
     return length, stop
 
 
-def run_head(data: bytes, position: int, end: int, room: int) -> tuple[int, int, int, int]:
+def run_head(data: bytes, position: int, end: int, room: int, most: int) -> tuple[int, int, int, int]:
     """Return the kind of a run, its count, how many bytes its items take, and where they start."""
     run = data[position + 1]
     count, start = _long_length(data, position + 2, end)
-    if count > room:
-        raise OverBudget("value_items", "items more", room, count)
+    hold_items(count, room, most)
     if run == RUN_TEXTS:
         size, start = read_length(data, start, end)
         return run, count, size, start

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from netstructer.codec.bulk import Form, columns, pack_bits
-from netstructer.codec.refusals import OverBudget, Unsendable
+from netstructer.codec.refusals import Unsendable, hold_items
 from netstructer.codec.tags import (
     CUSTOM,
     DICT_COST,
@@ -30,10 +30,10 @@ from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Entry
 __all__ = ["open_entry", "open_form"]
 
 
-def open_form(form: Form, rows: list[Any], room: int) -> tuple[bytes, Any, int]:
+def open_form(form: Form, rows: list[Any], room: int, most: int) -> tuple[bytes, Any, int]:
     """Return the head, the children and the added items of holes, a table or ragged rows.
 
-    `room` is how many items the budget has left.
+    `room` is how many items are left of the `most` that the budget allows.
     """
     tag, detail = form
     if tag == HOLES:
@@ -42,26 +42,21 @@ def open_form(form: Form, rows: list[Any], room: int) -> tuple[bytes, Any, int]:
         return head, ([item for item in rows if item is not None],), 1
     if tag == RAGGED:
         kind, lengths, total = detail
-        _hold(total, room)
+        hold_items(total, room, most)
         return bytes((RAGGED, kind)), (lengths, list(chain.from_iterable(rows))), 2
     kind, places = detail
     if kind == ROWS_RECORD:
         entry: Entry = places
-        _hold(len(entry.fields) * len(rows), room)
+        hold_items(len(entry.fields) * len(rows), room, most)
         head = bytes((TABLE, kind)) + entry.head
         turned = list(map(list, zip(*map(_reader(entry), rows), strict=True)))
         return head, turned, len(turned) + RECORD_COST * len(rows)
     if kind == ROWS_DICT:
-        _hold(len(places) * len(rows), room)
+        hold_items(len(places) * len(rows), room, most)
         head = bytes((TABLE, kind)) + length_bytes(len(places))
         return head, chain(places, columns(rows, places)), 2 * len(places) + DICT_COST * len(rows)
-    _hold(places * len(rows), room)
+    hold_items(places * len(rows), room, most)
     return bytes((TABLE, kind)) + length_bytes(places), columns(rows, range(places)), places
-
-
-def _hold(added: int, room: int) -> None:
-    if added > room:
-        raise OverBudget("value_items", "items more", room, added)
 
 
 def open_entry(entry: Entry, item: Any, out: bytearray) -> tuple[Any, int]:

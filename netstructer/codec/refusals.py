@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Malformed", "OverBudget", "SourceFailed", "Unsendable"]
+__all__ = ["Malformed", "OverBudget", "SourceFailed", "Unsendable", "hold_items"]
 
 
 class Malformed(Exception):
@@ -29,3 +29,10 @@ class SourceFailed(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
+
+
+def hold_items(added: int, room: int, most: int) -> int:
+    """Return `added`, or raise `OverBudget` if so many items more do not fit the `room` that is left of `most`."""
+    if added > room:
+        raise OverBudget("value_items", "items", most, most - room + added)
+    return added
