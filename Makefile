@@ -22,7 +22,7 @@ long: venv  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout 3600
 
 cover: venv  ## branch coverage of the codec and the protocol
-	$(BIN)/python -m pytest -n 2 --cov
+	$(BIN)/python -m pytest --cov
 
 lint: venv  ## ruff
 	$(BIN)/ruff check

@@ -2,8 +2,9 @@
 
     python -m bench.threads [--rounds N]
 
-One echo server process; one client that reads in the thread that called `recv` (what netstructer does), and one whose values are
-read by a thread of their own and handed over through `queue.SimpleQueue` (what most libraries do).  Interleaved rounds, medians.
+One echo server process; one client that reads in the thread that called `recv` (what netstructer does), and one whose
+values are read by a thread of their own and handed over through `queue.SimpleQueue` (what most libraries do).
+Interleaved rounds, medians.
 """
 
 from __future__ import annotations
