@@ -16,22 +16,44 @@ from collections.abc import Iterable, Iterator
 
 from netstructer.codec.chunks import cut
 from netstructer.codec.values import Encoded
-from netstructer.errors import MessageCancelled
+from netstructer.errors import MessageCancelled, MessageTooBig
 from netstructer.protocol import bodies
 from netstructer.protocol.states import CancelCode, Role
 
-__all__ = ["Batch", "Counted", "Lanes", "Outgoing"]
+__all__ = ["Batch", "Counted", "Lanes", "Outgoing", "Room", "check_blob_bytes"]
 
 Buffer = bytes | bytearray | memoryview
 
 
+def check_blob_bytes(found: int, limit: int) -> None:
+    """Raise `MessageTooBig` for blobs of one value that together are more than the peer takes."""
+    if found > limit:
+        text = f"blobs of {found} bytes together are over the peer's limit of {limit}"
+        raise MessageTooBig(text, limit=limit, found=found)
+
+
+class Room:
+    """How many bytes the blobs of one value have, as far as it is known, and may have."""
+
+    __slots__ = ("_limit", "_used")
+
+    def __init__(self, limit: int, used: int) -> None:
+        self._limit, self._used = limit, used
+
+    def take(self, count: int) -> None:
+        """Count further bytes.  Raises `MessageTooBig`."""
+        self._used += count
+        check_blob_bytes(self._used, self._limit)
+
+
 class Counted:
-    """An iterator of buffers that knows how many bytes have passed."""
+    """An iterator of buffers that knows how many bytes have passed; those of unknown length take from a `Room`."""
 
-    __slots__ = ("_pieces", "byte_count")
+    __slots__ = ("_pieces", "_room", "byte_count")
 
-    def __init__(self, pieces: Iterable[Buffer]) -> None:
+    def __init__(self, pieces: Iterable[Buffer], room: Room | None = None) -> None:
         self._pieces = iter(pieces)
+        self._room = room
         self.byte_count = 0
 
     def __iter__(self) -> Iterator[Buffer]:
@@ -40,6 +62,8 @@ class Counted:
     def __next__(self) -> Buffer:
         piece = next(self._pieces)
         self.byte_count += len(piece)
+        if self._room is not None:
+            self._room.take(len(piece))
         return piece
 
 
@@ -192,7 +216,7 @@ class Lanes:
 
     def __init__(self, role: Role, most: int) -> None:
         self._turns: deque[Outgoing | Batch] = deque()
-        self._waiting: deque[Outgoing] = deque()
+        self._waiting: deque[Outgoing | Batch] = deque()
         self._free: list[int] = []
         self._next_stream = 1 if role is Role.CLIENT else 2
         self._most = self._parents = most
@@ -202,9 +226,7 @@ class Lanes:
 
     def add(self, outgoing: Outgoing | Batch) -> None:
         """Queue a message: it gets a stream (a batch needs none), or waits for one."""
-        if isinstance(outgoing, Batch):
-            self._turns.append(outgoing)
-        elif self._may_begin(outgoing):
+        if self._may_begin(outgoing):
             self._begin(outgoing)
         else:
             self._waiting.append(outgoing)
@@ -217,7 +239,8 @@ class Lanes:
     @property
     def waiting_bytes(self) -> int:
         """Plain bytes of what is not sealed yet, counted by whole messages."""
-        return sum(root.total_plain_bytes for root in self.roots())
+        batches = sum(found.total_plain_bytes for found in self._queued() if isinstance(found, Batch))
+        return batches + sum(root.total_plain_bytes for root in self.roots())
 
     def front(self) -> Outgoing | Batch | None:
         """Return the message whose turn it is."""
@@ -242,9 +265,11 @@ class Lanes:
 
     def drop(self, root: Outgoing) -> bool:
         """Forget what is left of a value; say whether the peer knows of it and waits for the rest."""
-        known = root.number != 0 and not root.done
-        self._parents += bool(root.blobs) and (root.sealed or root.stream != 0)
-        self._waiting = deque(found for found in self._waiting if found.root is not root)
+        if root.done:
+            return False
+        known = root.number != 0
+        self._parents += bool(root.blobs) and root.stream != 0
+        self._waiting = deque(found for found in self._waiting if isinstance(found, Batch) or found.root is not root)
         for outgoing in [found for found in self._turns if not isinstance(found, Batch) and found.root is root]:
             self._turns.remove(outgoing)
             outgoing.release()
@@ -257,20 +282,29 @@ class Lanes:
 
     def roots(self) -> list[Outgoing]:
         """Return the unfinished values, each once."""
-        unfinished = [found for found in self._turns if not isinstance(found, Batch)] + list(self._waiting)
+        unfinished = [found for found in self._queued() if not isinstance(found, Batch)]
         return list({id(found.root): found.root for found in unfinished}.values())
 
     def clear(self, error: BaseException) -> None:
         """Give up everything."""
-        for found in (*self._turns, *self.roots()):
+        for found in (*self._queued(), *self.roots()):
             found.error = found.error or error
         self._turns.clear()
         self._waiting.clear()
 
-    def _may_begin(self, outgoing: Outgoing) -> bool:
+    def _queued(self) -> list[Outgoing | Batch]:
+        return [*self._turns, *self._waiting]
+
+    def _may_begin(self, outgoing: Outgoing | Batch) -> bool:
+        if isinstance(outgoing, Batch):
+            # It needs no stream, but may not overtake the small messages that wait for one.
+            return self._most > 0 or not self._waiting
         return self._most > 0 and (not outgoing.blobs or self._parents > 0)
 
-    def _begin(self, outgoing: Outgoing) -> None:
+    def _begin(self, outgoing: Outgoing | Batch) -> None:
+        if isinstance(outgoing, Batch):
+            self._turns.append(outgoing)
+            return
         self._most -= 1
         self._parents -= bool(outgoing.blobs)
         if self._free:
@@ -284,11 +318,17 @@ class Lanes:
         self._most += 1
         self._free.append(outgoing.stream)
         if self._waiting:
-            self._begin_next()
+            self._begin_waiting()
 
-    def _begin_next(self) -> None:
-        for outgoing in self._waiting:
+    def _begin_waiting(self) -> None:
+        """Begin what may, in order: batches up to the next message that goes on waiting for a stream."""
+        still: deque[Outgoing | Batch] = deque()
+        while self._waiting:
+            outgoing = self._waiting.popleft()
             if self._may_begin(outgoing):
-                self._waiting.remove(outgoing)
                 self._begin(outgoing)
-                return
+            else:
+                still.append(outgoing)
+                if self._most == 0:
+                    break
+        self._waiting.extendleft(reversed(still))

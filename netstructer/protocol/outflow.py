@@ -19,7 +19,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.delivery import Outbound, charge_of
 from netstructer.protocol.lanes import Batch, Lanes, Outgoing
-from netstructer.protocol.records import RecordWriter, padding_bytes
+from netstructer.protocol.records import MOST_PADDING, RecordWriter, padding_bytes
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 
 __all__ = ["Outflow"]
@@ -36,6 +36,7 @@ class Outflow:
     """One direction of a session on one transport.  Single owner."""
 
     __slots__ = (
+        "_awaited",
         "_control",
         "_most_charge",
         "_padding",
@@ -63,7 +64,12 @@ class Outflow:
         self._padding = padding
         self._wall = wall
         self._control: deque[tuple[Kind, int, bytes]] = deque()
-        self.chunk_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2) - bodies.OVERHEAD_BYTES
+        self._awaited: dict[int, Outgoing] = {}
+        body_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2)
+        if padding is not None:
+            # Every record can be filled up to the longest: no longer than what a header can state as padding.
+            body_bytes = min(body_bytes, MOST_PADDING)
+        self.chunk_bytes = body_bytes - bodies.OVERHEAD_BYTES
         self._most_charge = peer_limits.credit_bytes // 2
         self.lanes = Lanes(role, peer_limits.streams)
         self.outbound = Outbound()
@@ -88,10 +94,18 @@ class Outflow:
             self.cancel(root.stream, root.number, code)
 
     def cancelled(self, cancel: bodies.Cancel) -> None:
-        """Give up the message that the peer does not want; one that is sealed already is left alone."""
-        root = self.lanes.find(cancel.message)
+        """Give up the message that the peer does not want; of those that are sealed already, one whose sender waits
+        for the peer's word.
+        """
+        root = self.lanes.find(cancel.message) or self._awaited.pop(cancel.message, None)
         if root is not None:
             self.give_up(root, _refused(cancel.code))
+
+    def acknowledge(self, ack: bodies.Ack) -> None:
+        """Take in an ACK.  A peer that refuses a message says so before it acknowledges the end of it."""
+        self.outbound.acknowledge(*ack)
+        if self._awaited:
+            self._awaited = {number: root for number, root in self._awaited.items() if root.last_number >= ack.expected}
 
     def end(self, error: BaseException) -> None:
         """Give up everything that waits."""
@@ -161,9 +175,12 @@ class Outflow:
             return self._seal_batch(out, now, message)
         try:
             return self._seal_chunk(out, now, message)
-        except Exception as error:
-            # What a user's file or generator raises ends this message, and is raised to its sender, not here.
+        except BaseException as error:
+            # What a user's file or generator raises ends this message, and is raised to its sender, not here.  Nor may
+            # Ctrl-C leave half a message that looks whole.
             self.give_up(message.root, error)
+            if not isinstance(error, Exception):
+                raise
             return 1
 
     def _seal_chunk(self, out: list[bytes], now: float, message: Outgoing) -> int:
@@ -186,6 +203,9 @@ class Outflow:
         sealed = self._seal(out, now, Kind.DATA, flags, message.stream, body, alone=first)
         message.root.wire_bytes += sealed
         self.lanes.sealed(last)
+        root = message.root
+        if last and not first and root.flags and root.done:
+            self._awaited[root.number] = root
         return sealed
 
     def _seal_batch(self, out: list[bytes], now: float, batch: Batch) -> int:
@@ -205,15 +225,18 @@ class Outflow:
         pad_bytes = 0
         if kind not in _CEREMONY:
             if self._writer.rekey_due(now):
-                out.extend(frames.pack(self._writer.rekey(seconds=seconds, now=now)))
-            if self._padding is not None:
-                # What has more than one record shows its length by their number; its last one is filled up.
-                policy = self._padding if alone else "full"
-                pad_bytes = padding_bytes(policy, len(body), self.chunk_bytes + bodies.OVERHEAD_BYTES)
+                rekey = self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True))
+                out.extend(frames.pack(rekey))
+            pad_bytes = self._pad_bytes(len(body), alone=alone)
         out.extend(frames.pack(self._writer.write(kind, flags, stream, body, seconds=seconds, pad_bytes=pad_bytes)))
         sealed = sum(map(len, out[before:]))
         self.wire_bytes += sealed
         return sealed
+
+    def _pad_bytes(self, body_bytes: int, *, alone: bool) -> int:
+        # What has more than one record shows its length by their number; its last one is filled up.
+        policy = self._padding if self._padding is None or alone else "full"
+        return padding_bytes(policy, body_bytes, self.chunk_bytes + bodies.OVERHEAD_BYTES)
 
 
 def _refused(code: int) -> NetstructerError:

@@ -16,10 +16,9 @@ from netstructer.codec import compression, values
 from netstructer.codec.blob import Blob
 from netstructer.codec.types import Types
 from netstructer.codec.values import Encoded
-from netstructer.errors import MessageTooBig
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.lanes import Counted, Outgoing
+from netstructer.protocol.lanes import Counted, Outgoing, Room, check_blob_bytes
 
 __all__ = ["Payloads", "compressed"]
 
@@ -43,11 +42,7 @@ class Payloads:
         Raises `UnsendableValue`, or `MessageTooBig`.
         """
         encoded = values.encode(value, limits=self.peer_limits, types=self.types)
-        limit = self.peer_limits.message_bytes
-        for blob in encoded.blobs:
-            if blob.size is not None and blob.size > limit:
-                text = f"a blob of {blob.size} bytes is over the peer's limit of {limit}"
-                raise MessageTooBig(text, limit=limit, found=blob.size)
+        check_blob_bytes(sum(blob.size or 0 for blob in encoded.blobs), self.peer_limits.message_bytes)
         return encoded
 
     def compose(self, encoded: Encoded, *, compress: bool = True, flags: int = 0) -> Outgoing:
@@ -55,8 +50,9 @@ class Payloads:
         compress = compress and self.compressing
         codec, pieces = compressed(encoded.buffers, encoded.plain_bytes, compress=compress)
         outgoing = Outgoing(pieces, codec=codec, plain_bytes=encoded.plain_bytes, flags=flags)
+        room = Room(self.peer_limits.message_bytes, sum(blob.size or 0 for blob in encoded.blobs))
         for blob in encoded.blobs:
-            source = Counted(blob.chunks())
+            source = Counted(blob.chunks(), room if blob.size is None else None)
             codec, pieces = compressed(source, blob.size, compress=compress)
             outgoing.add_blob(Outgoing(pieces, codec=codec, plain_bytes=blob.size, source=source))
         return outgoing

@@ -23,7 +23,7 @@ from netstructer.limits import Limits
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.states import Kind
 
-__all__ = ["HEADER_BYTES", "Record", "RecordReader", "RecordWriter", "padding_bytes"]
+__all__ = ["HEADER_BYTES", "MOST_PADDING", "Record", "RecordReader", "RecordWriter", "padding_bytes"]
 
 HEADER = Struct(">QBBHI")
 HEADER_BYTES = HEADER.size
@@ -75,9 +75,9 @@ class RecordWriter:
             or now - self._since >= limits.rekey_seconds
         )
 
-    def rekey(self, *, seconds: int, now: float) -> bytes:
+    def rekey(self, *, seconds: int, now: float, pad_bytes: int = 0) -> bytes:
         """Return the token of a REKEY record, the last one under the old key, and step to the new one."""
-        token = self.write(Kind.REKEY, 0, 0, b"", seconds=seconds)
+        token = self.write(Kind.REKEY, 0, 0, b"", seconds=seconds, pad_bytes=pad_bytes)
         self._ratchet.advance()
         self._sealer = Sealer(self._ratchet.key)
         self._start, self._bytes, self._since = self.sequence, 0, now

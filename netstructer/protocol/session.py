@@ -217,10 +217,10 @@ class Session:
             return []
         outbound = self._outflow.outbound
         unheard = outbound.next_number - outbound.acknowledged - (self.state is State.PARTING)
-        if self.state in (State.LEFT, State.PARTING) and not self._outflow.lanes and not unheard:
-            self.state = State.CLOSED
+        if Cause.SETTLED in MOVES[self.state] and not self._outflow.lanes and not unheard:
+            self.state = advance(self.state, Cause.SETTLED)
             return [Ended(error=None)]
-        return self.fail(ConnectionCut("the transport ended without a farewell"))
+        return self._fail(ConnectionCut("the transport ended without a farewell"), Cause.END)
 
     def fail(self, error: NetstructerError) -> list[Event]:
         """End the session with `error`.  A peer that broke the protocol is told so, unless its seal was what was
@@ -229,12 +229,16 @@ class Session:
         if self.state in _ENDED_STATES:
             return []
         was_open = self.state in _OPEN_STATES
-        self.error = error
-        self.state = advance(self.state, Cause.FAULT)
-        self._outflow.end(error)
+        events = self._fail(error, Cause.FAULT)
         if was_open and isinstance(error, (PeerFault, Stalled)) and not isinstance(error, BadSeal):
             code = _ALERT_CODES.get(type(error), AlertCode.PROTOCOL)
             self._outflow.control(Kind.ALERT, bodies.Alert(code, type(error).__name__).pack())
+        return events
+
+    def _fail(self, error: NetstructerError, cause: Cause | Kind) -> list[Event]:
+        self.error = error
+        self.state = advance(self.state, cause)
+        self._outflow.end(error)
         return [Ended(error=error)]
 
     def ack_due(self, now: float) -> bool:
@@ -294,7 +298,7 @@ class Session:
         self.say_farewell()
 
     def _on_ack(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
-        self._outflow.outbound.acknowledge(*bodies.Ack.unpack(body))
+        self._outflow.acknowledge(bodies.Ack.unpack(body))
 
     def _on_ping(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         self._outflow.control(Kind.PONG, self.liveness.pinged(body, now))
@@ -307,9 +311,10 @@ class Session:
 
     def _on_alert(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         alert = bodies.Alert.unpack(body)
+        error = LinkLost(f"the peer gave the link up: alert {alert.code} {alert.text!r}")
         if alert.code == AlertCode.STALLED:
-            raise Stalled("the peer heard nothing from this end for too long")
-        raise LinkLost(f"the peer gave the link up: alert {alert.code} {alert.text!r}")
+            error = Stalled("the peer heard nothing from this end for too long")
+        events.extend(self._fail(error, Kind.ALERT))
 
     def _on_open(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         asked, answer = self._opening.hear(body, self._inflow.inbound.limit)

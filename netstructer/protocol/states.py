@@ -78,8 +78,10 @@ class Cause(Enum):
     __hash__ = object.__hash__  # as above
 
     SAY_FAREWELL = "say farewell"
-    SETTLED = "both farewells acknowledged"
+    SETTLED = "settled"
+    """Both farewells are acknowledged; or the transport ends when the peer's is there and nothing is owed to it."""
     END = "transport ends"
+    """It ends otherwise: that is a cut."""
     FAULT = "fault"
 
 
@@ -135,6 +137,7 @@ MOVES: dict[State, dict[Kind | Cause, State]] = {
         **dict.fromkeys(_TAIL, State.LEFT),
         Kind.ALERT: State.FAILED,
         Cause.SAY_FAREWELL: State.PARTING,
+        Cause.SETTLED: State.CLOSED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
@@ -145,8 +148,8 @@ MOVES: dict[State, dict[Kind | Cause, State]] = {
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
-    State.CLOSED: {Cause.END: State.CLOSED},
-    State.FAILED: {Cause.END: State.FAILED, Cause.FAULT: State.FAILED},
+    State.CLOSED: {},
+    State.FAILED: {},
 }
 """State -> what happens -> next state.  There is no other place that decides whether a record is legal."""
 
