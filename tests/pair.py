@@ -248,6 +248,9 @@ class Hostile:
         self.now = 0.0
         self.stream = 1 if role is Role.SERVER else 2
         """The first stream that this peer may begin a message on."""
+        self.session_id = bytes(16)
+        if role is Role.CLIENT:  # it speaks first
+            self.session_id = bodies.Open.unpack(memoryview(self.hear()[0].body)).session_id
 
     def seal(self, kind: int, flags: int = 0, stream: int = 0, body: bytes = b"", pad: int = 0) -> bytes:
         """Return the frame of the next record, without sending it."""
@@ -323,12 +326,11 @@ class Hostile:
         return self.say(Kind.FAREWELL, body=bodies.Farewell(self.next_number(), code, text).pack())
 
     def open(self, limit: int = 8 << 20) -> list[Event]:
-        """Do this peer's part of OPEN and ACCEPT; a client is heard first, as it speaks first."""
+        """Do this peer's part of OPEN and ACCEPT."""
         if self.role is Role.SERVER:
             body = bodies.Open(bodies.OPEN_NEW, bytes(16), bytes(32), 1, 1, limit, bytes(16)).pack()
             return self.say(Kind.OPEN, body=body)
-        opening = bodies.Open.unpack(memoryview(self.hear()[0].body))
-        body = bodies.Accept(bodies.STATUS_NEW, opening.session_id, INSTANCE, 1, 1, limit, 0).pack()
+        body = bodies.Accept(bodies.STATUS_NEW, self.session_id, INSTANCE, 1, 1, limit, 0).pack()
         return self.say(Kind.ACCEPT, body=body)
 
     def stand(self, state: State) -> Hostile:
