@@ -6,6 +6,7 @@ import bisect
 import dataclasses
 import gc
 import random
+import sys
 import threading
 import time
 import tracemalloc
@@ -25,7 +26,7 @@ from strategies import TYPES, Celsius, Pair, Point, same
 from test_values import EDGES as VALUES
 
 STACK_BYTES = 256 * 1024
-QUICK_SECONDS = 0.1
+QUICK_SECONDS = 0.1 if sys.gettrace() is None else 1.0  # coverage makes every line slower
 WIDE_OPEN = Limits.BULK
 
 
@@ -164,11 +165,11 @@ def test_small_values_with_many_shared_parts_are_refused_before_they_grow() -> N
     ]
     for shape in shapes:
         value: Any = [0]
-        for _ in range(22):
+        for _ in range(18):
             value = shape(value)
         tracemalloc.start()
         with pytest.raises(MessageTooBig, match="value_items"):
-            encode(value, limits=limited(value_items=1 << 18), types=TYPES)
+            encode(value, limits=limited(value_items=1 << 15), types=TYPES)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
 
@@ -379,3 +380,10 @@ def test_a_cycle_is_refused_on_a_small_stack() -> None:
     outcome = on_a_small_stack(lambda: encode(loop))
 
     assert "cycle" in str(outcome)
+
+
+def test_a_budget_that_is_exceeded_comes_before_what_does_not_travel() -> None:
+    with pytest.raises(MessageTooBig) as caught:
+        encode([object(), *[0] * 50], limits=limited(value_items=20))
+
+    assert caught.value.path == "value"

@@ -26,14 +26,12 @@ class Source:
 
     __slots__ = ("_chunks", "_limit", "_pulled", "dropped")
 
-    def __init__(self, source: Chunk | Iterable[Chunk], limit: int) -> None:
+    def __init__(self, source: bytearray | memoryview | Iterable[Chunk], limit: int) -> None:
         self._limit = limit
         self._pulled = 0
         self.dropped = 0
         self._chunks: Iterator[Chunk]
-        if isinstance(source, bytes):
-            self._chunks = iter((source,))
-        elif isinstance(source, (bytearray, memoryview)):
+        if isinstance(source, (bytearray, memoryview)):
             self._chunks = _pieces(memoryview(source))
         else:
             self._chunks = iter(source)
