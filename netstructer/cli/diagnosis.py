@@ -123,7 +123,7 @@ def _examine(transport: socket.socket, place: Address, key_file: str | None, tim
     except (VersionMismatch, KeyRefused, Busy) as error:
         refused = error
     except NetstructerError as error:
-        yield _wrong_protocol(error, probe.answer, place, timeout)
+        yield _wrong_protocol(error, probe, timeout)
         return
     yield Step("protocol", True, "speaks netstructer")
     if isinstance(refused, VersionMismatch):
@@ -196,12 +196,14 @@ def _talk(probe: Probe, key: Key, source: str) -> Iterator[Step]:
         )
 
 
-def _wrong_protocol(error: NetstructerError, answer: bytes, place: Address, timeout: float) -> Step:
+def _wrong_protocol(error: NetstructerError, probe: Probe, timeout: float) -> Step:
     """What to say of something that listens and does not answer a hello as a server does."""
+    answer = probe.answer
     stranger = name_of_stranger(answer)
     if isinstance(error, LinkTimeout) and not answer:
-        stranger = _answer_to_http(place, timeout)
-        if stranger is None:
+        answer = probe.nudge()
+        stranger = name_of_stranger(answer)
+        if not answer:
             return Step(
                 "protocol",
                 False,
@@ -220,16 +222,6 @@ def _wrong_protocol(error: NetstructerError, answer: bytes, place: Address, time
     shown = f" (it began with {answer[:SHOWN_BYTES]!r})" if answer else ""
     what = f"{stranger} answers" if stranger else f"what answers does not speak netstructer: {sentence_of(error)}"
     return Step("protocol", False, what + shown, advice="correct the port", code=ExitCode.PEER)
-
-
-def _answer_to_http(place: Address, timeout: float) -> str | None:
-    """Ask what was silent for a page: an HTTP server waits for the end of a line, which a hello need not hold."""
-    try:
-        with socket.create_connection(place, timeout) as transport:
-            transport.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
-            return name_of_stranger(transport.recv(64))
-    except OSError:
-        return None
 
 
 def _limits(peer: Limits) -> Step:

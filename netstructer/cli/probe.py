@@ -87,6 +87,14 @@ class Probe:
         except (ConnectionCut, LinkTimeout):
             return
 
+    def nudge(self) -> bytes:
+        """End the line, for which a silent server of text may be waiting; return its answer, or nothing."""
+        try:
+            self._write(b"\r\n\r\n")
+            return self._read(64)
+        except (ConnectionCut, LinkTimeout):
+            return b""
+
     def _expect_session(self) -> Session:
         if self._session is None:
             raise ConnectionCut("the handshake was not done")
@@ -122,6 +130,7 @@ class Probe:
 _STRANGERS = (
     (b"HTTP/", "an HTTP server"),
     (b"<!DOCTYPE", "an HTTP server"),
+    (b"<html", "an HTTP server"),
     (b"SSH-", "an SSH server"),
     (b"\x15\x03", "a TLS server"),
     (b"\x16\x03", "a TLS server"),

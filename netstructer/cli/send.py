@@ -49,13 +49,13 @@ def send(
     None)]", "b'raw'".  With --text, --json-value or --file the VALUE - is the whole of stdin.  A VALUE that starts
     with a minus goes behind --, as in: send HOST:PORT -- -5
     """
-    read = _reader(as_text=as_text, as_json=as_json, as_file=as_file)
+    to_send = _values(values, as_text=as_text, as_json=as_json, as_file=as_file)
     place = peer_place(address)
     found = find(key_file)
     facts: dict[str, Any] = {"peer": str(place), "fingerprint": found.key.fingerprint, "sent": []}
     with Link(place, key=found.key, timeout=timeout, compress=compress) as link:
         facts["link"] = link.id
-        for value in read(values):
+        for value in to_send:
             sent = link.send(value, timeout=timeout, wait="acked")
             entry = {"type": type_name(value), "plain_bytes": sent.plain_bytes, "wire_bytes": sent.wire_bytes}
             facts["sent"].append(entry)
@@ -79,27 +79,24 @@ def _answer(link: Link, timeout: float) -> object:
         raise LinkClosed("the peer took the value and closed the link without an answer") from None
 
 
-Reader = Callable[[Iterable[str]], Iterator[object]]
+def _values(given: list[str], *, as_text: bool, as_json: bool, as_file: bool) -> Iterator[object]:
+    """Return what is to be sent.  What was typed is read now, before anything is sent; stdin as it comes.
 
-
-def _reader(*, as_text: bool, as_json: bool, as_file: bool) -> Reader:
-    """Return what makes values of the arguments, one at a time.  It raises `Misuse` and `OSError`."""
+    Raises `Misuse` and `OSError`.
+    """
     if as_text + as_json + as_file > 1:
         raise Misuse("expected one of --text, --json-value, --file")
+    read: Callable[[str], object] = from_literal
+    stdin: Callable[[], Iterable[object]] = _literals_of_stdin
     if as_text:
-        return lambda given: (sys.stdin.read() if text == STDIN else text for text in given)
-    if as_json:
-        return lambda given: (from_json(sys.stdin.read() if text == STDIN else text) for text in given)
-    if as_file:
-        return lambda given: (sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes() for path in given)
-    return _literals
+        read, stdin = str, lambda: [sys.stdin.read()]
+    elif as_json:
+        read, stdin = from_json, lambda: [from_json(sys.stdin.read())]
+    elif as_file:
+        read, stdin = lambda path: Path(path).read_bytes(), lambda: [sys.stdin.buffer.read()]
+    typed = [None if text == STDIN else (read(text),) for text in given]
+    return (value for one in typed for value in (stdin() if one is None else one))
 
 
-def _literals(given: Iterable[str]) -> Iterator[object]:
-    for text in given:
-        if text != STDIN:
-            yield from_literal(text)
-            continue
-        for line in sys.stdin:
-            if line.strip():
-                yield from_literal(line)
+def _literals_of_stdin() -> Iterator[object]:
+    return (from_literal(line) for line in sys.stdin if line.strip())

@@ -105,7 +105,7 @@ class Stage:
         if self._paper is None:
             return
         drawn = self._paper.export_svg(title=title, unique_id="netstructer")
-        path.write_text(re.sub(r"\s*@font-face\s*{[^}]*}", "", drawn), encoding="utf-8")
+        path.write_text(re.sub(r"\s*(@font-face\s*{[^}]*}|<!--.*?-->)", "", drawn), encoding="utf-8")
 
 
 class _Rate(ProgressColumn):
