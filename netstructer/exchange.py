@@ -32,6 +32,7 @@ class Exchange:
     def __init__(self, transport: socket.socket, session: Session, on_end: Callable[[], None]) -> None:
         self.session = session
         self._pump = Pump(transport, session, on_end)
+        self._lock = self._pump.lock
 
     @property
     def ended(self) -> bool:
@@ -48,7 +49,7 @@ class Exchange:
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
         """
-        with self._pump.lock:
+        with self._lock:
             if self._pump.unsent or self._pump.closing:
                 return None
             sealed = self.session.seal_now(encoded, flags, time.monotonic())
@@ -64,7 +65,7 @@ class Exchange:
         Raises `LinkTimeout` at the deadline: what the message had not sent by then is cancelled.  Raises what ended the
         session, or the message.
         """
-        with self._pump.lock:
+        with self._lock:
             self.session.queue(outgoing)
             try:
                 self._pump.flush()
@@ -94,7 +95,7 @@ class Exchange:
         """
         try:
             outgoing = announcement.outgoing(self.session)
-            with self._pump.lock:
+            with self._lock:
                 if self.session.waiting_bytes > self.session.limits.backlog_bytes:
                     return False
                 self.session.queue(outgoing)
@@ -105,7 +106,7 @@ class Exchange:
 
     def begin(self, events: list[Event]) -> None:
         """Take in what had come before the pump was there, and send what is due."""
-        with self._pump.lock:
+        with self._lock:
             self._pump.handle(events)
             self._pump.flush()
 
@@ -115,13 +116,10 @@ class Exchange:
         Raises `LinkTimeout`, `MessageTooBig` for one over `most_bytes` (which stays where it is), what ended the
         session.
         """
-        with self._pump.lock:
+        with self._lock:
             inbox = self._pump.inbox
-            while not inbox:
-                if not self.open:
-                    raise self._over()
-                if not self._pump.step(deadline):
-                    raise LinkTimeout("no message came in time")
+            if not inbox:
+                self._wait_for_message(deadline)
             message = inbox[0]
             if most_bytes is not None and message.plain_bytes > most_bytes:
                 raise MessageTooBig(
@@ -135,34 +133,42 @@ class Exchange:
                 self._pump.flush()
             return message
 
+    def _wait_for_message(self, deadline: float | None) -> None:
+        pump = self._pump
+        while not pump.inbox:
+            if pump.ended or pump.closing or pump.left_by_peer:
+                raise self._over()
+            if not pump.step(deadline):
+                raise LinkTimeout("no message came in time")
+
     def fail(self, error: NetstructerError) -> None:
         """End the session with a fault that was found outside it."""
-        with self._pump.lock:
+        with self._lock:
             self._pump.handle(self.session.fail(error))
 
     def close(self, deadline: float | None) -> bool:
         """Say farewell after what is queued, and wait until the peer has said it too; False where it did not in
         time.
         """
-        with self._pump.lock:
+        with self._lock:
             self._begin_close()
             return self._pump.wait(lambda: self._pump.ended, deadline)
 
     def begin_close(self) -> None:
         """Say farewell after what is queued, and do not wait."""
-        with self._pump.lock:
+        with self._lock:
             self._begin_close()
 
     def abort(self) -> None:
         """End at once, without a word."""
-        with self._pump.lock:
+        with self._lock:
             self._pump.closing = True
             self._pump.inbox.clear()
             self._pump.handle(self.session.fail(LinkClosed("the link was aborted here")))
 
     def ping(self, deadline: float | None) -> float:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""
-        with self._pump.lock:
+        with self._lock:
             self.session.check_open()
             before = self.session.liveness.pongs
             self.session.ping(time.monotonic())

@@ -143,18 +143,16 @@ class Pump:
         return True
 
     def step(self, deadline: float | None) -> bool:
-        """Wait for one thing to happen, and deal with it; False at the deadline."""
+        """Wait for one thing to happen, and deal with it; False at the deadline.
+
+        What is to be sent because of it has been sent, unless a message came: its taker does that.
+        """
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             return False
         if self._reading or self.unsent:
             self._sleep(deadline, now)
-        else:
-            self._read_next(deadline, now)
-        return True
-
-    def _read_next(self, deadline: float | None, now: float) -> None:
-        """Take the reading turn, wait until the socket can be read or something is due, and deal with it."""
+            return True
         self._take_turn()
         due = self.session.deadline()
         if due is None or (deadline is not None and deadline < due):
@@ -168,9 +166,11 @@ class Pump:
             self._leave_turn()
         if not ready:
             self.handle(self.session.tick(time.monotonic()))
-        if self.session.has_output(now):
+        if not self.inbox and self.session.has_output(time.monotonic()):
             self._flush_once()
-        self.wake()
+        if self._sleepers:
+            self._changed.notify_all()
+        return True
 
     def _sleep(self, deadline: float | None, now: float) -> None:
         """Wait for room to write, or for another thread that has the reading turn."""

@@ -69,9 +69,9 @@ class Inbound:
         "_ack_bytes",
         "_ack_seconds",
         "_credit",
-        "_due",
         "_told_limit",
         "_told_received",
+        "due",
         "next_number",
         "received",
         "taken",
@@ -90,7 +90,8 @@ class Inbound:
         self.taken = 0
         self._told_received = 0
         self._told_limit = self._credit
-        self._due: float | None = None
+        self.due: float | None = None
+        """When the next acknowledgement is due, on the monotonic clock; None while there is nothing to say."""
         self.urgent = False
         """Whether to acknowledge at once."""
 
@@ -116,8 +117,8 @@ class Inbound:
         self.received += charge
         if self.received - self._told_received >= self._ack_bytes:
             self.urgent = True
-        if self._due is None:
-            self._due = now + self._ack_seconds
+        if self.due is None:
+            self.due = now + self._ack_seconds
         return True
 
     def whole(self, charge: int) -> None:
@@ -139,18 +140,13 @@ class Inbound:
         """Acknowledge at once: the peer waits for it."""
         self.urgent = True
 
-    @property
-    def due(self) -> float | None:
-        """When the next acknowledgement is due, on the monotonic clock; None while there is nothing to say."""
-        return self._due
-
     def ack_due(self, now: float) -> bool:
         """Say whether to acknowledge now."""
-        return self.urgent or (self._due is not None and now >= self._due)
+        return self.urgent or (self.due is not None and now >= self.due)
 
     def ack(self) -> bytes:
         """Return the body of an ACK record that says all there is to say."""
         self._told_limit = self.limit
         self._told_received = self.received
-        self._due, self.urgent = None, False
+        self.due, self.urgent = None, False
         return Ack(self.next_number, self._told_limit, self.taken).pack()

@@ -212,17 +212,18 @@ class Lanes:
     `most` is how many unfinished messages the peer takes, and how many values whose blobs are not yet whole.
     """
 
-    __slots__ = ("_free", "_most", "_next_stream", "_parents", "_turns", "_waiting")
+    __slots__ = ("_free", "_most", "_next_stream", "_parents", "_waiting", "turns")
 
     def __init__(self, role: Role, most: int) -> None:
-        self._turns: deque[Outgoing | Batch] = deque()
+        self.turns: deque[Outgoing | Batch] = deque()
+        """Those that have begun or may, the next one first; empty only where nothing waits at all."""
         self._waiting: deque[Outgoing | Batch] = deque()
         self._free: list[int] = []
         self._next_stream = 1 if role is Role.CLIENT else 2
         self._most = self._parents = most
 
     def __len__(self) -> int:
-        return len(self._turns) + len(self._waiting)
+        return len(self.turns) + len(self._waiting)
 
     def add(self, outgoing: Outgoing | Batch) -> None:
         """Queue a message: it gets a stream (a batch needs none), or waits for one."""
@@ -244,13 +245,13 @@ class Lanes:
 
     def front(self) -> Outgoing | Batch | None:
         """Return the message whose turn it is."""
-        return self._turns[0] if self._turns else None
+        return self.turns[0] if self.turns else None
 
     def sealed(self, last: bool) -> None:
         """Take in that a record of the front was sealed, the last one of it or not: the next one has its turn."""
-        outgoing = self._turns.popleft()
+        outgoing = self.turns.popleft()
         if not last:
-            self._turns.append(outgoing)
+            self.turns.append(outgoing)
             return
         outgoing.sealed = True
         if isinstance(outgoing, Batch):
@@ -270,8 +271,8 @@ class Lanes:
         known = root.number != 0
         self._parents += bool(root.blobs) and root.stream != 0
         self._waiting = deque(found for found in self._waiting if isinstance(found, Batch) or found.root is not root)
-        for outgoing in [found for found in self._turns if not isinstance(found, Batch) and found.root is root]:
-            self._turns.remove(outgoing)
+        for outgoing in [found for found in self.turns if not isinstance(found, Batch) and found.root is root]:
+            self.turns.remove(outgoing)
             outgoing.release()
             self._end(outgoing)
         return known
@@ -289,11 +290,11 @@ class Lanes:
         """Give up everything."""
         for found in (*self._queued(), *self.roots()):
             found.error = found.error or error
-        self._turns.clear()
+        self.turns.clear()
         self._waiting.clear()
 
     def _queued(self) -> list[Outgoing | Batch]:
-        return [*self._turns, *self._waiting]
+        return [*self.turns, *self._waiting]
 
     def _may_begin(self, outgoing: Outgoing | Batch) -> bool:
         if isinstance(outgoing, Batch):
@@ -303,7 +304,7 @@ class Lanes:
 
     def _begin(self, outgoing: Outgoing | Batch) -> None:
         if isinstance(outgoing, Batch):
-            self._turns.append(outgoing)
+            self.turns.append(outgoing)
             return
         self._most -= 1
         self._parents -= bool(outgoing.blobs)
@@ -312,7 +313,7 @@ class Lanes:
         else:
             outgoing.stream = self._next_stream
             self._next_stream += 2
-        self._turns.append(outgoing)
+        self.turns.append(outgoing)
 
     def _end(self, outgoing: Outgoing) -> None:
         self._most += 1

@@ -128,7 +128,7 @@ class Outflow:
         turn."""
         body_bytes = len(chunk) + bodies.SINGLE_OVERHEAD_BYTES
         charge = charge_of(body_bytes, 1)
-        if self._control or self.lanes or self._padding is not None or len(chunk) > self.chunk_bytes:
+        if self._control or self.lanes.turns or self._padding is not None or len(chunk) > self.chunk_bytes:
             return None
         if not self.outbound.allows(charge) or self._writer.rekey_due(now):
             return None
@@ -141,7 +141,7 @@ class Outflow:
     @property
     def waiting(self) -> bool:
         """Whether anything waits to be sealed."""
-        return bool(self._control or self.lanes or self.farewell is not None)
+        return bool(self._control or self.lanes.turns or self.farewell is not None)
 
     def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[bytes], bool]:
         """Seal what is due until about `room_bytes` are there; return the buffers, and whether a farewell is among

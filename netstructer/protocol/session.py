@@ -346,8 +346,8 @@ class Session:
         """
         if self.state not in _OPEN_STATES:
             return None
-        due = self.liveness.due()
-        return due if self._inflow.inbound.due is None else min(due, self._inflow.inbound.due)
+        due, ack_due = self.liveness.due(), self._inflow.inbound.due
+        return due if ack_due is None or due < ack_due else ack_due
 
     def tick(self, now: float) -> list[Event]:
         """Do what is due: a ping after silence, the end after more of it.  Acknowledgements go with
