@@ -22,7 +22,7 @@ STREAMS = (0, 1, 2, 3, 4, 255, 256, (1 << 32) - 2, (1 << 32) - 1)
 
 
 def body_of(hostile: Hostile, kind: int, flags: int) -> bytes:
-    """Return a body that is right for the kind and the flags, so that only kind, flags, stream and state can be wrong."""
+    """Return a body that is right for the kind and the flags, so that these and the state alone can be wrong."""
     number = 2 if hostile.session.state in (State.LEFT, State.PARTING, State.CLOSED) else 1
     if kind == Kind.DATA:
         if flags & BOTH == BOTH:
