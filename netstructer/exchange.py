@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netstructer.codec.values import Encoded
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Event
-from netstructer.protocol.lanes import Batch, Outgoing
+from netstructer.protocol.lanes import Batch, Outgoing, Single
 from netstructer.protocol.session import Session
 from netstructer.pump import Pump
 
@@ -44,7 +43,7 @@ class Exchange:
         """Whether values may still be sent: neither end has said farewell, and nothing broke."""
         return not (self._pump.ended or self._pump.closing or self._pump.left_by_peer)
 
-    def submit_now(self, encoded: Encoded, flags: int) -> tuple[int, int] | None:
+    def submit_now(self, single: Single, flags: int) -> tuple[int, int] | None:
         """Seal and write a small value at once; return its frame's bytes and its delivery number.
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
@@ -52,7 +51,7 @@ class Exchange:
         with self._lock:
             if self._pump.unsent or self._pump.closing:
                 return None
-            sealed = self.session.seal_now(encoded, flags, time.monotonic())
+            sealed = self.session.seal_now(single, flags, time.monotonic())
             if sealed is None:
                 return None
             frame, number = sealed
@@ -94,6 +93,9 @@ class Exchange:
         False where this link is over, would refuse the value, or has too much waiting.  Raises `UnsendableValue`.
         """
         try:
+            single = announcement.single(self.session)
+            if single is not None and self.submit_now(single, 0) is not None:
+                return True
             outgoing = announcement.outgoing(self.session)
             with self._lock:
                 if self.session.waiting_bytes > self.session.limits.backlog_bytes:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netstructer.address import Address, parse_address
-from netstructer.codec.compression import LEAST_BYTES
 from netstructer.dial import dial
 from netstructer.errors import BadCompression, LinkClosed, Misuse
 from netstructer.exchange import Exchange
@@ -38,10 +37,6 @@ logger = logging.getLogger("netstructer")
 
 Wait = Literal["queued", "acked", "consumed"]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
-
-
-SMALL_BYTES = LEAST_BYTES
-"""Below this nothing is compressed, so a value can be sealed and written in one step."""
 
 
 class Sent(NamedTuple):
@@ -155,11 +150,14 @@ class Link:
         payloads = self._session.payloads
         compress = self._compress if compress is None else compress
         encoded = payloads.encode(value)
-        if wait == "queued" and encoded.plain_bytes < SMALL_BYTES:
-            done = self._exchange.submit_now(encoded, 0)
+        single = payloads.single(encoded, compress=compress)
+        if single is None:
+            outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait])
+        else:
+            done = self._exchange.submit_now(single, 0) if wait == "queued" else None
             if done is not None:
                 return Sent(encoded.plain_bytes, done[0])
-        outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait])
+            outgoing = single.outgoing(_FLAGS[wait])
         self._exchange.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
         return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
 

@@ -109,7 +109,7 @@ class Pump:
     def rest(self) -> None:
         """Give memory back: nobody has been here for a while."""
         if self.lock.acquire(False):
-            self.session.shrink()
+            self._frames.shrink()
             self.lock.release()
 
     @property

@@ -1,6 +1,6 @@
 """An announcement: one value for many links, encoded and compressed once.  Floor: PROTOCOL.
 
-Law: what is shared is never changed.  The chunks are made when the first link asks, and every link gets the same ones;
+Law: what is shared is never changed.  The payload is made when the first link asks, and every link gets the same one;
 sealing is each link's own.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from netstructer.codec.values import Encoded
 from netstructer.limits import Limits
-from netstructer.protocol.lanes import Outgoing
+from netstructer.protocol.lanes import Outgoing, Single
 from netstructer.protocol.payloads import compressed
 from netstructer.protocol.session import Session
 
@@ -27,16 +27,25 @@ class Announcement:
     def __init__(self, value: object, *, compress: bool) -> None:
         self._value = value
         self._compress = compress
-        self._encoded: dict[Limits, Encoded] = {}
+        self._encoded: Encoded | None = None
+        self._checked: list[Limits] = []
+        self._singles: dict[bool, Single | None] = {}
         self._bodies: dict[bool, list[Body]] = {}
 
-    def outgoing(self, session: Session) -> Outgoing:
-        """Return the message for one link.  Raises `UnsendableValue`, or `MessageTooBig` for what this peer would
-        refuse.
+    def single(self, session: Session) -> Single | None:
+        """Return the payload that may fit into one record of this link; None where it is none.
+
+        Raises `UnsendableValue`, or `MessageTooBig` for what this peer would refuse.
         """
-        encoded = self._encoded.get(session.peer_limits)
-        if encoded is None:
-            encoded = self._encoded[session.peer_limits] = session.payloads.encode(self._value)
+        encoded = self._encode(session)
+        compress = self._compress and session.payloads.compressing
+        if compress not in self._singles:
+            self._singles[compress] = session.payloads.single(encoded, compress=compress)
+        return self._singles[compress]
+
+    def outgoing(self, session: Session) -> Outgoing:
+        """Return the message for one link.  Raises as `single` does."""
+        encoded = self._encode(session)
         compress = self._compress and session.payloads.compressing
         if compress not in self._bodies:
             plain: list[tuple[Iterable[Buffer], int | None]] = [(encoded.buffers, encoded.plain_bytes)]
@@ -49,6 +58,15 @@ class Announcement:
         for blob in blobs:
             value.add_blob(blob)
         return value
+
+    def _encode(self, session: Session) -> Encoded:
+        """Encode once; once more only to check against other limits."""
+        limits = session.peer_limits
+        if self._encoded is None or not any(limits is known for known in self._checked):
+            if self._encoded is None or limits not in self._checked:
+                self._encoded = session.payloads.encode(self._value)
+            self._checked.append(limits)
+        return self._encoded
 
 
 def _body(pieces: Iterable[Buffer], size: int | None, compress: bool) -> Body:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from netstructer.codec.chunks import cut
 from netstructer.codec.values import Encoded
@@ -20,7 +21,7 @@ from netstructer.errors import MessageCancelled, MessageTooBig
 from netstructer.protocol import bodies
 from netstructer.protocol.states import CancelCode, Role
 
-__all__ = ["Batch", "Counted", "Lanes", "Outgoing", "Room", "check_blob_bytes"]
+__all__ = ["Batch", "Counted", "Lanes", "Outgoing", "Room", "Single", "check_blob_bytes"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -65,6 +66,18 @@ class Counted:
         if self._room is not None:
             self._room.take(len(piece))
         return piece
+
+
+class Single(NamedTuple):
+    """The payload of a value that may fit into one record."""
+
+    codec: int
+    chunk: Buffer
+    plain_bytes: int
+
+    def outgoing(self, flags: int = 0) -> Outgoing:
+        """Return it as a message to queue."""
+        return Outgoing((self.chunk,), codec=self.codec, plain_bytes=self.plain_bytes, flags=flags)
 
 
 class Outgoing:

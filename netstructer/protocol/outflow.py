@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from netstructer.codec import compression, frames
+from netstructer.codec import frames
 from netstructer.codec.values import Encoded
 from netstructer.errors import MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.delivery import Outbound, charge_of
-from netstructer.protocol.lanes import Batch, Lanes, Outgoing
+from netstructer.protocol.lanes import Batch, Lanes, Outgoing, Single
 from netstructer.protocol.records import MOST_PADDING, RecordWriter, padding_bytes
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 
@@ -123,17 +123,16 @@ class Outflow:
             and charge_of(body_bytes, batch.count + 1) <= self._most_charge
         )
 
-    def seal_now(self, chunk: Buffer, flags: int, now: float) -> tuple[bytes, int] | None:
-        """Seal a small plain value at once and return its frame and delivery number; None where it has to take its
-        turn."""
-        body_bytes = len(chunk) + bodies.SINGLE_OVERHEAD_BYTES
-        charge = charge_of(body_bytes, 1)
+    def seal_now(self, single: Single, flags: int, now: float) -> tuple[bytes, int] | None:
+        """Seal a small value at once and return its frame and delivery number; None where it has to take its turn."""
+        chunk = single.chunk
+        charge = charge_of(len(chunk) + bodies.SINGLE_OVERHEAD_BYTES, 1)
         if self._control or self.lanes.turns or self._padding is not None or len(chunk) > self.chunk_bytes:
             return None
         if not self.outbound.allows(charge) or self._writer.rekey_due(now):
             return None
         number = self.outbound.number(charge)
-        body = bodies.single(number, compression.NONE, chunk, len(chunk))
+        body = bodies.single(number, single.codec, chunk, single.plain_bytes)
         token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, body, seconds=int(self._wall()))
         self.wire_bytes += frames.LENGTH_BYTES + len(token)
         return frames.joined(token), number

@@ -18,13 +18,14 @@ from netstructer.codec.types import Types
 from netstructer.codec.values import Encoded
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.lanes import Counted, Outgoing, Room, check_blob_bytes
+from netstructer.protocol.lanes import Counted, Outgoing, Room, Single, check_blob_bytes
 
 __all__ = ["Payloads", "compressed"]
 
 Buffer = bytes | bytearray | memoryview
 
 COPY_BYTES = 4 << 10
+SINGLE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,16 @@ class Payloads:
         encoded = values.encode(value, limits=self.peer_limits, types=self.types)
         check_blob_bytes(sum(blob.size or 0 for blob in encoded.blobs), self.peer_limits.message_bytes)
         return encoded
+
+    def single(self, encoded: Encoded, *, compress: bool = True) -> Single | None:
+        """Return the payload of a value that may fit into one record, compressed if that pays; None for any other."""
+        if encoded.blobs or encoded.plain_bytes > SINGLE_BYTES:
+            return None
+        buffers = encoded.buffers
+        if encoded.plain_bytes < compression.LEAST_BYTES and len(buffers) == 1:
+            return Single(compression.NONE, buffers[0], encoded.plain_bytes)
+        codec, pieces = compressed(buffers, encoded.plain_bytes, compress=compress and self.compressing)
+        return Single(codec, b"".join(pieces), encoded.plain_bytes)
 
     def compose(self, encoded: Encoded, *, compress: bool = True, flags: int = 0) -> Outgoing:
         """Return an encoded value as a message to queue, its bytes compressed as they are pulled."""

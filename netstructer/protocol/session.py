@@ -40,7 +40,7 @@ from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.inflow import Inflow
-from netstructer.protocol.lanes import Batch, Outgoing
+from netstructer.protocol.lanes import Batch, Outgoing, Single
 from netstructer.protocol.liveness import Liveness
 from netstructer.protocol.opening import Opening
 from netstructer.protocol.outflow import Outflow
@@ -125,21 +125,19 @@ class Session:
         self.messages_sent += outgoing.count
         self.plain_sent += outgoing.total_plain_bytes
 
-    def seal_now(self, encoded: Encoded, flags: int, now: float) -> tuple[bytes, int] | None:
-        """Seal a small value at once, plain, and return its frame and delivery number; None where it has to be queued.
+    def seal_now(self, single: Single, flags: int, now: float) -> tuple[bytes, int] | None:
+        """Seal a small value at once, and return its frame and delivery number; None where it has to be queued.
 
-        It has to where others wait, where the credit does not reach, and where it is compressed, padded or has blobs.
-        Raises what `queue` raises.
+        It has to where others wait, where the credit does not reach, and where padding is on.  Raises what `queue`
+        does.
         """
         if self.state is not State.READY or self._outflow.farewell is not None:
             self.check_open()
             return None
-        if len(encoded.buffers) != 1 or encoded.blobs:
-            return None
-        sealed = self._outflow.seal_now(encoded.buffers[0], flags, now)
+        sealed = self._outflow.seal_now(single, flags, now)
         if sealed is not None:
             self.messages_sent += 1
-            self.plain_sent += encoded.plain_bytes
+            self.plain_sent += single.plain_bytes
         return sealed
 
     def has_output(self, now: float) -> bool:
@@ -368,10 +366,6 @@ class Session:
         body = self.liveness.ping(now) if self.state in _OPEN_STATES else None
         if body is not None:
             self._outflow.control(Kind.PING, body)
-
-    def shrink(self) -> None:
-        """Give buffers back: the link has gone idle."""
-        self._inflow.frames.shrink()
 
     @property
     def waiting_bytes(self) -> int:
