@@ -10,6 +10,7 @@ a silent peer, acknowledgements that are due) are looked at once a round, and at
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import socket
@@ -19,6 +20,8 @@ from enum import Enum
 from typing import Protocol
 
 __all__ = ["Keeper", "Kept", "Standing", "current_keeper"]
+
+logger = logging.getLogger("netstructer")
 
 ROUND_SECONDS = 0.05
 TIMER_SECONDS = 0.5
@@ -80,6 +83,8 @@ class Keeper:
     def loosen(self, pump: Kept) -> None:
         """Take in that a caller has left a link: come by at the next round."""
         with self._lock:
+            if pump not in self._pumps:
+                return
             pump.standing = Standing.LOOSE
             self._loose[pump] = -1
             wake = self._sleeping_long
@@ -87,9 +92,14 @@ class Keeper:
             self._wake()
 
     def release(self, pump: Kept) -> None:
-        """Stop watching: a caller has taken the reading turn."""
+        """Stop watching for what comes: a caller has taken the reading turn.  What waits for room stays ours."""
         with self._lock:
-            self._unwatch(pump)
+            if pump not in self._pumps:
+                return
+            if pump.wants_to_write:
+                self._watch(pump, selectors.EVENT_WRITE)
+            else:
+                self._unwatch(pump)
             pump.standing = Standing.LOOSE
             self._loose[pump] = -1
             wake = self._sleeping_long
@@ -132,7 +142,7 @@ class Keeper:
         while True:
             busy = False
             for pump, events in self._ready(self._pause()):
-                busy |= not pump.attend(read=bool(events & selectors.EVENT_READ))
+                busy |= not _attend(pump, read=bool(events & selectors.EVENT_READ))
                 self._recent.add(pump)
                 self._settle(pump)
             now = time.monotonic()
@@ -148,9 +158,12 @@ class Keeper:
 
     def _pause(self) -> float | None:
         with self._lock:
-            self._sleeping_long = not (self._loose or self._recent)
             if not self._pumps:
+                # Who adds the next link wakes a sleeper, and only a sleeper.
+                self._recent.clear()
+                self._sleeping_long = True
                 return None
+            self._sleeping_long = not (self._loose or self._recent)
             return TIMER_SECONDS if self._sleeping_long else ROUND_SECONDS
 
     def _ready(self, seconds: float | None) -> list[tuple[Kept, int]]:
@@ -194,7 +207,8 @@ class Keeper:
             # The caller left between the two lines, and saw no need to say so.
         del self._loose[pump]
         pump.standing = Standing.WATCHED
-        self._watch(pump, selectors.EVENT_READ | self._watched.get(pump, 0))
+        writes = selectors.EVENT_WRITE if pump.wants_to_write else 0
+        self._watch(pump, selectors.EVENT_READ | writes)
 
     def _settle(self, pump: Kept) -> None:
         """Stop waiting for room where nothing waits to be written."""
@@ -232,10 +246,19 @@ class Keeper:
             self._wake_writer.send(b"\0")
 
 
+def _attend(pump: Kept, *, read: bool) -> bool:
+    try:
+        return pump.attend(read=read)
+    except Exception as error:
+        # A fault of ours in one link must not end the service of all others.
+        logger.error("the keeper gave a link up: %s", type(error).__name__)
+        return True
+
+
 def _keep_time(pump: Kept, now: float) -> None:
     due = pump.due()
     if due is not None and now >= due and pump.standing is not Standing.ATTENDED:
-        pump.attend(read=False)
+        _attend(pump, read=False)
 
 
 def _due_soon(pump: Kept, now: float) -> bool:
