@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import socket
 import subprocess
 import sys
+import time
+from ast import literal_eval as from_literal
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,41 @@ def test_an_example_is_short_and_uses_public_names_only(path: Path) -> None:
     assert [module for module, _ in taken if module and module.startswith("netstructer.")] == []
     assert [module for module in modules if module.startswith("netstructer")] == []
     assert private == []
+
+
+def test_the_two_programs_of_the_readme_talk_to_each_other() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    server, client, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    server = server.replace("0.0.0.0", "127.0.0.1").replace("5000", port)
+    client = client.replace("192.168.1.5", "127.0.0.1").replace("5000", port)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen([sys.executable, "-W", "error", "-c", server], env=environment, **pipes) as process:  # type: ignore[call-overload]
+        wait_for_port(int(port), process)
+        done = subprocess.run([sys.executable, "-W", "error", "-c", client], env=environment, timeout=60, check=True)
+        out, _ = process.communicate(timeout=60)
+
+    assert (done.returncode, process.returncode) == (0, 0)
+    assert from_literal(out) == ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
+
+
+def test_every_document_that_the_readme_names_is_there() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = {place for place in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in place}
+
+    assert len(named) > 8
+    assert sorted(place for place in named if not (ROOT / place).exists()) == []
+
+
+def wait_for_port(port: int, process: subprocess.Popen[str]) -> None:
+    """Wait until something listens there; a program that ended will not."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(process.communicate())
