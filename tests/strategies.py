@@ -299,6 +299,20 @@ runs = st.one_of(
     st.lists(st.one_of(st.none(), st.integers(0, 9)), min_size=14, max_size=40),
     st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=14, max_size=40),
     st.integers(14, 40).map(lambda count: [None] * count),
+    *(
+        st.lists(kind, min_size=14, max_size=18)
+        for kind in (
+            st.dates(),
+            st.builds(_placed, st.datetimes(), zones, st.integers(0, 1)),
+            st.timedeltas(),
+            zones,
+            st.decimals(),
+            st.fractions(),
+            st.uuids(),
+            st.ip_addresses(),
+            st.complex_numbers(),
+        )
+    ),
 )
 
 

@@ -13,8 +13,9 @@ import zoneinfo
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation, localcontext
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,17 @@ EDGES = [
     {frozenset({frozenset({frozenset()}), 1}), frozenset(), "x" * 70_000, b"x" * 70_000},
     {1 << 64, 1, 2} | set(range(14)),
     {True, 2, "x"},
+    [datetime(2026, 1, 1, 1, 2, 3, number) for number in range(20)],
+    [datetime(2026, 1, 1, number, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")) for number in range(20)],
+    [date(2026, 1, 1), datetime(2026, 1, 1)] * 8,
+    [Decimal(number) / 8 for number in range(20)],
+    [Fraction(number, 7) for number in range(20)],
+    [complex(number, float("nan")) for number in range(20)],
+    [timezone(timedelta(minutes=number), "x") for number in range(20)],
+    [...] * 16,
+    [slice(1)] * 16,
+    [deque([1])] * 16,
+    ["\ud800", "x"] * 8,
     OrderedDict.fromkeys(range(20)),
     Counter("abracadabra" * 3),
     defaultdict(list, {"a": [1]}),
@@ -562,8 +574,10 @@ def test_zones_are_looked_up_in_the_tzdata_package_last(monkeypatch: pytest.Monk
     with pytest.raises(BadValue, match="time zone"):
         decode(b"\xff\x0f" + unknown)
     tmp_path.joinpath("zones").unlink()
+    structs._is_listed.cache_clear()
     with pytest.raises(BadValue, match="time zone"):
         decode(data)
+    structs._is_listed.cache_clear()
 
 
 def test_a_zone_without_a_key_does_not_travel() -> None:

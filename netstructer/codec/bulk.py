@@ -20,6 +20,7 @@ from types import NoneType
 from typing import Any
 
 from netstructer.codec.refusals import Malformed
+from netstructer.codec.structs import BY_CLASS
 from netstructer.codec.tags import (
     CANONICAL_NAN,
     HOLES,
@@ -28,6 +29,7 @@ from netstructer.codec.tags import (
     ROWS_DICT,
     ROWS_LIST,
     ROWS_RECORD,
+    ROWS_STRUCT,
     ROWS_TUPLE,
     RUN,
     RUN_BOOLS,
@@ -77,6 +79,9 @@ def classify(items: list[Any], types: Types) -> Form | None:
     entry = types.of_class(kind)
     if entry is not None and entry.layout == RECORD_LAYOUT and entry.fields:
         return TABLE, (ROWS_RECORD, entry)
+    row = BY_CLASS.get(kind)
+    if row is not None and row.scalar:
+        return TABLE, (ROWS_STRUCT, row)
     return None
 
 

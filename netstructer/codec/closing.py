@@ -11,13 +11,14 @@ from typing import Any
 from netstructer.codec.bulk import classify, cut_rows, fill_holes, is_set_run, make_rows
 from netstructer.codec.collisions import check_collisions
 from netstructer.codec.refusals import Malformed, OverBudget, hold_items
-from netstructer.codec.structs import make_struct
+from netstructer.codec.structs import make_struct, make_structs
 from netstructer.codec.tags import (
     BULK_FROM,
     DICT_COST,
     RECORD_COST,
     ROWS_DICT,
     ROWS_RECORD,
+    ROWS_STRUCT,
     SET_RUN,
 )
 from netstructer.codec.types import MEMBER_LAYOUT, Entry, Types
@@ -46,7 +47,7 @@ def close(kind: int, extra: Any, children: list[Any], limits: Limits, types: Typ
     if kind == CLOSE_STRUCT:
         return make_struct(extra, children, limits), 0
     if kind == CLOSE_TABLE:
-        return _table(extra, children, room, limits.value_items)
+        return _table(extra, children, room, limits)
     if kind == CLOSE_RAGGED:
         lengths = _long_list(children[0])
         if type(children[1]) is not list:
@@ -122,8 +123,9 @@ def _set_run(members: list[Any], mutable: bool) -> set[Any] | frozenset[Any]:
 # --- rows and objects -------------------------------------------------------------------------------------------------
 
 
-def _table(extra: tuple[int, Any], children: list[Any], room: int, most: int) -> tuple[list[Any], int]:
+def _table(extra: tuple[int, Any], children: list[Any], room: int, limits: Limits) -> tuple[list[Any], int]:
     rows, shape = extra
+    most = limits.value_items
     keys: tuple[Any, ...] = ()
     if rows == ROWS_DICT:
         keys, children = tuple(children[:shape]), children[shape:]
@@ -135,6 +137,9 @@ def _table(extra: tuple[int, Any], children: list[Any], room: int, most: int) ->
     if rows == ROWS_RECORD:
         added = hold_items(count * (1 + RECORD_COST), room, most)
         return _records(shape, children), added
+    if rows == ROWS_STRUCT:
+        added = hold_items(count * (1 + shape.cost), room, most)
+        return make_structs(shape, children, limits), added
     added = hold_items(count * (1 + DICT_COST) if rows == ROWS_DICT else count, room, most)
     return make_rows(rows, keys, children), added
 

@@ -98,9 +98,8 @@ class _Span:
 
 def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, blobs: Sequence[Blob]) -> object:
     """Decode; raises `BadValue`, and what the source raises when it is asked for more."""
-    whole = type(source) is bytes
-    feed = None if whole else Source(source, limits.value_bytes)
-    data: bytes = source if whole else b""  # type: ignore[assignment]  # `whole` says that it is bytes
+    feed = None if isinstance(source, bytes) else Source(source, limits.value_bytes)
+    data = source if isinstance(source, bytes) else b""
     end = len(data)
     position = 0
     stack: list[tuple[Any, ...]] = []

@@ -183,7 +183,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                             _refer(packed, out, buffers)
                         continue
                     else:
-                        head, children, added = open_form(form, children, most_items - items, most_items)
+                        head, children, added = open_form(form, children, most_items - items, limits)
                         out += head
                         items += added
             elif kind is dict:

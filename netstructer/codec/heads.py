@@ -42,6 +42,7 @@ from netstructer.codec.tags import (
     ROWS_DICT,
     ROWS_LIST,
     ROWS_RECORD,
+    ROWS_STRUCT,
     ROWS_TUPLE,
     RUN_TEXTS,
     SET_COST,
@@ -176,7 +177,12 @@ def _open_table(data: bytes, start: int, end: int, types: Types) -> tuple[int, A
         if entry.layout != RECORD_LAYOUT or not width:
             raise Malformed(f"{entry.name!r} is registered in another way at this end")
         return CLOSE_TABLE, (rows, entry), width, width, start
-    if rows > ROWS_RECORD:
+    if rows == ROWS_STRUCT:
+        row = struct_of_code(data[start])
+        if not row.scalar:
+            raise Malformed(f"structs of code {row.code} make no table")
+        return CLOSE_TABLE, (rows, row), len(row.shapes), len(row.shapes), start + 1
+    if rows > ROWS_STRUCT:
         raise Malformed(f"a table of kind {rows} is unknown")
     width, start = read_length(data, start, end)
     if not width or (width > WIDE_ROW and rows != ROWS_DICT):

@@ -12,6 +12,7 @@ from typing import Any
 
 from netstructer.codec.bulk import Form, columns, pack_bits
 from netstructer.codec.refusals import Unsendable, hold_items
+from netstructer.codec.structs import Struct
 from netstructer.codec.tags import (
     CUSTOM,
     DICT_COST,
@@ -22,20 +23,23 @@ from netstructer.codec.tags import (
     RECORD_COST,
     ROWS_DICT,
     ROWS_RECORD,
+    ROWS_STRUCT,
     TABLE,
     length_bytes,
 )
 from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Entry
+from netstructer.limits import Limits
 
 __all__ = ["open_entry", "open_form"]
 
 
-def open_form(form: Form, rows: list[Any], room: int, most: int) -> tuple[bytes, Any, int]:
+def open_form(form: Form, rows: list[Any], room: int, limits: Limits) -> tuple[bytes, Any, int]:
     """Return the head, the children and the added items of holes, a table or ragged rows.
 
-    `room` is how many items are left of the `most` that the budget allows.
+    `room` is how many items the budget has left.
     """
     tag, detail = form
+    most = limits.value_items
     if tag == HOLES:
         present = [item is not None for item in rows]
         head = bytes((HOLES,)) + length_bytes(len(rows)) + pack_bits(present)
@@ -51,6 +55,14 @@ def open_form(form: Form, rows: list[Any], room: int, most: int) -> tuple[bytes,
         head = bytes((TABLE, kind)) + entry.head
         turned = list(map(list, zip(*map(_reader(entry), rows), strict=True)))
         return head, turned, len(turned) + RECORD_COST * len(rows)
+    if kind == ROWS_STRUCT:
+        row: Struct = places
+        hold_items(len(row.shapes) * len(rows), room, most)
+        if row.check is not None:
+            for item in rows:
+                row.check(item, limits)
+        turned = list(map(list, zip(*map(row.take, rows), strict=True)))
+        return bytes((TABLE, kind, row.code)), turned, len(turned) + row.cost * len(rows)
     if kind == ROWS_DICT:
         hold_items(len(places) * len(rows), room, most)
         head = bytes((TABLE, kind)) + length_bytes(len(places))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from importlib import resources
 from types import NoneType
 from typing import Any, NamedTuple
@@ -48,6 +49,15 @@ class Struct(NamedTuple):
     @property
     def head(self) -> bytes:
         return bytes((STRUCT, self.code))
+
+    @property
+    def scalar(self) -> bool:
+        """Whether a list of these can be a table: the parts are single values, never containers of any size."""
+        return self.code in _SCALARS
+
+
+_SCALARS = frozenset((2, 4, *range(10, 27)))
+"""Codes of structs whose lists are tables: complex, range, and all of dates, numbers, addresses and paths."""
 
 
 def struct_of_class(cls: type) -> Struct | None:
@@ -181,9 +191,12 @@ def _is_zone(key: str | None) -> bool:
     Asked before `ZoneInfo(key)`, which would look for an unknown key as a package below `tzdata`: no name from the wire
     may become the name of an import.
     """
-    if key is None or not _ZONE_KEY.fullmatch(key):
-        return False
-    if any(pathlib.Path(root, key).is_file() for root in zoneinfo.TZPATH):
+    return key is not None and _ZONE_KEY.fullmatch(key) is not None and _is_listed(key, zoneinfo.TZPATH)
+
+
+@lru_cache(maxsize=1024)
+def _is_listed(key: str, roots: tuple[str, ...]) -> bool:
+    if any(pathlib.Path(root, key).is_file() for root in roots):
         return True
     try:
         listed = resources.files("tzdata").joinpath("zones").read_text("utf-8")
@@ -244,9 +257,17 @@ STRUCTS = (
     Struct(1, type(...), (), lambda item: (), lambda: ...),
     Struct(2, complex, ((float,), (float,)), lambda item: (item.real, item.imag), complex, verify=False),
     Struct(3, None, ((bytes,),), _take_surrogates, _make_surrogates),
-    Struct(4, range, (_INT, _INT, _INT), lambda item: (item.start, item.stop, item.step), range),
-    Struct(5, slice, (None, None, None), lambda item: (item.start, item.stop, item.step), slice),
-    Struct(6, collections.deque, ((NoneType, int), (list,)), lambda item: (item.maxlen, list(item)), _make_deque, 11),
+    Struct(4, range, (_INT, _INT, _INT), lambda item: (item.start, item.stop, item.step), range, verify=False),
+    Struct(5, slice, (None, None, None), lambda item: (item.start, item.stop, item.step), slice, verify=False),
+    Struct(
+        6,
+        collections.deque,
+        ((NoneType, int), (list,)),
+        lambda item: (item.maxlen, list(item)),
+        _make_deque,
+        11,
+        verify=False,
+    ),
     Struct(
         7, collections.OrderedDict, ((dict,),), lambda item: (dict(item),), collections.OrderedDict, 8, verify=False
     ),
@@ -254,12 +275,12 @@ STRUCTS = (
     Struct(
         9, collections.defaultdict, ((NoneType, str), (dict,)), _take_defaultdict, _make_defaultdict, 2, verify=False
     ),
-    Struct(10, date, (_INT,), lambda item: (item.toordinal(),), date.fromordinal),
-    Struct(11, time, (_INT, _INT, _ZONES), _take_time, _make_time),
-    Struct(12, datetime, (_INT, _INT, _ZONES), _take_datetime, _make_datetime),
+    Struct(10, date, (_INT,), lambda item: (item.toordinal(),), date.fromordinal, verify=False),
+    Struct(11, time, (_INT, _INT, _ZONES), _take_time, _make_time, verify=False),
+    Struct(12, datetime, (_INT, _INT, _ZONES), _take_datetime, _make_datetime, verify=False),
     Struct(13, timedelta, (_INT, _INT, _INT), lambda item: (item.days, item.seconds, item.microseconds), timedelta),
-    Struct(14, timezone, ((timedelta,), (NoneType, str)), _take_timezone, _make_timezone),
-    Struct(15, zoneinfo.ZoneInfo, _TEXT, _take_zoneinfo, _make_zoneinfo),
+    Struct(14, timezone, ((timedelta,), (NoneType, str)), _take_timezone, _make_timezone, verify=False),
+    Struct(15, zoneinfo.ZoneInfo, _TEXT, _take_zoneinfo, _make_zoneinfo, verify=False),
     Struct(16, Decimal, _TEXT, _take_decimal, _make_decimal, 1, check=_check_decimal),
     Struct(17, Fraction, (_INT, _INT), lambda item: (item.numerator, item.denominator), _make_fraction),
     Struct(18, uuid.UUID, ((bytes,),), lambda item: (item.bytes,), lambda raw: uuid.UUID(bytes=raw), 1, verify=False),
@@ -296,9 +317,29 @@ def make_struct(row: Struct, children: list[Any], limits: Limits) -> Any:
             again = row.take(made)
             if again != tuple(children) or list(map(type, again)) != list(map(type, children)):
                 raise Malformed(f"a {_name(row)} is not spelled in its one way")
-    except (ArithmeticError, ValueError, TypeError, KeyError, OSError) as error:
+    except _FAILURES as error:
         raise Malformed(f"the parts make no {_name(row)}") from error
     return made
+
+
+def make_structs(row: Struct, columns: list[list[Any]], limits: Limits) -> list[Any]:
+    """Put a table of them together from the columns of their parts; raises as `make_struct` does."""
+    for column, allowed in zip(columns, row.shapes, strict=True):
+        if allowed is None or not set(map(type, column)).issubset(allowed):
+            raise Malformed(f"a column of a table of {_name(row)} holds another type")
+    try:
+        if row.check is not None:
+            for parts in zip(*columns, strict=True):
+                row.check(parts, limits)
+        made = list(map(row.make, *columns))
+        if row.verify and list(map(row.take, made)) != list(zip(*columns, strict=True)):
+            raise Malformed(f"a {_name(row)} is not spelled in its one way")
+    except _FAILURES as error:
+        raise Malformed(f"the parts make no {_name(row)}") from error
+    return made
+
+
+_FAILURES = (ArithmeticError, ValueError, TypeError, KeyError, OSError)
 
 
 def _name(row: Struct) -> str:

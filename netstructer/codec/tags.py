@@ -61,6 +61,7 @@ ROWS_LIST = 0
 ROWS_TUPLE = 1
 ROWS_DICT = 2
 ROWS_RECORD = 3
+ROWS_STRUCT = 4
 
 WIDE_ROW = 64
 """Lists and tuples longer than this are no rows of a table, and lists longer than this on average are not flattened:

@@ -7,8 +7,11 @@ from sys import getsizeof
 
 __all__ = ["widening", "widening_of"]
 
-_HEADER_BYTES = getsizeof("\xe9") - 2
-"""A text that is not ASCII is a header, then its characters and a closing zero at one width."""
+_HEADER_BYTES = getsizeof(chr(0xE9) * 2) - 3
+"""A text that is not ASCII is a header, then its characters and a closing zero at one width.
+
+Measured on a text of two characters that was made just now: the texts that Python shares may carry a UTF-8 copy.
+"""
 
 
 def widening(text: str, size: int) -> int:
