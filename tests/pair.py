@@ -217,7 +217,9 @@ class Pair:
         busy = True
         while busy:
             self.now += 0.1
-            busy = sum(self.seal(end) for end in self.ends) > 0
+            for end in self.ends:
+                self.seal(end)
+            busy = any(end.wire for end in self.ends)
             for end in self.ends:
                 self.carry(end)
             if reading:

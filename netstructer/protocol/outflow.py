@@ -123,7 +123,7 @@ class Outflow:
             and charge_of(body_bytes, batch.count + 1) <= self._most_charge
         )
 
-    def seal_now(self, single: Single, flags: int, now: float) -> tuple[bytes, int] | None:
+    def seal_now(self, single: Single, flags: int, now: float) -> tuple[Buffer, int] | None:
         """Seal a small value at once and return its frame and delivery number; None where it has to take its turn."""
         chunk = single.chunk
         charge = charge_of(len(chunk) + bodies.SINGLE_OVERHEAD_BYTES, 1)
@@ -133,7 +133,7 @@ class Outflow:
             return None
         number = self.outbound.number(charge)
         body = bodies.single(number, single.codec, chunk, single.plain_bytes)
-        token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, body, seconds=int(self._wall()))
+        token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, *body, seconds=int(self._wall()))
         self.wire_bytes += frames.LENGTH_BYTES + len(token)
         return frames.joined(token), number
 
@@ -142,13 +142,13 @@ class Outflow:
         """Whether anything waits to be sealed."""
         return bool(self._control or self.lanes.turns or self.farewell is not None)
 
-    def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[bytes], bool]:
+    def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[Buffer], bool]:
         """Seal what is due until about `room_bytes` are there; return the buffers, and whether a farewell is among
         them.
 
         Without `messages` only control records go.
         """
-        out: list[bytes] = []
+        out: list[Buffer] = []
         while room_bytes > 0:
             if self._control:
                 kind, stream, body = self._control.popleft()
@@ -168,7 +168,7 @@ class Outflow:
                 break
         return out, False
 
-    def _seal_message(self, out: list[bytes], now: float, message: Outgoing | Batch) -> int:
+    def _seal_message(self, out: list[Buffer], now: float, message: Outgoing | Batch) -> int:
         """Seal one record of a message and return its length on the wire; 0 where the credit does not reach."""
         if isinstance(message, Batch):
             return self._seal_batch(out, now, message)
@@ -182,7 +182,7 @@ class Outflow:
                 raise
             return 1
 
-    def _seal_chunk(self, out: list[bytes], now: float, message: Outgoing) -> int:
+    def _seal_chunk(self, out: list[Buffer], now: float, message: Outgoing) -> int:
         chunk, last = message.peek(self.chunk_bytes)
         first = not message.number
         head = message.header() if first else b""
@@ -198,16 +198,16 @@ class Outflow:
             message.number = number
         if last:
             message.last_number = message.root.last_number = number
-        body = b"".join((bodies.number(number), head, chunk, tail))
-        sealed = self._seal(out, now, Kind.DATA, flags, message.stream, body, alone=first)
+        body = (bodies.number(number), head, chunk, tail)
+        sealed = self._seal(out, now, Kind.DATA, flags, message.stream, *body, alone=first)
         message.root.wire_bytes += sealed
         self.lanes.sealed(last)
         root = message.root
-        if last and not first and root.flags and root.done:
+        if last and root.flags and root.done and not (first and message is root):
             self._awaited[root.number] = root
         return sealed
 
-    def _seal_batch(self, out: list[bytes], now: float, batch: Batch) -> int:
+    def _seal_batch(self, out: list[Buffer], now: float, batch: Batch) -> int:
         charge = charge_of(batch.body_bytes, batch.count)
         if not self.outbound.allows(charge):
             return 0
@@ -217,7 +217,7 @@ class Outflow:
         return batch.wire_bytes
 
     def _seal(
-        self, out: list[bytes], now: float, kind: int, flags: int, stream: int, body: bytes, *, alone: bool = True
+        self, out: list[Buffer], now: float, kind: int, flags: int, stream: int, *body: Buffer, alone: bool = True
     ) -> int:
         seconds = int(self._wall())
         before = len(out)
@@ -226,8 +226,8 @@ class Outflow:
             if self._writer.rekey_due(now):
                 rekey = self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True))
                 out.extend(frames.pack(rekey))
-            pad_bytes = self._pad_bytes(len(body), alone=alone)
-        out.extend(frames.pack(self._writer.write(kind, flags, stream, body, seconds=seconds, pad_bytes=pad_bytes)))
+            pad_bytes = self._pad_bytes(sum(map(len, body)), alone=alone)
+        out.extend(frames.pack(self._writer.write(kind, flags, stream, *body, seconds=seconds, pad_bytes=pad_bytes)))
         sealed = sum(map(len, out[before:]))
         self.wire_bytes += sealed
         return sealed

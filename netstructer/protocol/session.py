@@ -161,7 +161,9 @@ class Session:
         return self._outflow.outbound.taken >= number
 
     def abandon(self, outgoing: Outgoing) -> None:
-        """Give up what is left of a message of this end."""
+        """Give up what is left of a message of this end; nothing, where all of it is sealed."""
+        if outgoing.root.done:
+            return
         self._outflow.give_up(outgoing.root, MessageCancelled("given up by its sender", code=CancelCode.ABANDONED))
 
     def say_farewell(self, code: int = 0, text: str = "") -> None:

@@ -1,0 +1,828 @@
+"""The session: two ends against each other, both pushed at once, nothing lost and nothing in disorder.
+
+Faults of the wire are in test_session_faults.py, a hostile peer in test_session_hostile.py, a model of it all in
+test_session_model.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from netstructer.codec.blob import Blob
+from netstructer.errors import (
+    BadCompression,
+    BadValue,
+    Busy,
+    ConnectionCut,
+    IllegalFrame,
+    LinkClosed,
+    LinkLost,
+    MessageCancelled,
+    MessageTooBig,
+    NetstructerError,
+    SessionLost,
+    SpoolFull,
+    Stalled,
+)
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.events import Ended, Opened, PeerLeft
+from netstructer.protocol.lanes import Batch, Single
+from netstructer.protocol.session import Session
+from netstructer.protocol.states import Flag, Kind, Role, State
+from pair import (
+    INSTANCE,
+    TINY,
+    End,
+    Hostile,
+    Pair,
+    error_in,
+    opened,
+    send,
+    session_of,
+    tokens_of,
+)
+
+KIB, MIB = 1 << 10, 1 << 20
+HI = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
+SMALL_WINDOW = Limits(credit_bytes=64 * KIB, body_bytes=4 * KIB)
+ACKNOWLEDGE, TAKEN = int(Flag.ACKNOWLEDGE), int(Flag.TAKEN)
+
+
+def both(pair: Pair, value: object, **options: bool) -> None:
+    for end in pair.ends:
+        send(end.session, value, **options)
+
+
+# --- the opening ------------------------------------------------------------------------------------------------------
+
+
+def test_the_opening_is_one_record_each_way() -> None:
+    pair = Pair(opened=False)
+    assert (pair.client.state, pair.server.state) == (State.EXPECT_ACCEPT, State.EXPECT_OPEN)
+    assert (pair.seal(pair.client), pair.seal(pair.server)) == (173, 0)
+    assert pair.carry(pair.client) == [Opened()]
+    pair.seal(pair.server)
+    assert pair.carry(pair.server) == [Opened()]
+
+    assert (pair.client.state, pair.server.state) == (State.READY, State.READY)
+    assert pair.client.session.id == pair.server.session.id
+
+
+def test_nothing_is_said_before_the_peer_is_proved() -> None:
+    pair = Pair(opened=False)
+    both(pair, HI)
+    pair.server.session.ping(0.0)
+    pair.client.session.ping(0.0)
+    assert (pair.seal(pair.client), pair.seal(pair.server)) == (173, 0)
+
+    assert pair.exchange() == ([HI], [HI])
+
+
+def test_a_wish_to_resume_is_answered_with_unknown() -> None:
+    server = Hostile(Role.SERVER)
+    resume = bodies.Open(bodies.OPEN_RESUME, b"i" * 16, b"s" * 32, 5, 5, 1 << 20, INSTANCE)
+    events = server.say(Kind.OPEN, body=resume.pack())
+    assert type(error_in(events)) is SessionLost
+    [answer] = server.hear()
+    accept = bodies.Accept.unpack(answer.body)
+    assert (answer.kind, accept.status, accept.session_id) == (Kind.ACCEPT, bodies.STATUS_UNKNOWN, b"i" * 16)
+    assert server.hear() == []
+
+    client = Hostile(Role.CLIENT)
+    events = client.say(Kind.ACCEPT, body=accept.pack())
+    assert type(error_in(events)) is SessionLost
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"status": bodies.STATUS_BUSY}, Busy),
+        ({"session_id": bytes(16)}, IllegalFrame),
+        ({"instance": bytes(16)}, IllegalFrame),
+        ({"expected": 2}, IllegalFrame),
+        ({"following": 2}, IllegalFrame),
+    ],
+)
+def test_an_accept_must_be_of_this_session(change: dict[str, object], error: type[NetstructerError]) -> None:
+    client = Hostile(Role.CLIENT)
+    accept = bodies.Accept(bodies.STATUS_NEW, client.session_id, INSTANCE, 1, 1, 1 << 20, 0)
+    events = client.say(Kind.ACCEPT, body=accept._replace(**change).pack())  # type: ignore[arg-type]
+
+    assert type(error_in(events)) is error
+    assert client.hear() == []
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_values_go_both_ways_at_once() -> None:
+    pair = Pair()
+    for value in (HI, list(range(50_000)), os.urandom(300_000), "", {"a": None}):
+        both(pair, value)
+        assert pair.exchange() == ([value], [value])
+    client, server = pair.client.session, pair.server.session
+    assert (
+        (client.messages_sent, client.messages_received) == (5, 5) == (server.messages_sent, server.messages_received)
+    )
+    assert client.plain_sent == server.plain_received > 300_000
+    assert client.wire_sent == len(pair.client.said) == server.wire_received
+
+
+def test_small_values_are_sealed_at_once_or_take_their_turn() -> None:
+    pair = Pair()
+    session = pair.client.session
+    values = ["small", ["text"] * 2000, os.urandom(5000), "", os.urandom(65_000)]
+    for number, value in enumerate(values, 1):
+        found = session.seal_now(single_of(session, value), 0, 0.0)
+        assert found is not None
+        assert found[1] == number
+        pair.client.wire += found[0]
+    assert not session.acknowledged(1)
+    send(session, "queued")
+    assert session.seal_now(single_of(session, 1), 0, 0.0) is None
+    assert pair.exchange()[1] == [*values, "queued"]
+    assert session.acknowledged(len(values))
+    assert session.messages_sent == len(values) + 1
+    session.say_farewell()
+    with pytest.raises(LinkClosed):
+        session.seal_now(single_of(session, 1), 0, 0.0)
+
+
+def single_of(session: Session, value: object) -> Single:
+    single = session.payloads.single(session.payloads.encode(value))
+    assert single is not None
+    return single
+
+
+def test_what_is_too_long_for_one_record_is_queued() -> None:
+    session = Pair(limits=SMALL_WINDOW).client.session
+
+    assert session.seal_now(single_of(session, os.urandom(5000)), 0, 0.0) is None
+    assert session.seal_now(single_of(session, bytes(5000)), 0, 0.0) is not None
+    for value in (Blob(b"x"), bytes(70_000)):
+        assert session.payloads.single(session.payloads.encode(value)) is None
+
+
+def test_nothing_is_sealed_at_once_before_the_opening_without_credit_or_with_padding() -> None:
+    unopened = session_of(Role.CLIENT)
+    single = single_of(unopened, "x")
+    assert unopened.seal_now(single, 0, 0.0) is None
+    assert Pair(padding="bucket").client.session.seal_now(single, 0, 0.0) is None
+    hostile = Hostile(Role.SERVER)
+    hostile.open(limit=0)
+    hostile.hear()
+    assert hostile.session.seal_now(single, 0, 0.0) is None
+
+
+def test_a_batch_is_many_messages_in_one_record() -> None:
+    pair = Pair()
+    session, batch = pair.client.session, Batch()
+    values = [{"row": row} for row in range(500)]
+    for value in values:
+        encoded = session.payloads.encode(value)
+        assert session.fits(batch, encoded)
+        batch.add(encoded)
+    session.queue(batch)
+
+    assert pair.exchange()[1] == values
+    assert batch.sealed
+    assert session.messages_sent == 500
+    assert session.taken(batch.last_number)
+
+
+def test_what_fits_into_a_batch() -> None:
+    session = session_of(Role.CLIENT, limits=SMALL_WINDOW)
+    batch, row = Batch(), session.payloads.encode("x" * 1000)
+    assert not session.fits(batch, session.payloads.encode(Blob(b"x")))
+    assert not session.fits(batch, session.payloads.encode("x" * 4097))
+    for _ in range(4):
+        assert session.fits(batch, row) == (batch.count < 4)
+        batch.add(row)
+    assert not session.fits(batch, row)  # the record is full
+
+    batch, one = Batch(), session.payloads.encode(1)
+    while session.fits(batch, one):
+        batch.add(one)
+    assert batch.count * 256 <= SMALL_WINDOW.credit_bytes // 2  # the credit of many messages is used up before
+
+
+def test_a_small_message_overtakes_a_large_one() -> None:
+    pair = Pair()
+    send(pair.client.session, os.urandom(2 * MIB), compress=False)
+    send(pair.client.session, os.urandom(2 * MIB), compress=False)
+    pair.seal(pair.client, 200_000)
+    send(pair.client.session, "small")
+    before = len(pair.client.said)
+    while not any(message.plain_bytes < 100 for message in pair.server.inbox):
+        pair.seal(pair.client, 1)
+        pair.carry(pair.client)
+
+    assert len(pair.client.said) - before <= 3 * 65_700  # at most one record of each other, and its own
+    assert pair.server.read() == ["small"]
+    assert [len(value) for value in pair.exchange()[1]] == [2 * MIB] * 2  # type: ignore[arg-type]
+
+
+def test_both_ends_send_more_than_the_window_before_either_reads() -> None:
+    pair = Pair(limits=SMALL_WINDOW)
+    values = (os.urandom(40 * 64 * KIB), os.urandom(30 * 64 * KIB))
+    for end, value in zip(pair.ends, values, strict=True):
+        send(end.session, value)
+    pair.pump()
+
+    assert pair.client.read() == [values[1]]
+    assert pair.server.read() == [values[0]]
+
+
+def test_a_writer_stops_when_the_reader_does_not_read_and_goes_on_when_it_does() -> None:
+    pair = Pair(limits=SMALL_WINDOW)
+    values = [os.urandom(3 * KIB) for _ in range(100)]
+    made = [send(pair.client.session, value) for value in values]
+    pair.pump()
+    waiting = len(pair.server.inbox)
+
+    assert 15 <= waiting <= 19  # 64 KiB of window
+    assert [one.done for one in made] == sorted((one.done for one in made), reverse=True)
+    assert pair.client.session.waiting_bytes > 200_000
+    assert pair.exchange()[1] == values
+    assert all(one.done for one in made)
+
+
+def test_more_messages_than_streams() -> None:
+    pair = Pair(limits=TINY)
+    values = [bytes([place]) * 1500 for place in range(100)]
+    for value in values:
+        both(pair, value, compress=False)
+
+    assert pair.exchange() == (values, values)
+
+
+def test_bytes_are_compressed_where_both_ends_allow_it() -> None:
+    plain = {}
+    for features in (7, 6):
+        for compress in (True, False):
+            pair = Pair(features=features)
+            send(pair.client.session, ["same"] * 20_000, compress=compress)
+            assert pair.exchange()[1] == [["same"] * 20_000]
+            plain[features, compress] = len(pair.client.said)
+
+    assert plain[7, True] < plain[6, True] / 20
+    assert plain[6, True] == plain[6, False] == plain[7, False]
+
+
+def test_a_message_that_is_no_value_fails_alone() -> None:
+    hostile = opened(Role.SERVER)
+    [event] = hostile.data(b"\xff\xff")
+    with pytest.raises(BadValue):
+        hostile.session.payloads.read(event.message)  # type: ignore[union-attr]
+    assert hostile.session.state is State.READY
+
+
+# --- blobs ------------------------------------------------------------------------------------------------------------
+
+
+def chunks_of(*chunks: bytes) -> Iterator[bytes]:
+    yield from chunks
+
+
+def test_blobs_of_every_kind_arrive() -> None:
+    pair = Pair()
+    contents = [b"", b"x", os.urandom(200_000), b"zip" * 100_000, b"unknown" * 50_000, b""]
+    for end in pair.ends:
+        blobs = [Blob(content, name=str(place)) for place, content in enumerate(contents[:4])]
+        blobs += [Blob.from_iter(chunks_of(content)) for content in contents[4:]]
+        send(end.session, {"blobs": blobs, "twice": blobs[0]})
+    for [value] in pair.exchange():
+        assert isinstance(value, dict)
+        assert [bytes(blob) for blob in value["blobs"]] == contents
+        assert bytes(value["twice"]) == b""
+
+
+def test_many_blobs_in_many_values_share_the_streams() -> None:
+    pair = Pair(limits=TINY)
+    values = [[Blob(bytes([place, blob]) * 500) for blob in range(5)] for place in range(12)]
+    for value in values:
+        both(pair, value, compress=False)
+    for got in pair.exchange():
+        assert [[bytes(blob) for blob in value] for value in got] == [list(map(bytes, value)) for value in values]
+
+
+class SourceBroke(Exception):
+    pass
+
+
+@pytest.mark.parametrize("good_chunks", [0, 1, 2, 30])
+@pytest.mark.parametrize("size", [None, 10_000_000])
+def test_a_source_that_fails_ends_its_message_alone(good_chunks: int, size: int | None) -> None:
+    def source() -> Iterator[bytes]:
+        for _ in range(good_chunks):
+            yield os.urandom(10_000)
+        raise SourceBroke("disk gone")
+
+    pair = Pair()
+    outgoing = send(pair.client.session, {"scan": Blob.from_iter(source(), size=size)}, compress=False)
+    send(pair.client.session, "after")
+
+    assert pair.exchange()[1] == ["after"]
+    assert isinstance(outgoing.error, SourceBroke)
+    assert outgoing.done
+    assert len(pair.server.session._inflow._assembly) == 0
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 5])
+def test_an_interrupt_in_a_source_leaves_no_half_message(chunks: int) -> None:
+    def source() -> Iterator[bytes]:
+        for _ in range(chunks):
+            yield os.urandom(70_000)
+        raise KeyboardInterrupt
+
+    pair = Pair()
+    outgoing = send(pair.client.session, Blob.from_iter(source()), compress=False)
+    raised = 0
+    for _ in range(20):
+        try:
+            pair.seal(pair.client, 1)
+        except KeyboardInterrupt:
+            raised += 1
+        pair.carry(pair.client)
+
+    assert raised == 1
+    assert isinstance(outgoing.error, KeyboardInterrupt)
+    assert pair.exchange()[1] == []
+    assert pair.server.state is State.READY
+
+
+def test_blobs_that_are_too_big_fail_at_the_sender() -> None:
+    session = session_of(Role.CLIENT, limits=TINY)
+    for blobs in ([Blob(bytes(8193))], [Blob(bytes(5000)), Blob(bytes(5000))]):
+        with pytest.raises(MessageTooBig, match="blobs of") as caught:
+            session.payloads.encode(blobs)
+        assert caught.value.limit == 8192
+
+
+def test_blobs_of_unknown_length_that_are_too_big_fail_while_they_are_read() -> None:
+    pair = Pair(limits=TINY)
+    value = [Blob(bytes(5000)), Blob.from_iter(chunks_of(*[bytes(800)] * 3)), Blob.from_iter(chunks_of(bytes(900)))]
+    outgoing = send(pair.client.session, value, compress=False)
+    send(pair.client.session, "after")
+
+    assert pair.exchange()[1] == ["after"]
+    assert isinstance(outgoing.error, MessageTooBig)
+
+
+# --- cancelling -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("records", range(9))
+def test_a_message_is_abandoned_in_every_phase(records: int) -> None:
+    for held in (True, False):  # the peer hears of the beginning before the end, or of both at once
+        pair = Pair(limits=SMALL_WINDOW)
+        value = {"value": os.urandom(9 * KIB), "blobs": [Blob(os.urandom(7 * KIB)), Blob(os.urandom(5 * KIB))]}
+        outgoing = send(pair.client.session, value, compress=False)
+        for _ in range(records):
+            pair.seal(pair.client, 1)
+            if not held:
+                pair.carry(pair.client)
+        finished = outgoing.done
+        pair.client.session.abandon(outgoing)
+        pair.client.session.abandon(outgoing)
+        send(pair.client.session, "after")
+        [*cancelled, after] = pair.exchange()[1]
+
+        assert after == "after"
+        assert len(cancelled) == finished == (records >= 7)
+        assert (outgoing.error is None) == finished
+        assert len(pair.server.session._inflow._assembly) == pair.server.session._inflow._assembly._held == 0
+
+
+@pytest.mark.parametrize("code", [1, 2, 4, 77])
+@pytest.mark.parametrize("blobs", [False, True])
+def test_the_peer_wants_no_more_of_a_message(code: int, blobs: bool) -> None:
+    errors = {1: MessageTooBig, 2: SpoolFull}
+    hostile = opened(Role.SERVER)
+    value: object = Blob(bytes(300_000)) if blobs else os.urandom(300_000)
+    outgoing = send(hostile.session, value, compress=False)
+    records = hostile.hear(100_000)
+    hostile.cancel(outgoing.number, code=code, stream=records[0].stream)
+    [cancel] = hostile.hear()
+
+    assert type(outgoing.error) is errors.get(code, MessageCancelled)
+    assert bodies.Cancel.unpack(cancel.body).message == outgoing.number
+    hostile.cancel(outgoing.number, code=code, stream=records[0].stream)
+    hostile.cancel(99, code=code, stream=records[0].stream)
+    assert hostile.hear() == []
+    assert hostile.session.state is State.READY
+
+
+def test_a_message_over_the_peers_limit_is_refused_there_and_named_here() -> None:
+    # The sender believes a larger limit than the receiver has: as with a peer that changed its mind.
+    pair = Pair()
+    pair.server.session._inflow._assembly._limits = TINY
+    outgoing = send(pair.client.session, os.urandom(3 * MIB))
+    other = send(pair.client.session, "other")
+
+    assert pair.exchange()[1] == ["other"]
+    assert isinstance(outgoing.error, MessageTooBig)
+    assert other.error is None
+    assert len(pair.server.session._inflow._assembly) == 0
+
+
+@pytest.mark.parametrize("flags", [0, ACKNOWLEDGE, TAKEN])
+def test_a_refusal_of_what_is_sealed_reaches_the_sender_that_waits(flags: int) -> None:
+    pair = Pair()
+    pair.server.session._inflow._assembly._limits = TINY
+    outgoing = send(pair.client.session, [os.urandom(100_000)], flags=flags)
+    pair.seal(pair.client)
+    assert outgoing.done
+    pair.pump()
+
+    assert isinstance(outgoing.error, MessageTooBig) == bool(flags)
+    assert pair.server.inbox == []
+
+
+def test_there_is_no_room_for_all_messages_at_once() -> None:
+    limits = Limits(message_bytes=MIB, credit_bytes=64 * KIB, value_bytes=MIB)
+    pair = Pair(limits=limits)
+    made = [send(pair.client.session, os.urandom(900_000)) for _ in range(3)]
+    arrived = pair.exchange()[1]
+
+    assert 1 <= len(arrived) < 3
+    assert [type(one.error) for one in made if one.error] == [SpoolFull] * (3 - len(arrived))
+
+
+def test_an_end_that_is_leaving_refuses_without_a_word() -> None:
+    hostile = opened(Role.SERVER, limits=TINY)
+    hostile.session.say_farewell()
+    assert [record.kind for record in hostile.hear()] == [Kind.FAREWELL]
+    assert hostile.first(b"a", TINY.value_bytes + 1) == []
+    hostile.now = 1.0
+
+    assert [record.kind for record in hostile.hear()] == [Kind.ACK]
+    assert hostile.session.state is State.LEAVING
+
+
+# --- acknowledgement --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_acknowledged_is_not_taken(size: int) -> None:
+    pair = Pair()
+    session = pair.client.session
+    outgoing = send(session, os.urandom(size), flags=TAKEN)
+    pair.pump()
+    number = outgoing.last_number
+    assert (session.acknowledged(number), session.taken(number)) == (True, False)
+    [message] = pair.server.inbox
+    pair.server.session.take(message)
+    assert pair.server.session.ack_due(pair.now)
+    pair.pump()
+
+    assert session.taken(number)
+
+
+def test_an_acknowledgement_that_is_waited_for_comes_at_once() -> None:
+    for flags, at_once in ((0, False), (ACKNOWLEDGE, True), (TAKEN, False)):
+        for size in (10, 100_000):
+            pair = Pair()
+            outgoing = send(pair.client.session, os.urandom(size), flags=flags)
+            pair.seal(pair.client)
+            pair.carry(pair.client)
+            pair.seal(pair.server)
+            pair.carry(pair.server)
+            assert pair.client.session.acknowledged(outgoing.last_number) == at_once
+
+            pair.now += 0.06
+            assert pair.server.session.deadline() is not None
+            pair.seal(pair.server)
+            pair.carry(pair.server)
+            assert pair.client.session.acknowledged(outgoing.last_number)
+
+
+def test_what_is_dropped_by_a_closing_end_was_not_taken() -> None:
+    pair = Pair()
+    outgoing = send(pair.client.session, HI, flags=TAKEN)
+    pair.seal(pair.client)
+    pair.server.session.say_farewell()
+    pair.pump()
+
+    assert pair.client.session.acknowledged(outgoing.last_number)
+    assert not pair.client.session.taken(outgoing.last_number)
+    assert pair.server.inbox == []
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_idle_link_stays_alive_by_pings() -> None:
+    pair = Pair()
+    for _ in range(300):
+        pair.now += 1.0
+        for end in pair.ends:
+            assert end.session.tick(pair.now) == []
+            pair.seal(end)
+        for end in pair.ends:
+            pair.carry(end)
+
+    assert (pair.client.state, pair.server.state) == (State.READY, State.READY)
+    assert pair.client.session.liveness.pongs + pair.server.session.liveness.pongs >= 300 // 17
+
+
+def test_a_ping_measures_the_way_there_and_back() -> None:
+    pair = Pair()
+    client = pair.client.session
+    client.ping(pair.now)
+    client.ping(pair.now)
+    assert pair.seal(pair.client) == 4 + 57 + 32  # one of them
+    pair.now += 0.25
+    pair.carry(pair.client)
+    pair.seal(pair.server)
+    pair.carry(pair.server)
+
+    assert client.liveness.rtt_seconds == 0.25
+
+
+def test_a_silent_peer_is_found_dead_and_told_so() -> None:
+    pair = Pair()
+    due = pair.client.session.deadline()
+    assert due is not None
+    pair.now = due
+    assert pair.client.session.tick(pair.now) == []
+    pair.seal(pair.client)
+    pair.client.wire.clear()  # the wire is dead
+    pair.now = pair.client.session.deadline() or 0.0
+    [ended] = pair.client.session.tick(pair.now)
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.error, Stalled)
+    assert pair.client.session.deadline() is None
+
+
+def test_an_alert_of_a_stall_is_a_stall_and_is_not_answered() -> None:
+    hostile = opened(Role.SERVER)
+    events = hostile.say(Kind.ALERT, body=bodies.Alert(3, "Stalled").pack())
+
+    assert type(error_in(events)) is Stalled
+    assert hostile.hear() == []
+
+
+def test_time_before_the_opening_and_after_the_end_does_nothing() -> None:
+    session = session_of(Role.CLIENT)
+    assert (session.deadline(), session.tick(1e9)) == (None, [])
+    session.ping(0.0)
+    session.end(0.0)
+    assert (session.deadline(), session.tick(1e9)) == (None, [])
+
+
+# --- rekey ------------------------------------------------------------------------------------------------------------
+
+
+def test_keys_change_by_count_while_messages_go_on() -> None:
+    pair = Pair(limits=TINY)
+    values = [bytes([place % 256]) * 700 for place in range(1500)]
+    for start in range(0, 1500, 100):
+        for value in values[start : start + 100]:
+            both(pair, value, compress=False)
+        assert pair.exchange() == (values[start : start + 100],) * 2
+    writers = [end.session._outflow._writer for end in pair.ends]
+
+    assert [writer.sequence // 1024 for writer in writers] == [writer._start // 1024 for writer in writers]
+    assert all(writer._start >= 1024 for writer in writers)
+
+
+def test_keys_change_by_time() -> None:
+    pair = Pair(limits=Limits(rekey_seconds=100.0, ping_seconds=1000.0, dead_seconds=3000.0))
+    for _ in range(5):
+        pair.now += 101
+        both(pair, HI)
+        assert pair.exchange() == ([HI], [HI])
+
+    assert all(end.session._outflow._writer._since > 500 for end in pair.ends)
+
+
+def test_nothing_is_sealed_at_once_when_a_key_is_due() -> None:
+    pair = Pair(limits=Limits(rekey_seconds=2.0))
+    session = pair.client.session
+
+    assert session.seal_now(single_of(session, 1), 0, pair.now + 3.0) is None
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def ends_well(pair: Pair) -> None:
+    for end in pair.ends:
+        assert end.state is State.CLOSED
+        assert [event for event in end.events if not isinstance(event, PeerLeft)][-1:] == [Ended(error=None)]
+        assert end.session.error is None
+        with pytest.raises(LinkClosed):
+            end.session.check_open()
+        assert end.session.end(pair.now) == []
+        end.session.fail(Stalled("late"))
+        assert end.session.error is None
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_one_end_says_farewell_after_what_is_queued(who: int) -> None:
+    pair = Pair()
+    end, other = pair.ends[who], pair.ends[1 - who]
+    send(end.session, "last words")
+    send(other.session, os.urandom(200_000))
+    pair.seal(other)
+    end.session.say_farewell(7, "good night")
+    end.session.say_farewell(8, "again")
+    with pytest.raises(LinkClosed):
+        send(end.session, "too late")
+    pair.pump()
+
+    assert other.read() == ["last words"]
+    assert other.of(PeerLeft) == [PeerLeft(code=7, text="good night")]
+    ends_well(pair)
+
+
+def test_both_say_farewell_at_once() -> None:
+    pair = Pair()
+    for end in pair.ends:
+        end.session.say_farewell()
+        pair.seal(end)
+    assert {end.state for end in pair.ends} == {State.LEAVING}
+    pair.pump()
+
+    ends_well(pair)
+
+
+def test_the_peer_may_finish_what_it_has_queued() -> None:
+    pair = Pair(limits=SMALL_WINDOW)
+    outgoing = send(pair.server.session, os.urandom(500_000))
+    pair.seal(pair.server, 10_000)
+    pair.client.session.say_farewell()
+    pair.pump()
+
+    assert outgoing.sealed
+    assert pair.client.inbox == []  # it was said that nobody listens any more
+    ends_well(pair)
+
+
+def test_a_farewell_before_the_opening_comes_after_it() -> None:
+    pair = Pair(opened=False)
+    pair.client.session.say_farewell()
+    pair.pump()
+
+    ends_well(pair)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_transport_ends_in_every_state(role: Role) -> None:
+    start = State.EXPECT_ACCEPT if role is Role.CLIENT else State.EXPECT_OPEN
+    for state in (start, State.READY, State.LEAVING):
+        hostile = Hostile(role).stand(state)
+        assert type(error_in(hostile.session.end(0.0))) is ConnectionCut
+        assert hostile.session.state is State.FAILED
+        assert hostile.hear() == []  # there is nobody to tell
+        with pytest.raises(ConnectionCut):
+            hostile.session.queue(Batch())
+    for state in (State.LEFT, State.PARTING):
+        hostile = Hostile(role).stand(state)
+        assert hostile.session.end(0.0) == [Ended(error=None)]
+        assert hostile.session.state is State.CLOSED
+    for state in (State.CLOSED, State.FAILED):
+        hostile = Hostile(role).stand(state)
+        assert hostile.session.end(0.0) == []
+        assert hostile.session.state is state
+
+
+@pytest.mark.parametrize("state", [State.LEFT, State.PARTING])
+def test_a_transport_that_ends_while_something_is_owed_is_a_cut(state: State) -> None:
+    hostile = opened(Role.SERVER)
+    send(hostile.session, HI)
+    if state is State.PARTING:
+        hostile.hear()
+    hostile.farewell()
+    if state is State.PARTING:
+        hostile.hear()
+    assert hostile.session.state is state
+    assert type(error_in(hostile.session.end(0.0))) is ConnectionCut
+
+
+def test_what_waits_when_the_session_ends_is_given_the_error() -> None:
+    pair = Pair(limits=SMALL_WINDOW)
+    made = [send(pair.client.session, os.urandom(100_000)) for _ in range(3)]
+    pair.seal(pair.client, 1000)
+    [ended] = pair.client.session.end(pair.now)
+
+    assert isinstance(ended, Ended)
+    assert [one.error for one in made] == [ended.error] * 3
+
+
+def test_a_fault_found_outside_is_told_to_the_peer() -> None:
+    pair = Pair()
+    pair.client.session.fail(BadCompression("broken"))
+    pair.pump()
+    error = pair.server.session.error
+
+    assert type(error) is LinkLost
+    assert "alert 2 'BadCompression'" in str(error)
+    assert pair.seal(pair.server) == 0
+
+
+def test_a_closed_end_still_acknowledges() -> None:
+    hostile = opened(Role.SERVER)
+    hostile.session.say_farewell()
+    hostile.hear()
+    hostile.farewell()
+    events = hostile.say(Kind.ACK, body=bodies.Ack(2, 8 << 20, 0).pack())
+    assert events == [Ended(error=None)]
+
+    assert [record.kind for record in hostile.hear()] == [Kind.ACK]
+
+
+# --- lengths and clocks on the wire -----------------------------------------------------------------------------------
+
+
+def lengths(end: End) -> list[int]:
+    return [len(token) for token in tokens_of(bytes(end.said))]
+
+
+def conversation(padding: str | None, **shape: object) -> Pair:
+    pair = Pair(padding=padding, **shape)  # type: ignore[arg-type]
+    both(pair, HI)
+    both(pair, os.urandom(150_000))
+    both(pair, Blob(b"blob" * 3000))
+    pair.client.session.ping(pair.now)
+    pair.exchange()
+    pair.client.session.say_farewell()
+    pair.exchange()
+    ends_well(pair)
+    return pair
+
+
+@pytest.mark.parametrize("body_bytes", [1024, 65_536, 1 << 20])
+def test_with_full_padding_all_records_are_alike(body_bytes: int) -> None:
+    pair = conversation("full", limits=Limits(body_bytes=body_bytes, rekey_seconds=2.0))
+    for end in pair.ends:
+        first, *rest = lengths(end)
+
+        assert first == (169 if end is pair.client else 153)  # OPEN and ACCEPT, always the same
+        assert len(set(rest)) == 1
+        assert len(rest) > 5
+
+
+def test_with_buckets_lengths_are_those_of_few_classes() -> None:
+    pair = conversation("bucket")
+    blurred = {length for end in pair.ends for length in lengths(end)[1:]}
+    plain = conversation(None)
+
+    assert len(blurred) <= 4
+    assert len({length for end in plain.ends for length in lengths(end)[1:]}) > len(blurred)
+
+
+def test_a_rekey_is_padded_as_all_else() -> None:
+    for padding in ("full", "bucket"):
+        pair = Pair(padding=padding, limits=Limits(rekey_seconds=2.0, ping_seconds=50.0, dead_seconds=100.0))
+        pair.now = 10.0
+        pair.client.said.clear()
+        send(pair.client.session, 1)
+        pair.seal(pair.client)
+
+        assert len(lengths(pair.client)) == 2
+        assert len(set(lengths(pair.client))) == (1 if padding == "full" else 2)
+        assert pair.exchange()[1] == [1]
+
+
+def test_the_clock_in_the_clear_is_told_or_hidden() -> None:
+    for wall in (0.0, 1_700_000_000.9):
+        pair = conversation(None, wall=wall)
+        clocks = {int.from_bytes(token[1:9], "big") for end in pair.ends for token in tokens_of(bytes(end.said))}
+
+        assert clocks == {int(wall)}
+
+
+def test_no_plaintext_is_on_the_wire() -> None:
+    pair = Pair()
+    send(pair.client.session, "canary canary canary", compress=False)
+    pair.exchange()
+
+    assert b"canary" not in pair.client.said
+
+
+def test_an_idle_link_gives_its_buffers_back() -> None:
+    pair = Pair()
+    both(pair, os.urandom(200_000))
+    pair.exchange()
+    for end in pair.ends:
+        end.session.frames.shrink()
+
+        assert len(end.session.frames._buffer) == 4096
+
+
+def test_has_output_says_whether_there_may_be_something() -> None:
+    pair = Pair()
+    session = pair.client.session
+    assert not session.has_output(pair.now)
+    send(session, 1)
+    assert session.has_output(pair.now)
+    pair.exchange()
+    assert not session.has_output(pair.now)
+    session.ping(pair.now)
+    assert session.has_output(pair.now)
