@@ -67,9 +67,6 @@ class Exchange:
         with self._lock:
             self.session.queue(outgoing)
             try:
-                self._pump.flush()
-                if until():
-                    return
                 in_time = self._pump.wait(lambda: until() or outgoing.error is not None, deadline)
             except BaseException:
                 self._give_up(outgoing)

@@ -38,6 +38,9 @@ from netstructer.protocol.session import Session
 
 __all__ = ["Pump"]
 
+ROUNDS = 4
+"""Rounds of `Limits.unsent_bytes` that one link gets from who does not wait for it, before the others have theirs."""
+
 
 class Pump:
     """One session on one socket.  Thread-safe."""
@@ -53,11 +56,15 @@ class Pump:
         self.lock = FairLock()
         self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
         self._sleepers = 0
+        self._workers = 0
+        """Callers in `wait`: as long as there is one, what is queued is looked after."""
+        self._more = False
+        """Whether there may be more to seal, and room for it."""
         self._reading = False
         self._polling = 0
         self._readiness = sockets.Readiness(transport)
         self.inbox: deque[Message | Whole] = deque()
-        self.unsent: deque[bytes | memoryview] = deque()
+        self.unsent: deque[bytes | bytearray | memoryview] = deque()
         self._room_bytes = session.limits.unsent_bytes
         self.ended = False
         self.left_by_peer = False
@@ -66,7 +73,7 @@ class Pump:
 
     # --- what an exchange asks for, under the lock ------------------------------------------------------------------
 
-    def write_now(self, frame: bytes) -> None:
+    def write_now(self, frame: bytes | bytearray | memoryview) -> None:
         """Write one sealed frame, nothing being unsent; the keeper goes on with what the socket does not take."""
         try:
             sent = self.transport.send(frame)
@@ -97,7 +104,7 @@ class Pump:
             if read and not self._reading and not self.ended:
                 self._read()
             self.handle(self.session.tick(time.monotonic()))
-            self.flush()
+            self._flush_some()
         finally:
             self.lock.release()
         return True
@@ -119,7 +126,8 @@ class Pump:
 
     @property
     def wants_to_write(self) -> bool:
-        return bool(self.unsent)
+        """Whether to come back when the socket has room."""
+        return bool(self.unsent) or self._more
 
     def disown(self) -> None:
         """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
@@ -133,14 +141,19 @@ class Pump:
 
     def wait(self, until: Callable[[], bool], deadline: float | None) -> bool:
         """Work until `until()` holds or the session has ended; False at the deadline."""
-        while not until() and not self.ended:
-            if self._flush_once():
-                self.lock.yield_to_others()
-            elif not until() and not self.ended and not self.step(deadline):
-                return False
-        if self.unsent and not self.ended:
-            current_keeper().watch_writes(self)
-        return True
+        self._workers += 1
+        try:
+            while not until() and not self.ended:
+                if self._flush_once():
+                    if deadline is not None and time.monotonic() >= deadline:
+                        return until()
+                    self.lock.yield_to_others()
+                elif not until() and not self.ended and not self.step(deadline):
+                    return False
+            return True
+        finally:
+            self._workers -= 1
+            self._leave_rest()
 
     def step(self, deadline: float | None) -> bool:
         """Wait for one thing to happen, and deal with it; False at the deadline.
@@ -168,8 +181,8 @@ class Pump:
             self.handle(self.session.tick(time.monotonic()))
         if not self.inbox and self.session.has_output(time.monotonic()):
             self._flush_once()
-        if self._sleepers:
-            self._changed.notify_all()
+            self._leave_rest()
+        self.wake()
         return True
 
     def _sleep(self, deadline: float | None, now: float) -> None:
@@ -181,17 +194,22 @@ class Pump:
             finally:
                 self._sleepers -= 1
             return
-        read = not self._reading
+        due, read = deadline, not self._reading
         if read:
             self._take_turn()
+            # Whoever reads keeps the time, too: a peer that takes nothing may be dead.
+            timed = self.session.deadline()
+            due = timed if due is None or (timed is not None and timed < due) else due
         readiness = self._readiness if read else sockets.Readiness(self.transport)
         try:
-            can_read = self._poll(readiness, deadline, now, read=read, write=True)
+            can_read = self._poll(readiness, due, now, read=read, write=True)
             if can_read and read and not self.ended:
                 self._read()
         finally:
             if read:
                 self._leave_turn()
+        if read:
+            self.handle(self.session.tick(time.monotonic()))
         self._flush_once()
         self.wake()
 
@@ -203,6 +221,7 @@ class Pump:
     def _leave_turn(self) -> None:
         self._reading = False
         self.uses += 1
+        self.wake()
         if self.standing is Standing.ATTENDED and not self.ended:
             current_keeper().loosen(self)
 
@@ -249,10 +268,23 @@ class Pump:
             self.wake()
 
     def flush(self) -> None:
-        """Seal and write until there is nothing more, or the socket is full: then the keeper goes on."""
-        while self._flush_once():
-            self.lock.yield_to_others()
-        if self.unsent and not self.ended:
+        """Seal and write a few rounds, as far as the socket takes it; the keeper goes on with the rest."""
+        self._flush_some()
+        self._leave_rest()
+
+    def _flush_some(self) -> None:
+        for _ in range(ROUNDS):
+            self._more = self._flush_once()
+            if not self._more:
+                return
+        self._more = self.session.has_output(time.monotonic())
+
+    def _leave_rest(self) -> None:
+        """Let the keeper go on where something is left and nobody stays who would."""
+        if self.ended or self._workers:
+            return
+        if self.unsent or self._more or self.session.has_output(time.monotonic()):
+            self._more = not self.unsent
             current_keeper().watch_writes(self)
 
     def _flush_once(self) -> bool:

@@ -1,4 +1,4 @@
-"""Real links over loopback, for the tests of the façades: pairs, raw peers, relays, threads and processes with deadlines.
+"""Real links over loopback, for the tests of the façades: pairs, raw peers, relays, threads and processes.
 
 Nothing here sleeps for luck: who waits, waits for a condition, and fails after `PATIENCE_SECONDS`.
 """
@@ -42,10 +42,10 @@ def linked(
     with (
         Server(key=KEY, limits=server_limits or limits, **(server_options or {})) as server,
         Link(server.address, key=KEY, limits=client_limits or limits, **options) as near,
+        server.accept(timeout=PATIENCE_SECONDS) as far,
     ):
-        with server.accept(timeout=PATIENCE_SECONDS) as far:
-            yield near, far
-            near.abort()
+        yield near, far
+        near.abort()
 
 
 def eventually(holds: Callable[[], object], what: str = "the condition") -> None:
@@ -207,7 +207,7 @@ class Relay:
 
 @contextlib.contextmanager
 def python(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run another Python with the package on its path and warnings as errors; kill it where it is still there at the end."""
+    """Run another Python with the package on its path and warnings as errors; at the end it is gone."""
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     process = subprocess.Popen(
         [sys.executable, "-W", "error", *arguments],
