@@ -105,7 +105,7 @@ def remaining(deadline: float | None) -> float | None:
     return left
 
 
-def write(transport: socket.socket, buffers: deque[bytes | memoryview]) -> int:
+def write(transport: socket.socket, buffers: deque[bytes | bytearray | memoryview]) -> int:
     """Write what the socket takes now, and take it out of `buffers`; return how many bytes.
 
     Raises `BlockingIOError` where it takes nothing, `OSError` where it is broken.

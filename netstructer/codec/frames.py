@@ -13,6 +13,8 @@ from netstructer.errors import BadFrame, FrameTooBig
 
 __all__ = ["LENGTH_BYTES", "FrameReader", "joined", "pack"]
 
+Buffer = bytes | bytearray | memoryview
+
 LENGTH_BYTES = 4
 """What a frame adds to its token."""
 LEAST_TOKEN_BYTES = 89
@@ -25,16 +27,16 @@ JOIN_BYTES = 4 << 10
 """Below this a copy is cheaper than a second buffer in the system call."""
 
 
-def pack(token: bytes) -> tuple[bytes, ...]:
+def pack(token: Buffer) -> tuple[Buffer, ...]:
     """Return the buffers that carry `token` on the wire, in order."""
     if len(token) <= JOIN_BYTES:
         return (joined(token),)
     return len(token).to_bytes(LENGTH_BYTES, "big"), token
 
 
-def joined(token: bytes) -> bytes:
+def joined(token: Buffer) -> bytes:
     """Return the frame of a small token as one buffer."""
-    return len(token).to_bytes(LENGTH_BYTES, "big") + token
+    return b"".join((len(token).to_bytes(LENGTH_BYTES, "big"), token))
 
 
 class FrameReader:

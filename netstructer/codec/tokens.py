@@ -53,6 +53,8 @@ KEY_BYTES = 32
 TOKEN_OVERHEAD = 57
 """Bytes of a token besides its cipher blocks: version 1, seconds 8, iv 16, HMAC 32."""
 
+Buffer = bytes | bytearray | memoryview
+
 _BLOCK = 16
 _HEAD = Struct(">BQ")
 _TAG = 32
@@ -79,18 +81,23 @@ class Sealer:
         self._encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(bytes(_BLOCK))).encryptor()
         self._draw = os.urandom
 
-    def seal(self, record: bytes | bytearray | memoryview, seconds: int) -> bytes:
+    def seal(self, record: Buffer, seconds: int) -> bytes | bytearray:
         """Return the raw token of `record`, `sealed_bytes(len(record))` long, that states `seconds` since 1970 in the
         clear.
 
         Any record of bytes seals, the empty one too.  Raises `Misuse` for seconds that are no u64 and for a view of
         anything but single bytes; the sealer is good for the next record all the same.
         """
+        return self.seal_parts((record,), seconds)
+
+    def seal_parts(self, parts: tuple[Buffer, ...], seconds: int) -> bytes | bytearray:
+        """Return the raw token of the record that `parts` make together: the same as `seal`, with one copy less."""
         try:
             head = _HEAD.pack(_VERSION, seconds)
         except error:
             raise Misuse("expected seconds from 0 to 2^64 - 1") from None
-        blocks = b"".join((self._draw(_BLOCK), record, _PADDINGS[_BLOCK - len(record) % _BLOCK]))
+        record_bytes = sum(map(len, parts))
+        blocks = b"".join((self._draw(_BLOCK), *parts, _PADDINGS[_BLOCK - record_bytes % _BLOCK]))
         if len(blocks) % _BLOCK:
             raise Misuse("expected a record of single bytes")
         signer = self._signer.copy()
@@ -105,7 +112,7 @@ class Sealer:
         self._encryptor.update_into(blocks, view[len(head) :])
         signer.update(view[:end])
         room[end:] = signer.finalize()
-        return bytes(room)
+        return room
 
 
 class Opener:
@@ -118,7 +125,7 @@ class Opener:
         self._signer = HMAC(signing_key, SHA256())
         self._decryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(bytes(_BLOCK))).decryptor()
 
-    def open(self, token: bytes | bytearray | memoryview) -> bytes:
+    def open(self, token: Buffer) -> bytes | memoryview:
         """Return the record of a raw token.  The clock in it is not looked at: sequence and keys give freshness.
 
         Raises `BadSeal`, always with the same text, for a length that no token has, another version, a tag that is not
@@ -139,7 +146,7 @@ class Opener:
         count = plain[-1]
         if not 1 <= count <= _BLOCK or plain[-count:] != _PADDINGS[count]:
             raise _bad_seal()
-        return plain[_BLOCK:-count]
+        return plain[_BLOCK:-count] if size <= _JOINED_BYTES else memoryview(plain)[_BLOCK:-count]
 
 
 def _bad_seal() -> BadSeal:

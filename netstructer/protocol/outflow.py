@@ -133,7 +133,7 @@ class Outflow:
             return None
         number = self.outbound.number(charge)
         body = bodies.single(number, single.codec, chunk, single.plain_bytes)
-        token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, *body, seconds=int(self._wall()))
+        token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, body, seconds=int(self._wall()))
         self.wire_bytes += frames.LENGTH_BYTES + len(token)
         return frames.joined(token), number
 

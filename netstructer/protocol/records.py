@@ -27,6 +27,8 @@ __all__ = ["HEADER_BYTES", "MOST_PADDING", "Record", "RecordReader", "RecordWrit
 
 HEADER = Struct(">QBBHI")
 HEADER_BYTES = HEADER.size
+Buffer = bytes | bytearray | memoryview
+
 MOST_RECORDS = 1 << 20
 MOST_BYTES = 64 << 30
 FLOOD_RECORDS = 1024
@@ -57,11 +59,15 @@ class RecordWriter:
         self._start = self._bytes = 0
         self._since = now
 
-    def write(self, kind: int, flags: int, stream: int, body: bytes, *, seconds: int, pad_bytes: int = 0) -> bytes:
-        """Return the token of the next record; `seconds` is the wall clock that it states in the clear."""
+    def write(
+        self, kind: int, flags: int, stream: int, *body: Buffer, seconds: int, pad_bytes: int = 0
+    ) -> bytes | bytearray:
+        """Return the token of the next record, its body in parts; `seconds` is the clock that it states in the
+        clear."""
         header = HEADER.pack(self.sequence, kind, flags, pad_bytes, stream)
-        record = b"".join((header, body, _ZERO[:pad_bytes])) if pad_bytes else header + body
-        token = self._sealer.seal(record, seconds)
+        if pad_bytes:
+            body = (*body, _ZERO[:pad_bytes])
+        token = self._sealer.seal_parts((header, *body), seconds)
         self.sequence += 1
         self._bytes += len(token)
         return token
@@ -75,7 +81,7 @@ class RecordWriter:
             or now - self._since >= limits.rekey_seconds
         )
 
-    def rekey(self, *, seconds: int, now: float, pad_bytes: int = 0) -> bytes:
+    def rekey(self, *, seconds: int, now: float, pad_bytes: int = 0) -> bytes | bytearray:
         """Return the token of a REKEY record, the last one under the old key, and step to the new one."""
         token = self.write(Kind.REKEY, 0, 0, b"", seconds=seconds, pad_bytes=pad_bytes)
         self._ratchet.advance()

@@ -125,7 +125,7 @@ class Session:
         self.messages_sent += outgoing.count
         self.plain_sent += outgoing.total_plain_bytes
 
-    def seal_now(self, single: Single, flags: int, now: float) -> tuple[bytes, int] | None:
+    def seal_now(self, single: Single, flags: int, now: float) -> tuple[Buffer, int] | None:
         """Seal a small value at once, and return its frame and delivery number; None where it has to be queued.
 
         It has to where others wait, where the credit does not reach, and where padding is on.  Raises what `queue`
@@ -171,12 +171,11 @@ class Session:
         if self._outflow.farewell is None and self.error is None:
             self._outflow.farewell = (code, text)
 
-    def frames_to_send(self, room_bytes: int, now: float) -> list[bytes]:
+    def frames_to_send(self, room_bytes: int, now: float) -> list[Buffer]:
         """Seal what is due, until about `room_bytes` are there; return the buffers to write, in order."""
         if self._inflow.inbound.ack_due(now) and (self.state in _OPEN_STATES or self.state is State.CLOSED):
             self._outflow.control(Kind.ACK, self._inflow.inbound.ack())
-        messages = self.state is State.READY or self.state is State.LEFT
-        out, farewell = self._outflow.seal(room_bytes, now, messages=messages)
+        out, farewell = self._outflow.seal(room_bytes, now, messages=self.state in (State.READY, State.LEFT))
         if farewell:
             self.state = advance(self.state, Cause.SAY_FAREWELL)
         return out
@@ -365,8 +364,7 @@ class Session:
 
     def ping(self, now: float) -> None:
         """Ask the peer for a sign of life.  One at a time: a second is not sent."""
-        body = self.liveness.ping(now) if self.state in _OPEN_STATES else None
-        if body is not None:
+        if self.state in _OPEN_STATES and (body := self.liveness.ping(now)) is not None:
             self._outflow.control(Kind.PING, body)
 
     @property
