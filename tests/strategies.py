@@ -289,6 +289,13 @@ arrays = st.one_of(
     st.booleans().map(numpy.bool_),
     st.sampled_from([numpy.str_("ab"), numpy.bytes_(b"ab"), numpy.datetime64("2020-01-01"), numpy.complex64(1j)]),
 )
+
+
+def _sixteen(items: list[Any]) -> list[Any]:
+    """As many as take a bulk form, drawn quickly."""
+    return (items * 16)[:16]
+
+
 runs = st.one_of(
     st.lists(ints, min_size=14, max_size=40),
     st.lists(st.integers(-300, 300), min_size=14, max_size=40),
@@ -300,7 +307,7 @@ runs = st.one_of(
     st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=14, max_size=40),
     st.integers(14, 40).map(lambda count: [None] * count),
     *(
-        st.lists(kind, min_size=14, max_size=18)
+        st.lists(kind, min_size=1, max_size=3).map(_sixteen)
         for kind in (
             st.dates(),
             st.builds(_placed, st.datetimes(), zones, st.integers(0, 1)),
@@ -361,20 +368,24 @@ def _containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-def values() -> st.SearchStrategy[Any]:
+_LEAVES = st.one_of(
+    plain_scalars,
+    library_scalars,
+    st.binary(max_size=20).map(bytearray),
+    arrays,
+    runs,
+    runs.map(tuple),
+    st.sets(st.integers(-50, 500), min_size=14, max_size=40),
+    st.frozensets(st.text(max_size=4), min_size=14, max_size=30),
+    st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=14, max_size=20),
+    st.builds(uuid.UUID, int=st.integers(0, (1 << 128) - 1)),
+    st.builds(Fraction, ints, ints.filter(bool)),
+    st.builds(date, st.integers(1, 9999), st.integers(1, 12), st.integers(1, 28)),
+)
+_VALUES = st.recursive(_LEAVES, _containers, max_leaves=12)
+
+
+@st.composite
+def values(draw: st.DrawFn) -> Any:
     """Draw a nested value of any type that travels, but a blob."""
-    leaves = st.one_of(
-        plain_scalars,
-        library_scalars,
-        st.binary(max_size=20).map(bytearray),
-        arrays,
-        runs,
-        runs.map(tuple),
-        st.sets(st.integers(-50, 500), min_size=14, max_size=40),
-        st.frozensets(st.text(max_size=4), min_size=14, max_size=30),
-        st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=14, max_size=20),
-        st.builds(uuid.UUID, int=st.integers(0, (1 << 128) - 1)),
-        st.builds(Fraction, ints, ints.filter(bool)),
-        st.builds(date, st.integers(1, 9999), st.integers(1, 12), st.integers(1, 28)),
-    )
-    return st.recursive(leaves, _containers, max_leaves=12)
+    return draw(_VALUES)
