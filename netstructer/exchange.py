@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
+from netstructer.keeper import current_keeper
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Event
@@ -32,6 +33,10 @@ class Exchange:
         self.session = session
         self._pump = Pump(transport, session, on_end)
         self._lock = self._pump.lock
+
+    def abandon(self) -> None:
+        """Let the keeper end what nobody holds any more; takes no lock, so the collector may call it."""
+        current_keeper().abandon(self._pump)
 
     @property
     def ended(self) -> bool:

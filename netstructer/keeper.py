@@ -16,6 +16,7 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from enum import Enum
 from typing import Protocol
 
@@ -53,6 +54,7 @@ class Kept(Protocol):
     def rest(self) -> None: ...
     def due(self) -> float | None: ...
     def disown(self) -> None: ...
+    def give_up(self) -> None: ...
 
 
 class Keeper:
@@ -64,6 +66,7 @@ class Keeper:
         self._pumps: set[Kept] = set()
         self._loose: dict[Kept, int] = {}
         self._watched: dict[Kept, int] = {}
+        self._abandoned: deque[Kept] = deque()
         self._recent: set[Kept] = set()
         """Links that may have something due within a round: an acknowledgement, or room to write."""
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -127,6 +130,12 @@ class Keeper:
         if watched and threading.current_thread() is not self._thread and not _POLLS_LIVE:
             self._wake()
 
+    def abandon(self, pump: Kept) -> None:
+        """End a link that nobody holds any more.  May be called by the collector, in the middle of anything: no
+        lock."""
+        self._abandoned.append(pump)
+        self._wake()
+
     def disown(self) -> None:
         """In a forked child: let go of every link and descriptor of the parent."""
         for pump in tuple(self._pumps):
@@ -145,6 +154,8 @@ class Keeper:
                 busy |= not _attend(pump, read=bool(events & selectors.EVENT_READ))
                 self._recent.add(pump)
                 self._settle(pump)
+            while self._abandoned:
+                self._abandoned.popleft().give_up()
             now = time.monotonic()
             if now >= next_round:
                 next_round = now + ROUND_SECONDS

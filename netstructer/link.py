@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -129,7 +131,7 @@ class Link:
         self._compress = compress
         self._session = session
         self._on_end = on_end
-        self._exchange = Exchange(transport, session, self._ended)
+        self._exchange = Exchange(transport, session, _telling(weakref.ref(self)))
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -246,6 +248,12 @@ class Link:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        exchange = self.__dict__.get("_exchange")
+        if exchange is not None and not exchange.ended:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            exchange.abandon()
+
     def _ended(self) -> None:
         error = self._session.error
         logger.debug("= link %s to %s over%s", self.id, self.peer, f": {type(error).__name__}" if error else "")
@@ -292,6 +300,17 @@ class Link:
     def __repr__(self) -> str:
         whose = "" if self.user is None else f" user {self.user!r}"
         return f"<Link {self.id} to {self.peer}{whose} {'closed' if self.closed else 'open'}>"
+
+
+def _telling(reference: weakref.ref[Link]) -> Callable[[], None]:
+    """Return what tells a link that its session has ended, without keeping it alive."""
+
+    def tell() -> None:
+        link = reference()
+        if link is not None:
+            link._ended()
+
+    return tell
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -129,6 +129,12 @@ class Pump:
         """Whether to come back when the socket has room."""
         return bool(self.unsent) or self._more
 
+    def give_up(self) -> None:
+        """End at once: nobody holds the link any more."""
+        with self.lock:
+            self.closing = True
+            self.handle(self.session.fail(LinkClosed("the link was dropped without being closed")))
+
     def disown(self) -> None:
         """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
         self.lock = FairLock()

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -86,7 +87,7 @@ class Server:
         self._door: Door | None = None
         self._closed = False
         self._accepted = 0
-        self._live: set[Link] = set()
+        self._live: weakref.WeakSet[Link] = weakref.WeakSet()
         self._waiting: deque[Link] = deque()
         self._changed = threading.Condition()
         self.registry: Registry[Link] = Registry()
