@@ -92,7 +92,7 @@ def _reader(entry: Entry) -> Callable[[Any], tuple[Any, ...]]:
     def read(item: Any) -> tuple[Any, ...]:
         try:
             return entry.read(item)  # type: ignore[no-any-return]  # a record's reader gives a tuple
-        except AttributeError as error:
-            raise Unsendable(f"a field of this {entry.name} is not set") from error
+        except Exception as error:
+            raise Unsendable(f"a field of this {entry.name} is not set or cannot be read") from error
 
     return read

@@ -16,7 +16,7 @@ from netstructer.codec.blob import Blob
 from netstructer.codec.collisions import check_collisions
 from netstructer.codec.refusals import OverBudget, Unsendable
 from netstructer.codec.structs import struct_of_class
-from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Types
+from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Entry, Types
 from netstructer.errors import MessageTooBig, UnsendableValue
 from netstructer.limits import Limits
 
@@ -124,10 +124,7 @@ class _Finder:
         if entry is None:
             raise Unsendable(f"{type_name(type(item))} is not registered")
         if entry.layout == RECORD_LAYOUT:
-            for name in entry.fields:
-                if not hasattr(item, name):
-                    raise Unsendable(f"the field {name!r} of this {entry.name} is not set")
-            return ((f"{path}.{name}", getattr(item, name), in_set) for name in entry.fields)
+            return iter([(f"{path}.{name}", _field(entry, item, name), in_set) for name in entry.fields])
         if entry.layout != CUSTOM_LAYOUT:
             return iter(())
         try:
@@ -142,6 +139,13 @@ class _Finder:
             raise Unsendable("this Blob's source can be read once, and it is in the value twice")
         self._blobs.add(id(item))
         blob_name(item)
+
+
+def _field(entry: Entry, item: Any, name: str) -> Any:
+    try:
+        return getattr(item, name)
+    except Exception as error:
+        raise Unsendable(f"the field {name!r} of this {entry.name} is not set or cannot be read") from error
 
 
 def blob_name(blob: Blob) -> bytes | None:
