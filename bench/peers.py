@@ -202,7 +202,12 @@ class SslPickle(Peer):
             try:
                 with context.wrap_socket(sock, server_side=True) as secured:
                     connection = FramedConnection(secured)
-                    _converse(connection, Conversation(lambda: members.append(connection), fan))
+                    conversation = Conversation(lambda: members.append(connection), fan)
+                    while connection not in members:
+                        _answer(connection, conversation)
+                    # From now on `fan` writes to it, in another thread; a TLS socket that one thread reads while
+                    # another writes fails now and then with a bad record MAC.
+                    threading.Event().wait()
             except (EOFError, OSError):
                 pass
 
@@ -255,8 +260,10 @@ class Multiprocessing(Peer):
 
         def talk(connection: Any) -> None:
             try:
+                end = ListenerConnection(connection)
                 conversation = Conversation(lambda: members.append(connection), fan)
-                _converse(ListenerConnection(connection), conversation)
+                while True:
+                    _answer(end, conversation)
             except (EOFError, OSError):
                 connection.close()
 
@@ -346,11 +353,10 @@ PEERS: dict[str, Peer] = {
 }
 
 
-def _converse(connection: Connection, conversation: Conversation) -> None:
-    while True:
-        reply = conversation.reply_to(connection.recv())
-        if reply is not NO_REPLY:
-            connection.send(reply)
+def _answer(connection: Connection, conversation: Conversation) -> None:
+    reply = conversation.reply_to(connection.recv())
+    if reply is not NO_REPLY:
+        connection.send(reply)
 
 
 def _serve_until_stdin_closes(name: str, config_path: str) -> None:
