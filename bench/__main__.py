@@ -19,7 +19,7 @@ from bench import certificates
 from bench.cells import run_cell, run_module
 from bench.measure import describe_machine
 from bench.peers import PEERS
-from bench.report import MODULE_TABLES, TABLES, link_table, module_table, write
+from bench.report import MODULE_TABLES, TABLES, link_table, module_table, publish, write
 from bench.workloads import SCALES, SECONDS
 
 __all__ = ["main"]
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     cells: dict[str, Any] = {name: [] for name in modules}
     cells |= {name: {peer: [] for peer in options.peers if _takes_part(peer, name)} for name in workloads}
     began = time.monotonic()
+    machine = describe_machine(PACKAGES)
     with tempfile.TemporaryDirectory(prefix="netstructer-bench-") as folder:
         config = certificates.write_config(Path(folder))
         # Round after round over everything, not workload after workload: a machine that slows down slows all of them.
@@ -51,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(_line(round_, name, peer, figures), flush=True)
     tables = [module_table(name, cells[name]) for name in modules]
     tables += [link_table(name, cells[name], SCALES[options.scale][name]) for name in workloads]
-    path = write(options.out, describe_machine(PACKAGES), tables, cells)
+    path = write(options.out, machine, tables, cells)
+    if options.publish:
+        publish(path, options.publish)
     failed = sum("error" in figures for figures in _every(cells))
     print(
         f"\n{path.read_text('utf-8')}\n{failed} cells failed, {time.monotonic() - began:.0f} s, {options.rounds} rounds"
@@ -71,6 +74,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", type=_names(list(PEERS)), default=list(PEERS), help="of " + ",".join(PEERS))
     parser.add_argument("--rounds", type=int, help="how often each cell is run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
+    parser.add_argument("--publish", type=Path, metavar="PAGE", help="put the tables between the markers of this page")
     options = parser.parse_args(arguments)
     options.scale = options.scale or "short"
     options.rounds = options.rounds or ROUNDS[options.scale]

@@ -12,8 +12,9 @@ from typing import Any
 from bench.measure import spread
 from bench.peers import PEERS, REFERENCE
 
-__all__ = ["MODULE_TABLES", "TABLES", "link_table", "module_table", "write"]
+__all__ = ["MODULE_TABLES", "TABLES", "link_table", "module_table", "publish", "write"]
 
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -167,13 +168,23 @@ def write(folder: Path, machine: Mapping[str, Any], tables: Sequence[str], cells
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps({"machine": machine, "cells": cells}, indent=1) + "\n", "utf-8")
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    load = "" if machine["load"] is None else f" Load when it began: {machine['load']:.1f}."
     head = (
         f"{machine['date']}: Python {machine['python']}, {machine['openssl']}, {machine['system']}, "
-        f"{machine['cores']} cores of {machine['processor']}; {versions}.\n"
+        f"{machine['cores']} cores of {machine['processor']}; {versions}.{load}\n"
     )
     path = folder / "report.md"
     path.write_text("\n".join([head, *tables]), "utf-8")
     return path
+
+
+def publish(report: Path, page: Path) -> None:
+    """Replace what stands between the markers of a page by a report.  Raises `ValueError` for a page without them."""
+    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{page}: no {BEGIN} and {END}")
+    page.write_text(f"{before}{begin}\n\n{report.read_text('utf-8')}\n{end}{after}", "utf-8")
 
 
 def _figures(cells: Sequence[Mapping[str, Any]], table: Table) -> list[str]:

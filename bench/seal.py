@@ -143,7 +143,7 @@ class Street:
         """Return the codec, the plain length, and the bytes of the wire."""
         encoded = values.encode(value)
         codec, payload = compression.compress(encoded.buffers, encoded.plain_bytes)
-        sealed: list[bytes] = []
+        sealed: list[bytes | bytearray | memoryview] = []
         for chunk in chunks.cut(payload, BODY_BYTES):
             sealed += frames.pack(self._sealer.seal(b"".join((HEADER, chunk)), 0))
         return codec, encoded.plain_bytes, b"".join(sealed)

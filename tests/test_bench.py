@@ -10,7 +10,7 @@ from bench import inputs
 from bench.inputs import MIB, SMALL, same
 from bench.measure import describe_machine, interleave, spread
 from bench.peers import PEERS, Conversation
-from bench.report import TABLES, link_table, write
+from bench.report import TABLES, link_table, publish, write
 from bench.workloads import SCALES, WORKLOADS
 
 
@@ -86,7 +86,18 @@ def test_a_table_shows_ratios_order_and_failures() -> None:
 def test_a_report_is_written_beside_its_cells(tmp_path: Path) -> None:
     path = write(tmp_path / "results", describe_machine(["pytest"]), ["### a table\n"], {"rtt": {}})
 
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- tables: begin -->\nold\n<!-- tables: end -->\nafter\n", "utf-8")
+    publish(path, page)
+
     assert "### a table" in path.read_text("utf-8")
+    published = page.read_text("utf-8")
+    assert published.startswith("before\n<!-- tables: begin -->\n\n20")
+    assert published.endswith("### a table\n\n<!-- tables: end -->\nafter\n")
+    assert "old" not in published
+    path.write_text("no markers")
+    with pytest.raises(ValueError, match="tables: begin"):
+        publish(page, path)
     assert (tmp_path / "results" / "results.json").exists()
     assert "pytest" in path.read_text("utf-8")
     assert [name for name in PEERS if name.startswith("netstructer")] == ["netstructer", "netstructer send_many"]
