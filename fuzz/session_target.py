@@ -1,0 +1,236 @@
+"""Sessions: a peer that holds the keys says anything; only documented errors come of it, and nothing after a fault.
+
+An input is read twice.  As raw bytes it comes from the wire in each state.  And as a script it is what a hostile peer
+seals under the right keys: each step is a byte that chooses a kind, one for flags, one for the stream, one for what to
+do about the body, and a body as long as another byte says.  Most bodies are mended so that they are nearly right, since
+what is wrong at first sight is refused at first sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+from netstructer.codec import frames
+from netstructer.codec.compression import compress
+from netstructer.codec.tokens import Sealer
+from netstructer.codec.values import encode
+from netstructer.errors import NetstructerError
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.events import Ended, Event, MessageArrived
+from netstructer.protocol.handshake import Agreement
+from netstructer.protocol.lanes import Outgoing
+from netstructer.protocol.parameters import Parameters
+from netstructer.protocol.ratchet import Ratchet
+from netstructer.protocol.records import HEADER
+from netstructer.protocol.session import Session
+from netstructer.protocol.states import Kind, Role, State
+
+SPEAK, HEAR = bytes(range(32)), bytes(range(32, 64))
+INSTANCE = b"\x44" * 16
+LIMITS = Limits(value_bytes=4096, message_bytes=8192, body_bytes=1024, credit_bytes=64 << 10, streams=4)
+KINDS = (*[Kind.DATA] * 6, *[Kind.CANCEL] * 2, *Kind)
+"""What a byte below 128 chooses from; one above it stands for itself."""
+LONGEST_STEP = 255
+
+
+def seeds() -> list[bytes]:
+    """Return scripts that bring a session through its life, and a few raw streams."""
+    value, packed = _value(), _packed()
+    steps = [
+        _step(Kind.DATA, 3, 1, 1, value),
+        _step(Kind.DATA, 1, 3, 2, value[:3]),
+        _step(Kind.DATA, 0, 3, 0, value[3:5]),
+        _step(Kind.DATA, 2, 3, 0, value[5:]),
+        _step(Kind.DATA, 3, 1, 3, packed),
+        _step(Kind.DATA, 3, 5, 4, value),
+        _step(Kind.DATA, 3, 5, 5, b"blob"),
+        _step(Kind.BATCH, 0, 0, 0, len(value).to_bytes(4, "big") + value),
+        _step(Kind.CANCEL, 0, 2, 0, b"\0\0\0\0\0\0\0\1\0\1"),
+        _step(Kind.PING, 0, 0, 0, b"12345678"),
+        _step(Kind.ACK, 0, 0, 0, (2).to_bytes(8, "big") + (1 << 24).to_bytes(8, "big") + bytes(8)),
+        _step(Kind.REKEY, 0, 0, 0, b""),
+        _step(Kind.FAREWELL, 0, 0, 0, b"\0\0bye"),
+        _step(Kind.ALERT, 0, 0, 0, b"\0\1text"),
+    ]
+    lives = [bytes([role]) + b"".join(steps[:end]) for role in (0, 1) for end in range(1, len(steps) + 1)]
+    return [*lives, *(b"\0" + step for step in steps), b"", b"\0\0\0\x59" + bytes(89)]
+
+
+def one(data: bytes) -> None:
+    """Send the bytes as they are, in each state; then read them as a script."""
+    for role in Role:
+        for prepare in _STATES:
+            peer = _Peer(role)
+            prepare(peer)
+            peer.receive(data)
+            peer.check_end()
+
+    role = Role.CLIENT if data[:1] and data[0] & 1 else Role.SERVER
+    peer = _Peer(role)
+    peer.open()
+    _work(peer.session)
+    for kind, flags, stream, mending, body in _script(data[1:]):
+        peer.say(kind, flags, stream, _mended(peer, kind, mending, flags, body))
+    peer.check_end()
+
+
+@dataclass
+class _Peer:
+    """Holds the keys, and the session that it speaks to."""
+
+    role: Role
+    session: Session = field(init=False)
+    sequence: int = 0
+    number: int = 1
+    values: list[int] = field(default_factory=list)
+    ended: bool = False
+    session_id: bytes = b""
+
+    def __post_init__(self) -> None:
+        server = self.role is Role.SERVER
+        agreement = Agreement(
+            send_secret=HEAR,
+            receive_secret=SPEAK,
+            export_secret=bytes(32),
+            binding=bytes(32),
+            suite=1,
+            features=7,
+            peer=Parameters.of(LIMITS, 7, bytes(16) if server else INSTANCE),
+            key_id=bytes(8),
+        )
+        self.session = Session(
+            self.role, agreement, limits=LIMITS, now=0.0, draw=lambda size: b"d" * size, wall=lambda: 0.0,
+            instance=INSTANCE if server else bytes(16),
+        )  # fmt: skip
+        self._ratchet = Ratchet(SPEAK)
+        self._sealer = _sealer(self._ratchet.key)
+        self._since = 0
+
+    def open(self) -> None:
+        if self.role is Role.SERVER:
+            asked = bodies.Open(bodies.OPEN_NEW, bytes(16), bytes(32), 1, 1, 1 << 16, bytes(16))
+            self.say(Kind.OPEN, 0, 0, asked.pack())
+        else:
+            self.session.frames_to_send(1 << 20, 0.0)
+            answer = bodies.Accept(bodies.STATUS_NEW, b"d" * 16, INSTANCE, 1, 1, 1 << 16, 0)
+            self.say(Kind.ACCEPT, 0, 0, answer.pack())
+        assert self.session.state is State.READY
+
+    def say(self, kind: int, flags: int, stream: int, body: bytes) -> None:
+        record = HEADER.pack(self.sequence, kind, flags, 0, stream) + body
+        self.sequence += 1
+        self.receive(b"".join(frames.pack(self._sealer.seal(record, 0))))
+        if kind == Kind.REKEY and not flags and not stream and not body:
+            self._ratchet.advance()
+            self._sealer = _sealer(self._ratchet.key)
+
+    def receive(self, data: bytes) -> None:
+        session = self.session
+        events = session.receive_data(data, self.sequence / 100)
+        assert not (self.ended and events), "a session that has ended went on"
+        for event in events:
+            self._read(event)
+        session.frames_to_send(1 << 16, self.sequence / 100)
+
+    def _read(self, event: Event) -> None:
+        assert not self.ended, "an event after the last one"
+        if isinstance(event, Ended):
+            self.ended = True
+            assert event.error is None or isinstance(event.error, NetstructerError)
+        if isinstance(event, MessageArrived):
+            assert event.message.plain_bytes <= LIMITS.value_bytes
+            assert event.message.total_plain_bytes() <= LIMITS.value_bytes + LIMITS.message_bytes
+            self.session.take(event.message)
+            try:
+                self.session.payloads.read(event.message)
+            except NetstructerError:
+                pass
+
+    def check_end(self) -> None:
+        session = self.session
+        assert self.ended == (session.state in (State.CLOSED, State.FAILED))
+        held = session._inflow._assembly._held
+        assert 0 <= held <= LIMITS.message_bytes + LIMITS.credit_bytes + 2048
+        session.tick(1e6)
+        session.end(1e6)
+        assert session.state in (State.CLOSED, State.FAILED)
+
+
+def _work(session: Session) -> None:
+    """Give the session something to say, so that acknowledgements and cancels have something to be about."""
+    session.queue(Outgoing([b"x" * 3000], codec=0, plain_bytes=3000))
+    session.ping(0.0)
+
+
+def _leave(peer: _Peer) -> None:
+    peer.open()
+    peer.session.say_farewell()
+    peer.receive(b"")
+
+
+def _left(peer: _Peer) -> None:
+    peer.open()
+    peer.say(Kind.FAREWELL, 0, 0, bodies.Farewell(1, 0, "").pack())
+
+
+_STATES: tuple[Callable[[_Peer], None], ...] = (lambda peer: None, _Peer.open, _leave, _left)
+
+
+def _script(data: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
+    while len(data) >= 5:
+        chosen, flags, stream, mending, size = data[:5]
+        kind = chosen if chosen & 0x80 else KINDS[chosen % len(KINDS)]
+        yield kind, flags, stream, mending, data[5 : 5 + size]
+        data = data[5 + size :]
+
+
+def _mended(peer: _Peer, kind: int, mending: int, flags: int, body: bytes) -> bytes:
+    """Put before the body what its kind begins with, and after it what it ends with, as the byte `mending` says."""
+    if kind not in (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.FAREWELL) or mending & 0x80:
+        return body
+    number = bodies.number(peer.number)
+    peer.number += 1
+    if kind != Kind.DATA or not mending:
+        return number + body + (bodies.total(len(_value())) if kind == Kind.DATA and flags & 2 else b"")
+    shape = mending & 7
+    plain_bytes = bodies.UNKNOWN if shape == 6 else len(_unpacked()) if shape == 3 else len(body)
+    if shape == 2:
+        plain_bytes = len(_value())
+    first = bodies.First(
+        bodies.BLOB if shape in (5, 6) else bodies.VALUE,
+        1 if shape == 3 else 0,
+        mending >> 3 & 3 if shape in (5, 6) else 2 if shape == 4 else 0,
+        plain_bytes,
+        peer.values[-1] if peer.values and shape in (5, 6) else 0,
+    )
+    if shape == 4:
+        peer.values.append(peer.number - 1)
+    tail = bodies.total(len(body) if shape == 6 else plain_bytes) if flags & 2 else b""
+    return number + (first.pack() if flags & 1 else b"") + body + tail
+
+
+def _step(kind: Kind, flags: int, stream: int, mending: int, body: bytes) -> bytes:
+    return bytes([KINDS.index(kind), flags, stream, mending, len(body)]) + body
+
+
+@cache
+def _value() -> bytes:
+    return b"".join(encode([1, "text", {"key": None}]).buffers)
+
+
+@cache
+def _unpacked() -> bytes:
+    return b"".join(encode(["text"] * 400).buffers)
+
+
+@cache
+def _packed() -> bytes:
+    return b"".join(compress([_unpacked()], len(_unpacked()))[1])[:LONGEST_STEP]
+
+
+@cache
+def _sealer(key: bytes) -> Sealer:
+    return Sealer(key)
