@@ -85,7 +85,7 @@ class Exchange:
                 raise self._over()
 
     def _give_up(self, outgoing: Outgoing | Batch) -> None:
-        if isinstance(outgoing, Outgoing) and not outgoing.done:
+        if not outgoing.done:
             self.session.abandon(outgoing)
             self._pump.flush()
 
@@ -174,9 +174,12 @@ class Exchange:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""
         with self._lock:
             self.session.check_open()
-            before = self.session.liveness.pongs
+            liveness = self.session.liveness
+            before, turn = liveness.pongs, liveness.next_ping
+            if deadline is None or turn < deadline:
+                self._pump.wait(lambda: liveness.pongs > before, turn)
             self.session.ping(time.monotonic())
-            if not self._pump.wait(lambda: self.session.liveness.pongs > before, deadline):
+            if not self._pump.wait(lambda: liveness.pongs > before, deadline):
                 raise LinkTimeout("no pong came in time")
             if self.session.liveness.rtt_seconds is None or self.session.liveness.pongs == before:
                 raise self._over()

@@ -11,7 +11,6 @@ The walk of one value, from here to the socket and back:
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +25,7 @@ from netstructer.limits import Limits
 from netstructer.protocol.lanes import Batch, Outgoing
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag
-from netstructer.sockets import peer_address
+from netstructer.sockets import deadline_after, peer_address
 from netstructer.stats import LinkStats
 
 if TYPE_CHECKING:
@@ -192,7 +191,8 @@ class Link:
             for value in values:
                 encoded = session.payloads.encode(value)
                 if not session.fits(batch, encoded):
-                    batch = self._submit_batch(batch, deadline, parts)
+                    full, batch = batch, Batch()
+                    self._submit_batch(full, deadline, parts)
                 if session.fits(batch, encoded):
                     batch.add(encoded)
                 else:
@@ -203,11 +203,10 @@ class Link:
             self._submit_batch(batch, deadline, parts)
         return Sent(sum(part.total_plain_bytes for part in parts), sum(part.wire_bytes for part in parts))
 
-    def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> Batch:
+    def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> None:
         if batch.count:
             self._exchange.submit(batch, deadline, self._goal(batch, "queued"))
             parts.append(batch)
-        return Batch()
 
     def __iter__(self) -> Iterator[Any]:
         """Receive values until the peer closes the link.  A link that breaks raises, as `recv` does."""
@@ -314,4 +313,4 @@ def _telling(reference: weakref.ref[Link]) -> Callable[[], None]:
 
 
 def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
+    return deadline_after(timeout)

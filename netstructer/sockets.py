@@ -13,13 +13,15 @@ import time
 from collections import deque
 
 from netstructer.address import Address, normalise_ip
-from netstructer.errors import CannotListen, InvalidAddress, LinkTimeout, PortClosed, Unreachable
+from netstructer.errors import CannotListen, InvalidAddress, LinkTimeout, Misuse, PortClosed, Unreachable
 
-__all__ = ["Readiness", "dial_socket", "listening_socket", "peer_address", "prepare", "remaining", "write"]
+__all__ = ["Readiness", "deadline_after", "dial_socket", "listening_socket", "peer_address", "prepare", "remaining", "write"]
 
 BACKLOG = 4096
 """Connections that the system may hold for us; it caps the figure itself."""
 BUFFERS_PER_CALL = 16
+LONGEST_SECONDS = 1e6
+"""Eleven days: a longer timeout is none, for the calls of the system cannot express it."""
 
 
 def dial_socket(address: Address, deadline: float | None) -> socket.socket:
@@ -93,6 +95,20 @@ def peer_address(transport: socket.socket) -> Address:
     with contextlib.suppress(InvalidAddress):
         host = normalise_ip(host)
     return Address(host, port)
+
+
+def deadline_after(timeout: float | None) -> float | None:
+    """Return the monotonic time that is `timeout` seconds from now, None for one that never comes.
+
+    Raises `Misuse` for what is no number of seconds.
+    """
+    if timeout is None:
+        return None
+    if timeout < LONGEST_SECONDS:
+        return time.monotonic() + timeout
+    if timeout != timeout:
+        raise Misuse("expected a timeout in seconds, found not a number")
+    return None
 
 
 def remaining(deadline: float | None) -> float | None:

@@ -155,7 +155,7 @@ class Relay:
         self._target, self._tamper = target, tamper
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address(*self._listener.getsockname()[:2])
-        self.passed = {"out": b"", "in": b""}
+        self.passed = {"out": bytearray(), "in": bytearray()}
         self.held = threading.Event()
         """While set, nothing is passed on."""
         self._ends: list[socket.socket] = []

@@ -290,6 +290,12 @@ class Lanes:
             self._end(outgoing)
         return known
 
+    def withdraw(self, batch: Batch) -> None:
+        """Forget a batch that is not sealed: the peer has seen nothing of it."""
+        for queued in (self.turns, self._waiting):
+            if batch in queued:
+                queued.remove(batch)
+
     def find(self, number: int) -> Outgoing | None:
         """Return the unfinished value whose first record has that delivery number."""
         return next((root for root in self.roots() if root.number == number), None)

@@ -16,12 +16,15 @@ from netstructer.protocol.bodies import PING_BYTES, expect_length
 __all__ = ["Liveness"]
 
 PINGS_PER_SECOND = 10.0
+PACE_SECONDS = 1.25 / PINGS_PER_SECOND
+"""Least time between two pings of ours: a little more than a peer bears."""
 
 
 class Liveness:
     """The clockwork of one transport.  Single owner."""
 
-    __slots__ = ("_allowance", "_counted", "_draw", "_limits", "_ping", "_ping_after", "heard", "pongs", "rtt_seconds")
+    __slots__ = ("_allowance", "_counted", "_draw", "_limits", "_ping", "_ping_after", "heard", "next_ping", "pongs",
+                 "rtt_seconds")  # fmt: skip
 
     def __init__(self, limits: Limits, draw: Callable[[int], bytes], now: float) -> None:
         self._limits, self._draw = limits, draw
@@ -30,6 +33,8 @@ class Liveness:
         self._allowance = PINGS_PER_SECOND
         self._ping: tuple[bytes, float] | None = None
         self._ping_after = self._jittered()
+        self.next_ping = now
+        """Before this no further ping is sent."""
         self.pongs = 0
         self.rtt_seconds: float | None = None
         """How long the last ping took, there and back."""
@@ -46,9 +51,10 @@ class Liveness:
         return self.ping(now) if silent >= self._ping_after else None
 
     def ping(self, now: float) -> bytes | None:
-        """Return the body of a ping, or None while one is out."""
-        if self._ping is not None:
+        """Return the body of a ping, or None while one is out or the last one was just now."""
+        if self._ping is not None or now < self.next_ping:
             return None
+        self.next_ping = now + PACE_SECONDS
         self._ping = (self._draw(PING_BYTES), now)
         self._ping_after = self._jittered()
         return self._ping[0]
@@ -73,4 +79,4 @@ class Liveness:
         self._ping = None
 
     def _jittered(self) -> float:
-        return self._limits.ping_seconds * (0.9 + self._draw(1)[0] / 255 * 0.2)
+        return max(PACE_SECONDS, self._limits.ping_seconds * (0.9 + self._draw(1)[0] / 255 * 0.2))

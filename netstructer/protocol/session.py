@@ -160,8 +160,11 @@ class Session:
         """Say whether the peer's application has taken the message that ended with that delivery number."""
         return self._outflow.outbound.taken >= number
 
-    def abandon(self, outgoing: Outgoing) -> None:
+    def abandon(self, outgoing: Outgoing | Batch) -> None:
         """Give up what is left of a message of this end; nothing, where all of it is sealed."""
+        if isinstance(outgoing, Batch):
+            self._outflow.lanes.withdraw(outgoing)
+            return
         if outgoing.root.done:
             return
         self._outflow.give_up(outgoing.root, MessageCancelled("given up by its sender", code=CancelCode.ABANDONED))
