@@ -91,6 +91,7 @@ def test_a_report_is_written_beside_its_cells(tmp_path: Path) -> None:
     publish(path, page)
 
     assert "### a table" in path.read_text("utf-8")
+    assert "pytest" in path.read_text("utf-8")
     published = page.read_text("utf-8")
     assert published.startswith("before\n<!-- tables: begin -->\n\n20")
     assert published.endswith("### a table\n\n<!-- tables: end -->\nafter\n")
@@ -99,5 +100,4 @@ def test_a_report_is_written_beside_its_cells(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tables: begin"):
         publish(page, path)
     assert (tmp_path / "results" / "results.json").exists()
-    assert "pytest" in path.read_text("utf-8")
     assert [name for name in PEERS if name.startswith("netstructer")] == ["netstructer", "netstructer send_many"]
