@@ -37,7 +37,8 @@ def seal_one(lanes: Lanes, numbers: Iterator[int]) -> Outgoing | Batch | None:
         _, last = front.peek(CHUNK)
         if not last:
             front.step()
-        front.number = front.number or next(numbers)
+        if not front.number:
+            lanes.begun(front, next(numbers))
         lanes.sealed(last)
     elif front is not None:
         lanes.sealed(True)
@@ -101,6 +102,18 @@ def test_a_batch_does_not_overtake_small_messages_that_wait() -> None:
 
     assert [one for one in order if one not in made[:2]] == made[2:]
     assert all(one.done for one in made)
+
+
+def test_a_batch_is_withdrawn_wherever_it_waits() -> None:
+    lanes, made = Lanes(Role.CLIENT, 1), [batch(), message(30), message(30), batch(), message()]
+    for one in made:
+        lanes.add(one)
+    for one in (made[0], made[3], batch()):
+        assert isinstance(one, Batch)
+        lanes.withdraw(one)
+    order = seal_all(lanes)
+
+    assert list(dict.fromkeys(map(id, order))) == [id(made[1]), id(made[2]), id(made[4])]
 
 
 def test_a_batch_needs_no_stream() -> None:
@@ -193,7 +206,7 @@ def test_waiting_bytes_count_whole_messages() -> None:
     lanes.add(message(5, blobs=2))
     lanes.add(small)
 
-    assert lanes.waiting_bytes == 100 + 13 + small.total_plain_bytes
+    assert lanes.waiting_bytes == 100 + 13 + small.total_plain_bytes + 3 * 256
     seal_all(lanes)
     assert lanes.waiting_bytes == 0
 
@@ -239,6 +252,7 @@ def test_streams_and_places_never_leak(steps: list[tuple[str, int]]) -> None:
 
     assert all(one.done for one in made)
     assert (lanes._most, lanes._parents, len(lanes), sorted(lanes._free)) == (3, 3, 0, sorted(set(lanes._free)))
+    assert (lanes.waiting_bytes, lanes._begun) == (0, {})
 
 
 # --- one message ------------------------------------------------------------------------------------------------------

@@ -194,6 +194,21 @@ def test_a_batch_is_many_messages_in_one_record() -> None:
     assert session.taken(batch.last_number)
 
 
+def test_a_batch_is_abandoned_before_it_is_sealed() -> None:
+    pair = Pair()
+    session = pair.client.session
+    for sealed in (False, True):
+        batch = Batch()
+        batch.add(session.payloads.encode(sealed))
+        session.queue(batch)
+        if sealed:
+            pair.seal(pair.client)
+        session.abandon(batch)
+    send(session, "after")
+
+    assert pair.exchange()[1] == [True, "after"]
+
+
 def test_what_fits_into_a_batch() -> None:
     session = session_of(Role.CLIENT, limits=SMALL_WINDOW)
     batch, row = Batch(), session.payloads.encode("x" * 1000)

@@ -213,7 +213,7 @@ def _plain(value: object) -> object:
     return [bytes(item) if isinstance(item, Blob) else item for item in value] if isinstance(value, list) else value
 
 
-SUITE = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+SUITE = settings(max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 LONG = settings(SUITE, max_examples=3000, stateful_step_count=120)
 
 TestConversation = Conversation.TestCase

@@ -6,11 +6,9 @@ sealing is each link's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from netstructer.codec.values import Encoded
 from netstructer.limits import Limits
-from netstructer.protocol.lanes import Outgoing, Single
+from netstructer.protocol.lanes import Outgoing, Single, check_blob_bytes
 from netstructer.protocol.payloads import compressed
 from netstructer.protocol.session import Session
 
@@ -29,6 +27,7 @@ class Announcement:
         self._compress = compress
         self._encoded: Encoded | None = None
         self._checked: list[Limits] = []
+        self._pieces: list[list[Buffer]] = []
         self._singles: dict[bool, Single | None] = {}
         self._bodies: dict[bool, list[Body]] = {}
 
@@ -47,10 +46,14 @@ class Announcement:
         """Return the message for one link.  Raises as `single` does."""
         encoded = self._encode(session)
         compress = self._compress and session.payloads.compressing
+        if not self._pieces:
+            # A blob's source may be one that can be read only once.
+            self._pieces = [list(encoded.buffers)]
+            self._pieces.extend([*blob.chunks()] for blob in encoded.blobs)
         if compress not in self._bodies:
-            plain: list[tuple[Iterable[Buffer], int | None]] = [(encoded.buffers, encoded.plain_bytes)]
-            plain.extend((blob.chunks(), blob.size) for blob in encoded.blobs)
-            self._bodies[compress] = [_body(pieces, size, compress) for pieces, size in plain]
+            self._bodies[compress] = [_body(pieces, compress) for pieces in self._pieces]
+        blob_bytes = sum(plain_bytes for _, _, plain_bytes in self._bodies[compress][1:])
+        check_blob_bytes(blob_bytes, session.peer_limits.message_bytes)
         value, *blobs = (
             Outgoing(pieces, codec=codec, plain_bytes=plain_bytes)
             for codec, pieces, plain_bytes in self._bodies[compress]
@@ -69,8 +72,7 @@ class Announcement:
         return self._encoded
 
 
-def _body(pieces: Iterable[Buffer], size: int | None, compress: bool) -> Body:
-    held = list(pieces)
-    plain_bytes = sum(map(len, held)) if size is None else size
-    codec, sealed = compressed(held, plain_bytes, compress=compress)
+def _body(pieces: list[Buffer], compress: bool) -> Body:
+    plain_bytes = sum(map(len, pieces))
+    codec, sealed = compressed(pieces, plain_bytes, compress=compress)
     return codec, list(sealed), plain_bytes

@@ -1,0 +1,83 @@
+"""The inflow: the short way for a value of one record does what the long way does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netstructer.codec.compression import NONE, ZSTD
+from netstructer.errors import NetstructerError
+from netstructer.protocol import bodies
+from netstructer.protocol.inflow import Inflow
+from netstructer.protocol.states import Role
+from pair import BOTH, C2S, TINY, data_body
+
+
+def inflow() -> Inflow:
+    return Inflow(Role.SERVER, C2S, limits=TINY, now=0.0)
+
+
+class LongInflow(Inflow):
+    """Takes the long way always."""
+
+    __slots__ = ()
+
+    def _single(self, *args: object) -> None:  # type: ignore[override]
+        return None
+
+
+def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object, ...]:
+    """Return all that a DATA record leads to."""
+    try:
+        message, refusal = found.data(flags, stream, memoryview(body), 0.0)
+    except NetstructerError as error:
+        return type(error), str(error)
+    inbound = found.inbound
+    state = (inbound.received, inbound.next_number, inbound.urgent, inbound.due, found._assembly._held)
+    if message is None:
+        return (*state, refusal and refusal[1])
+    # The short way charges an unread message its whole body, the long way its chunks; each gives back what it took.
+    assert inbound.unread == message.total_charge() <= inbound.received
+    shape = (message.codec, message.plain_bytes, message.last_number, message.flags)
+    return (*state, shape, message.total_plain_bytes(), b"".join(bytes(chunk) for chunk in message.chunks))
+
+
+@given(
+    flags=st.sampled_from([3, 7, 11, 15, 19]),
+    stream=st.sampled_from([0, 1, 2, 3, 5]),
+    number=st.sampled_from([0, 1, 1, 1, 2]),
+    codec=st.sampled_from([NONE, ZSTD, 2]),
+    kind=st.sampled_from([bodies.VALUE, bodies.VALUE, bodies.BLOB, 7]),
+    place=st.sampled_from([0, 0, 1]),
+    chunk=st.binary(max_size=6),
+    plain_bytes=st.sampled_from([None, None, 0, 5, 4096, 4097, bodies.UNKNOWN]),
+    total=st.sampled_from([None, None, 0, 5]),
+    begun=st.booleans(),
+)
+def test_the_short_way_is_the_long_way(
+    flags: int, stream: int, number: int, codec: int, kind: int, place: int, chunk: bytes, plain_bytes: int | None,
+    total: int | None, begun: bool,
+) -> None:  # fmt: skip
+    plain_bytes = len(chunk) if plain_bytes is None else plain_bytes
+    head = bodies.First(kind, codec, place, plain_bytes, 1).pack()
+    body = bodies.number(number + begun) + head + chunk + bodies.total(plain_bytes if total is None else total)
+    short, long = inflow(), LongInflow(Role.SERVER, C2S, limits=TINY, now=0.0)
+    if begun:
+        for found in (short, long):
+            first = bodies.number(1) + bodies.First(bodies.VALUE, 0, 0, 9, 0).pack() + b"half"
+            found.data(1, 5, memoryview(first), 0.0)
+
+    assert outcome(short, flags, stream, body) == outcome(long, flags, stream, body)
+
+
+@pytest.mark.parametrize("flags", [BOTH, BOTH | 4, BOTH | 8])
+def test_flags_of_a_single_are_heeded(flags: int) -> None:
+    for found in (inflow(), LongInflow(Role.SERVER, C2S, limits=TINY, now=0.0)):
+        message, _ = found.data(flags, 1, memoryview(data_body(1, b"\xc0")), 0.0)
+        assert message is not None
+        assert found.inbound.urgent == bool(flags & 4)
+        found.inbound.ack()
+        found.take(message)
+        assert found.inbound.urgent == bool(flags & 8)
+        assert found.inbound.unread == 0

@@ -1,0 +1,132 @@
+"""The outflow: control before messages, room and credit kept, and numbers given when a record is sealed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from netstructer.codec.values import encode
+from netstructer.errors import LinkClosed
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.lanes import Batch
+from netstructer.protocol.states import Kind, Role
+from pair import TINY, Hostile, Pair, opened, send
+
+WINDOW = Limits(credit_bytes=64 << 10, body_bytes=1024)
+
+
+def test_control_goes_before_messages() -> None:
+    hostile = opened(Role.SERVER)
+    send(hostile.session, os.urandom(100_000))
+    hostile.say(Kind.PING, body=b"12345678")
+    kinds = [record.kind for record in hostile.hear()]
+
+    assert kinds == [Kind.PONG, Kind.DATA, Kind.DATA]
+
+
+@pytest.mark.parametrize("room", [1, 1000, 3000, 10_000])
+def test_no_more_is_sealed_than_there_is_room_for(room: int) -> None:
+    pair = Pair(limits=WINDOW)
+    send(pair.client.session, os.urandom(20_000))
+    sizes = []
+    while size := pair.seal(pair.client, room):
+        sizes.append(size)
+
+    assert all(room <= size < room + 1200 for size in sizes[:-1])
+    assert pair.seal(pair.client, 0) == 0
+
+
+def test_records_stop_at_the_credit_and_go_on_from_there() -> None:
+    hostile = Hostile(Role.SERVER, limits=WINDOW)
+    hostile.open(limit=10_000)
+    hostile.hear()
+    send(hostile.session, os.urandom(30_000), compress=False)
+    sent = sum(len(record.body) for record in hostile.hear()) + 256
+    assert 10_000 - 1024 < sent <= 10_000
+    assert hostile.hear() == []
+    hostile.say(Kind.ACK, body=bodies.Ack(5, 20_000, 0).pack())
+    sent += sum(len(record.body) for record in hostile.hear())
+    assert 20_000 - 1024 < sent <= 20_000
+
+
+def test_a_batch_waits_for_credit() -> None:
+    hostile = Hostile(Role.SERVER, limits=WINDOW)
+    hostile.open(limit=400)
+    hostile.hear()
+    batch = Batch()
+    for _ in range(2):
+        batch.add(encode(1))
+    hostile.session.queue(batch)
+    assert hostile.hear() == []
+    assert not batch.done
+    hostile.say(Kind.ACK, body=bodies.Ack(1, 2 * 256 + batch.body_bytes, 0).pack())
+    [record] = hostile.hear()
+
+    assert (record.kind, len(record.body), batch.last_number) == (Kind.BATCH, batch.body_bytes, 1)
+    assert batch.done
+    assert batch.wire_bytes > batch.body_bytes
+
+
+def test_a_cancel_takes_its_number_before_what_is_sealed_after_it() -> None:
+    hostile = opened(Role.SERVER)
+    outgoing = send(hostile.session, os.urandom(300_000), compress=False)
+    [first, *_] = hostile.hear(1)
+    hostile.session.abandon(outgoing)
+    send(hostile.session, "next")
+    cancel, following = hostile.hear()
+
+    assert [bodies.number_of(memoryview(record.body))[0] for record in (first, cancel, following)] == [1, 2, 3]
+    assert (cancel.kind, cancel.stream) == (Kind.CANCEL, first.stream)
+
+
+def test_wire_bytes_are_counted_for_each_message() -> None:
+    pair = Pair()
+    outgoing = send(pair.client.session, os.urandom(200_000))
+    before = len(pair.client.said)
+    pair.seal(pair.client)
+
+    assert outgoing.wire_bytes == len(pair.client.said) - before
+
+
+def test_a_farewell_waits_for_what_is_queued() -> None:
+    pair = Pair(limits=WINDOW)
+    outgoing = send(pair.client.session, os.urandom(100_000))
+    pair.client.session.say_farewell()
+    pair.seal(pair.client)
+    assert not outgoing.sealed
+    with pytest.raises(LinkClosed):
+        pair.client.session.queue(Batch())
+    pair.pump()
+
+    assert outgoing.sealed
+    assert len(pair.server.read()) == 1
+
+
+def test_chunks_are_as_long_as_the_peer_takes_and_padding_can_say() -> None:
+    plain = [(size, None, size) for size in (1024, 65_536, 1 << 20)]
+    padded = [(1024, "full", 1024), (65_536, "full", 65_535), (1 << 20, "full", 65_535), (1 << 20, "bucket", 65_535)]
+    for body_bytes, padding, longest in plain + padded:
+        pair = Pair(limits=Limits(body_bytes=body_bytes), padding=padding)
+        assert pair.client.session._outflow.chunk_bytes + bodies.OVERHEAD_BYTES == longest
+        send(pair.client.session, os.urandom(3 << 20))
+        [value] = pair.exchange()[1]
+        assert len(value) == 3 << 20  # type: ignore[arg-type]
+
+
+def test_a_peer_with_a_small_window_gets_small_records() -> None:
+    pair = Pair(limits=Limits(credit_bytes=64 << 10, body_bytes=1 << 20))
+    assert pair.client.session._outflow.chunk_bytes == (32 << 10) - bodies.OVERHEAD_BYTES
+    send(pair.client.session, os.urandom(1 << 20))
+
+    assert len(pair.exchange()[1]) == 1
+
+
+def test_all_limits_of_a_small_peer() -> None:
+    pair = Pair(limits=TINY)
+    for size in (0, 1, 983, 984, 985, 4000):
+        send(pair.client.session, os.urandom(size))
+    got = pair.exchange()[1]
+
+    assert sorted(len(value) for value in got) == [0, 1, 983, 984, 985, 4000]  # type: ignore[arg-type]

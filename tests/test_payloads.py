@@ -1,0 +1,108 @@
+"""Payloads: what the peer would refuse fails here, and what has come is read within this end's limits."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netstructer.codec.blob import Blob
+from netstructer.codec.compression import NONE, ZSTD
+from netstructer.codec.values import encode
+from netstructer.errors import BadCompression, BadValue, MessageTooBig, UnsendableValue
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.assembly import Message, Whole
+from netstructer.protocol.states import Role
+from pair import TINY, Pair, messages_in, opened, send, session_of
+
+
+def test_values_and_blobs_are_held_to_the_peers_limits() -> None:
+    encode = session_of(Role.CLIENT, peer_limits=TINY).payloads.encode
+    with pytest.raises(MessageTooBig):
+        encode("x" * 5000)
+    with pytest.raises(MessageTooBig):
+        encode([Blob(bytes(8000)), Blob(bytes(193))])
+    with pytest.raises(UnsendableValue):
+        encode(object())
+
+    assert len(encode([Blob(bytes(8000)), Blob(bytes(192))]).blobs) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "compress", "codec"),
+    [("x" * 500, True, NONE), ("x" * 5000, True, ZSTD), ("x" * 5000, False, NONE), (os.urandom(5000), True, NONE)],
+)
+def test_what_is_compressed(value: object, compress: bool, codec: int) -> None:
+    payloads = session_of(Role.CLIENT).payloads
+    encoded = payloads.encode(value)
+    single = payloads.single(encoded, compress=compress)
+
+    assert payloads.compose(encoded, compress=compress).codec == codec
+    assert single is not None
+    assert single.codec == codec
+    assert single.outgoing(4).flags == 4
+    off = session_of(Role.CLIENT, features=6).payloads
+    assert off.compose(off.encode(value)).codec == NONE
+
+
+def test_blobs_are_compressed_each_for_itself() -> None:
+    payloads = session_of(Role.CLIENT).payloads
+    outgoing = payloads.compose(payloads.encode([Blob(b"zip" * 500), Blob(os.urandom(5000)), Blob(b"")]))
+
+    assert [blob.codec for blob in outgoing.blobs] == [ZSTD, NONE, NONE]
+
+
+@given(st.recursive(st.none() | st.integers() | st.text() | st.binary(max_size=3000), st.lists, max_leaves=20))
+def test_values_come_back_in_one_record_or_in_many(value: object) -> None:
+    for limits in (Limits.DEFAULT, Limits(body_bytes=1024)):
+        pair = Pair(limits=limits)
+        send(pair.client.session, value)
+
+        assert pair.exchange()[1] == [value]
+
+
+@pytest.mark.parametrize("size", [10, 4096, 4097, 60_000])
+def test_a_value_does_not_hold_on_to_what_it_came_in(size: int) -> None:
+    pair = Pair()
+    send(pair.client.session, bytes(size), compress=False)
+    [value] = pair.exchange()[1]
+
+    assert type(value) is bytes
+    assert value == bytes(size)
+
+
+def whole(payload: bytes, codec: int, plain_bytes: int) -> Whole:
+    return Whole(memoryview(payload), codec, plain_bytes, 1, 0, 0)
+
+
+def many(payload: bytes, codec: int, plain_bytes: int) -> Message:
+    message = Message(1, 1, codec, plain_bytes)
+    for place in range(0, len(payload), 3):
+        message.chunks.add(memoryview(payload)[place : place + 3])
+    return message
+
+
+@pytest.mark.parametrize("make", [whole, many])
+def test_what_is_no_value_and_what_is_no_frame(make: object) -> None:
+    read = session_of(Role.CLIENT).payloads.read
+    for payload in (b"\xff\xff\xff\xff", b"\xc0\xc0", bytes(5000)):
+        with pytest.raises(BadValue):
+            read(make(payload, NONE, len(payload)))  # type: ignore[operator]
+        with pytest.raises(BadCompression):
+            read(make(payload, ZSTD, len(payload)))  # type: ignore[operator]
+
+
+def test_blobs_that_the_value_does_not_refer_to() -> None:
+    for blobs, said in ((0, 1), (2, 1), (1, 2)):
+        hostile = opened(Role.SERVER)
+        value = b"".join(encode([Blob(b"x")] if blobs == 1 else [Blob(b"x"), Blob(b"x")][:blobs]).buffers)
+        hostile.first(value, len(value), place=said, last=True)
+        events = []
+        for place in range(said):
+            events += hostile.first(b"x", 1, kind=bodies.BLOB, place=place, parent=1, last=True)
+        [message] = messages_in(events)
+        with pytest.raises(BadValue):
+            hostile.session.payloads.read(message)
