@@ -140,6 +140,8 @@ class Assembly:
         root = self._parents.pop(number, None) or (found[0] if found else None)
         if root is None:
             raise IllegalFrame("the peer cancels a message that it has not begun")
+        if root.root.stream != stream:
+            raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {root.root.stream}")
         for message in found:
             del self._open[message.stream]
         if not root.refused:

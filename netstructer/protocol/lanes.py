@@ -25,6 +25,9 @@ __all__ = ["Batch", "Counted", "Lanes", "Outgoing", "Room", "Single", "check_blo
 
 Buffer = bytes | bytearray | memoryview
 
+WAITING_BYTES = 256
+"""What a queued message costs beside its bytes."""
+
 
 def check_blob_bytes(found: int, limit: int) -> None:
     """Raise `MessageTooBig` for blobs of one value that together are more than the peer takes."""
@@ -225,7 +228,7 @@ class Lanes:
     `most` is how many unfinished messages the peer takes, and how many values whose blobs are not yet whole.
     """
 
-    __slots__ = ("_free", "_most", "_next_stream", "_parents", "_waiting", "turns")
+    __slots__ = ("_begun", "_free", "_most", "_next_stream", "_parents", "_waiting", "turns", "waiting_bytes")
 
     def __init__(self, role: Role, most: int) -> None:
         self.turns: deque[Outgoing | Batch] = deque()
@@ -234,12 +237,17 @@ class Lanes:
         self._free: list[int] = []
         self._next_stream = 1 if role is Role.CLIENT else 2
         self._most = self._parents = most
+        self._begun: dict[int, Outgoing] = {}
+        self.waiting_bytes = 0
+        """Plain bytes of what is not wholly sealed, and 256 for each message (what waiting costs beside its bytes)."""
 
     def __len__(self) -> int:
         return len(self.turns) + len(self._waiting)
 
     def add(self, outgoing: Outgoing | Batch) -> None:
         """Queue a message: it gets a stream (a batch needs none), or waits for one."""
+        if isinstance(outgoing, Batch) or outgoing.parent is None:
+            self.waiting_bytes += _weight(outgoing)
         if self._may_begin(outgoing):
             self._begin(outgoing)
         else:
@@ -250,11 +258,11 @@ class Lanes:
         """A stream for a message of one record, which ends it at once."""
         return self._free[-1] if self._free else self._next_stream
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Plain bytes of what is not sealed yet, counted by whole messages."""
-        batches = sum(found.total_plain_bytes for found in self._queued() if isinstance(found, Batch))
-        return batches + sum(root.total_plain_bytes for root in self.roots())
+    def begun(self, outgoing: Outgoing, number: int) -> None:
+        """Take in the delivery number of a message's first record: its name from here on."""
+        outgoing.number = number
+        if outgoing.parent is None:
+            self._begun[number] = outgoing
 
     def front(self) -> Outgoing | Batch | None:
         """Return the message whose turn it is."""
@@ -268,6 +276,7 @@ class Lanes:
             return
         outgoing.sealed = True
         if isinstance(outgoing, Batch):
+            self.waiting_bytes -= _weight(outgoing)
             return
         outgoing.release()
         if outgoing.parent is not None:
@@ -276,12 +285,15 @@ class Lanes:
         self._end(outgoing)
         for blob in outgoing.blobs:
             self.add(blob)
+        if outgoing.root.done:
+            self._finish(outgoing.root)
 
     def drop(self, root: Outgoing) -> bool:
         """Forget what is left of a value; say whether the peer knows of it and waits for the rest."""
         if root.done:
             return False
         known = root.number != 0
+        self._finish(root)
         self._parents += bool(root.blobs) and root.stream != 0
         self._waiting = deque(found for found in self._waiting if isinstance(found, Batch) or found.root is not root)
         for outgoing in [found for found in self.turns if not isinstance(found, Batch) and found.root is root]:
@@ -295,10 +307,11 @@ class Lanes:
         for queued in (self.turns, self._waiting):
             if batch in queued:
                 queued.remove(batch)
+                self.waiting_bytes -= _weight(batch)
 
     def find(self, number: int) -> Outgoing | None:
         """Return the unfinished value whose first record has that delivery number."""
-        return next((root for root in self.roots() if root.number == number), None)
+        return self._begun.get(number)
 
     def roots(self) -> list[Outgoing]:
         """Return the unfinished values, each once."""
@@ -311,6 +324,12 @@ class Lanes:
             found.error = found.error or error
         self.turns.clear()
         self._waiting.clear()
+        self._begun.clear()
+        self.waiting_bytes = 0
+
+    def _finish(self, root: Outgoing) -> None:
+        self._begun.pop(root.number, None)
+        self.waiting_bytes -= _weight(root)
 
     def _queued(self) -> list[Outgoing | Batch]:
         return [*self.turns, *self._waiting]
@@ -352,3 +371,7 @@ class Lanes:
                 if self._most == 0:
                     break
         self._waiting.extendleft(reversed(still))
+
+
+def _weight(outgoing: Outgoing | Batch) -> int:
+    return outgoing.total_plain_bytes + WAITING_BYTES * outgoing.count

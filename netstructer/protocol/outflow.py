@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from netstructer.codec import frames
 from netstructer.codec.values import Encoded
-from netstructer.errors import MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
+from netstructer.errors import IllegalFrame, MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.delivery import Outbound, charge_of
@@ -93,11 +93,13 @@ class Outflow:
             code = error.code if isinstance(error, MessageCancelled) else CancelCode.SOURCE_FAILED
             self.cancel(root.stream, root.number, code)
 
-    def cancelled(self, cancel: bodies.Cancel) -> None:
+    def cancelled(self, cancel: bodies.Cancel, stream: int) -> None:
         """Give up the message that the peer does not want; of those that are sealed already, one whose sender waits
         for the peer's word.
         """
         root = self.lanes.find(cancel.message) or self._awaited.pop(cancel.message, None)
+        if root is not None and root.stream != stream:
+            raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {root.stream}")
         if root is not None:
             self.give_up(root, _refused(cancel.code))
 
@@ -195,7 +197,7 @@ class Outflow:
         number = self.outbound.number(charge)
         flags = (_BOTH if first else _LAST) | message.flags if last else _FIRST if first else 0
         if first:
-            message.number = number
+            self.lanes.begun(message, number)
         if last:
             message.last_number = message.root.last_number = number
         body = (bodies.number(number), head, chunk, tail)

@@ -16,6 +16,7 @@ from netstructer.codec import compression, values
 from netstructer.codec.blob import Blob
 from netstructer.codec.types import Types
 from netstructer.codec.values import Encoded
+from netstructer.errors import UnsendableValue
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.lanes import Counted, Outgoing, Room, Single, check_blob_bytes
@@ -26,6 +27,8 @@ Buffer = bytes | bytearray | memoryview
 
 COPY_BYTES = 4 << 10
 SINGLE_BYTES = 64 << 10
+MOST_BLOBS = (1 << 16) - 1
+"""What a value's first record can state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class Payloads:
         Raises `UnsendableValue`, or `MessageTooBig`.
         """
         encoded = values.encode(value, limits=self.peer_limits, types=self.types)
+        if len(encoded.blobs) > MOST_BLOBS:
+            raise UnsendableValue(f"a value takes at most {MOST_BLOBS} blobs, this one has {len(encoded.blobs)}")
         check_blob_bytes(sum(blob.size or 0 for blob in encoded.blobs), self.peer_limits.message_bytes)
         return encoded
 

@@ -291,7 +291,7 @@ class Session:
         cancel = bodies.Cancel.unpack(body)
         by_sender = stream & 1 == (self.role is Role.SERVER)
         if self._inflow.cancel(cancel, stream, by_sender=by_sender, now=now) and not by_sender:
-            self._outflow.cancelled(cancel)
+            self._outflow.cancelled(cancel, stream)
 
     def _on_farewell(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         farewell = bodies.Farewell.unpack(body)
