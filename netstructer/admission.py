@@ -46,7 +46,9 @@ class Admission:
         """
         limits = self._limits
         over = self.half_open - limits.half_open_early
-        if over >= 0 and chance < 0.3 + 0.7 * over / max(1, limits.half_open - limits.half_open_early):
+        if self.half_open >= limits.half_open:
+            return False
+        if over >= 0 and chance < 0.3 + 0.7 * over / (limits.half_open - limits.half_open_early):
             return False
         if not is_loopback(ip):
             source = self._source(ip, now)
