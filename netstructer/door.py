@@ -62,7 +62,7 @@ class _Stranger:
 class Door:
     """Listens, and calls `welcome(socket, session, agreement, events)` for each transport that proved a key.
 
-    `full()` says whether there is room for one more link.
+    `full(coming)` says whether there is no room for one more link beside `coming` others that are about to come.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Door:
         instance: bytes,
         padding: str | None,
         hide_clock: bool,
-        full: Callable[[], bool],
+        full: Callable[[int], bool],
         welcome: Welcome,
     ) -> None:
         self._listener, self._ring, self._limits = listener, ring, limits
@@ -88,12 +88,18 @@ class Door:
         self._wake_reader.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         self._closing = False
+        self._answered = 0
+        """Strangers that were answered, and may soon be links."""
         self.refused = self.dropped = self.key_refused = 0
         self._thread = threading.Thread(target=self._run, name="netstructer-door", daemon=True)
 
     def open(self) -> None:
         """Begin to accept."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._let_go()
+            raise
 
     def close(self) -> None:
         """Stop accepting, and close whoever is half open.  May be called twice."""
@@ -104,17 +110,24 @@ class Door:
             self._thread.join()
 
     def _run(self) -> None:
-        try:
-            while not self._closing:
+        while not self._closing:
+            try:
                 self._round()
-        finally:
-            for stranger in tuple(self._strangers):
+            except Exception as error:
+                # A fault of ours must not close the door for good.
+                logger.error("the door of the server: %s", type(error).__name__)
+                time.sleep(FULL_PAUSE_SECONDS)
+        for stranger in tuple(self._strangers):
+            with contextlib.suppress(OSError):
                 if stranger.session is None and stranger.hello:
                     self._reply(stranger, refusal(SHUTTING_DOWN))
-                self._dismiss(stranger)
-            self._selector.close()
-            for end in (self._listener, self._wake_reader, self._wake_writer):
-                end.close()
+            self._dismiss(stranger)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._selector.close()
+        for end in (self._listener, self._wake_reader, self._wake_writer):
+            end.close()
 
     def _round(self) -> None:
         for key, _ in self._selector.select(CLOCK_SECONDS if self._strangers else None):
@@ -195,7 +208,7 @@ class Door:
             self._let_in(stranger, events)
 
     def _answer(self, stranger: _Stranger) -> None:
-        if self._full():
+        if self._full(self._answered):
             self._reply(stranger, refusal(BUSY))
             raise ConnectionCut("there is no room for another link")
         parameters = Parameters.of(self._limits, FEATURES, instance=self._instance)
@@ -207,6 +220,7 @@ class Door:
             raise
         self._reply(stranger, agreement.answer)
         stranger.agreement = agreement
+        self._answered += 1
         stranger.session = Session(
             Role.SERVER,
             agreement,
@@ -245,5 +259,6 @@ class Door:
     def _leave(self, stranger: _Stranger, *, proved: bool) -> None:
         if stranger in self._strangers:
             self._strangers.discard(stranger)
+            self._answered -= stranger.agreement is not None
             self._admission.leave(stranger.peer.host, time.monotonic(), proved=proved)
             self._selector.unregister(stranger.transport)

@@ -111,8 +111,7 @@ class Exchange:
     def begin(self, events: list[Event]) -> None:
         """Take in what had come before the pump was there, and send what is due."""
         with self._lock:
-            self._pump.handle(events)
-            self._pump.flush()
+            self._pump.begin(events)
 
     def next_message(self, deadline: float | None, most_bytes: int | None) -> Message | Whole:
         """Take and return the next message, waiting for it if need be.

@@ -249,7 +249,8 @@ class Link:
 
     def __del__(self) -> None:
         exchange = self.__dict__.get("_exchange")
-        if exchange is not None and not exchange.ended:
+        # One whose peer said farewell needs no close: the keeper sees the rest of the ceremony through.
+        if exchange is not None and exchange.open:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             exchange.abandon()
 

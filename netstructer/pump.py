@@ -69,9 +69,14 @@ class Pump:
         self.ended = False
         self.left_by_peer = False
         self.closing = False
-        current_keeper().add(self)
 
     # --- what an exchange asks for, under the lock ------------------------------------------------------------------
+
+    def begin(self, events: list[Event]) -> None:
+        """Take in what had come before, send what is due, and let the keeper look after the rest."""
+        current_keeper().add(self)
+        self.handle(events)
+        self.flush()
 
     def write_now(self, frame: bytes | bytearray | memoryview) -> None:
         """Write one sealed frame, nothing being unsent; the keeper goes on with what the socket does not take."""

@@ -44,6 +44,7 @@ class Registry(Generic[L]):
         self._lock = threading.Condition(threading.Lock())
         self._links: dict[str, L] = {}
         self._by_ip: dict[str, dict[str, L]] = {}
+        self._closed = False
 
     def add(self, link: L) -> None:
         """Enter a link."""
@@ -83,16 +84,23 @@ class Registry(Generic[L]):
             self._by_ip.clear()
             return links
 
+    def close(self) -> tuple[L, ...]:
+        """Take out and return all links, still open, and let nobody wait for another."""
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+        return self.empty()
+
     def count(self) -> int:
         """Return how many open links there are."""
         return len(self.all())
 
     def wait(self, place: Place, timeout: float | None = None) -> L | None:
         """Return the newest open link from there, as soon as there is one; None where `timeout` seconds passed
-        without.
+        without, or the registry was closed.
         """
         with self._lock:
-            self._lock.wait_for(lambda: self._newest(place, None, None) is not None, timeout)
+            self._lock.wait_for(lambda: self._closed or self._newest(place, None, None) is not None, timeout)
             return self._newest(place, None, None)
 
     def __len__(self) -> int:

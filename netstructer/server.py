@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from netstructer import sockets
 from netstructer.address import Address, parse_address
 from netstructer.door import Door
-from netstructer.errors import LinkTimeout, Misuse
+from netstructer.errors import LinkClosed, LinkTimeout, Misuse
 from netstructer.keys import Key, KeyRing, find_key
 from netstructer.limits import Limits
 from netstructer.link import Link
@@ -37,6 +37,9 @@ __all__ = ["Broadcast", "Server"]
 logger = logging.getLogger("netstructer")
 
 Handler = Callable[[Link], object]
+
+MOST_ENDED = 64
+"""Links that ended before anybody accepted them: so many are kept for `accept`, with the messages that they brought."""
 
 
 class Broadcast(NamedTuple):
@@ -101,8 +104,8 @@ class Server:
             if self._door is not None or self._closed:
                 raise Misuse("the server was started before")
             listener = sockets.listening_socket(self._address)
-            self._address = Address(*listener.getsockname()[:2])
-            self._door = Door(
+            bound = Address(*listener.getsockname()[:2])
+            door = Door(
                 listener,
                 self._ring,
                 self._limits,
@@ -112,7 +115,8 @@ class Server:
                 full=self._is_full,
                 welcome=self._welcome,
             )
-            self._door.open()
+            door.open()
+            self._address, self._door = bound, door
         logger.info("= server at %s", self._address)
         return self
 
@@ -140,7 +144,7 @@ class Server:
             door = self._door
         if door is not None:
             door.close()
-        _close_all(self.registry.empty(), drain)
+        _close_all(self.registry.close(), drain)
 
     def __enter__(self) -> Server:
         return self if self._door is not None else self.start()
@@ -173,15 +177,15 @@ class Server:
 
         Where there is a handler, new links go to it and not here.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = sockets.deadline_after(timeout)
         with self._changed:
             while True:
+                if self._closed:
+                    raise Misuse("the server is closed")
                 while self._waiting:
                     link = self._waiting.popleft()
                     if not link.closed or link.stats.messages_received:
                         return link
-                if self._closed:
-                    raise Misuse("the server is closed")
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise LinkTimeout("no new link came in time")
@@ -196,8 +200,8 @@ class Server:
         self._handler = function
         return function
 
-    def _is_full(self) -> bool:
-        return len(self._live) >= self._max_links
+    def _is_full(self, coming: int) -> bool:
+        return len(self._live) + coming >= self._max_links
 
     def _welcome(self, transport: socket.socket, session: Session, agreement: Agreement, events: list[Event]) -> None:
         """Make a link of what came through the door."""
@@ -211,24 +215,34 @@ class Server:
             user=agreement.user,
             on_end=self._on_end,
         )
+        # What has come already is taken in before anybody can find the link and receive from it.
+        link._exchange.begin(events)
         self._live.add(link)
         self._accepted += 1
         self.registry.add(link)
-        link._exchange.begin(events)
         if link._exchange.ended:
-            self._on_end(link)  # It may have ended before it was entered.
+            self._on_end(link)  # It ended before it was entered.
         logger.debug("= link %s from %s open", link.id, link.peer)
         if self._handler is not None:
             name = f"netstructer-handler-{link.id}"
-            threading.Thread(target=self._handle, args=(self._handler, link), name=name, daemon=True).start()
+            try:
+                threading.Thread(target=self._handle, args=(self._handler, link), name=name, daemon=True).start()
+            except RuntimeError:
+                logger.error("no thread is left for the handler of link %s", link.id)
+                link.abort()
             return
         with self._changed:
             self._waiting.append(link)
-            self._changed.notify()
+            self._changed.notify_all()  # `serve_forever` waits for the same condition.
+            ended = [found for found in self._waiting if found._exchange.ended]
+            for forgotten in ended[:-MOST_ENDED]:
+                self._waiting.remove(forgotten)
 
     def _handle(self, handler: Handler, link: Link) -> None:
         try:
             handler(link)
+        except LinkClosed:
+            logger.debug("= the handler of link %s ended with it", link.id)
         except Exception as error:
             # The text of the error may hold what the peer sent, so the log gets its type and where it was raised.
             where = "".join(traceback.format_tb(error.__traceback__))
