@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 
 from netstructer import Key, Link, Server
 
@@ -33,13 +34,12 @@ def show(link: Link) -> None:
 def rehearse() -> None:
     """Have three people say one line each, and print what each of them heard."""
     key, names = Key.generate(), ("Ada", "Bob", "Eve")
-    with relay(Server(key=key)) as server:
-        links = {name: Link(server.address, key=key) for name in names}
+    with relay(Server(key=key)) as server, ExitStack() as closing:
+        links = {name: closing.enter_context(Link(server.address, key=key)) for name in names}
         for speaker in names:
             links[speaker].send((speaker, "good morning"))
-            for listener in names:
-                if listener != speaker:
-                    print(f"{listener} hears {links[listener].recv(timeout=5)}")
+            for listener in (name for name in names if name != speaker):
+                print(f"{listener} hears {links[listener].recv(timeout=5)}")
 
 
 def main(arguments: list[str]) -> None:

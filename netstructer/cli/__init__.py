@@ -25,9 +25,13 @@ def main() -> int:
     """Run the command that `sys.argv` names; return its exit code."""
     try:
         from netstructer.cli.app import run
+
+        return run()
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OPTIONAL:
             raise
         print(f"netstructer: the command line needs the packages typer and rich: {INSTALL_COMMAND}", file=sys.stderr)
         return 2
-    return run()
+    except KeyboardInterrupt:  # outside of any command: while modules were read, or options
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -5,6 +5,7 @@ Law: nothing is shown that was not measured or compared a moment ago.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import time
@@ -210,17 +211,14 @@ def key_act(stage: Stage, address: Address) -> dict[str, Any]:
 def registry_act(stage: Stage, address: Address, key: Key) -> dict[str, Any]:
     """Have the server use its registry on three links, and watch from this end what becomes of them."""
     stage.heading("the server's registry of links by IP")
-    guide, second, third = (Link(address, key=key, timeout=TIMEOUT) for _ in range(3))
-    try:
+    with contextlib.ExitStack() as closing:
+        guide, second, third = (closing.enter_context(Link(address, key=key, timeout=TIMEOUT)) for _ in range(3))
         second.send("idle")
         third.send("idle")
         guide.send("registry")
         steps: list[tuple[str, Any]] = third.recv(timeout=TIMEOUT)
         closed = [_is_closed(link) for link in (guide, second)]
         steps += third.recv(timeout=TIMEOUT)
-    finally:
-        for link in (guide, second, third):
-            link.close()
     stage.table(("in the server", "result"), [(call, _result(result, third.id)) for call, result in steps])
     expected = [3, third.id, third.id, 2, None, 0]
     passed = [result for _, result in steps] == expected and all(closed)

@@ -69,7 +69,7 @@ def _first_link(stage: Stage, process_id: int, address: tuple[str, int], key: Ke
     began = time.perf_counter()
     with Link(address, key=key) as link:
         took = time.perf_counter() - began
-        trips = [link.ping() for _ in range(5)]
+        trips = [link.ping() for _ in range(3)]
     stage.say(("server   ", "dim"), f"process {process_id} at {link.peer}")
     stage.say(("key      ", "dim"), f"fingerprint {key.fingerprint}, made for this occasion")
     stage.say(("link     ", "dim"), f"open in {seconds(took)}, a ping there and back in {seconds(min(trips))}")

@@ -35,7 +35,7 @@ from netstructer.protocol.parameters import VERSION
 
 __all__ = ["diagnose"]
 
-PINGS = 5
+PINGS = 3
 CLOCK_SLACK_SECONDS = 60
 """Clocks that are further apart are worth a word, though nothing here depends on them."""
 SHOWN_BYTES = 24
