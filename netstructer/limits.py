@@ -106,6 +106,10 @@ class Limits:
                 raise Misuse(f"Limits.{field.name}: expected a positive number")
             if field.type == "int" and not isinstance(number, int):
                 raise Misuse(f"Limits.{field.name}: expected a whole number")
+        if self.dead_seconds <= self.ping_seconds:
+            raise Misuse(
+                "Limits.dead_seconds: expected more than ping_seconds, or an idle peer would be taken for dead"
+            )
         for name, (low, high) in _BOUNDS.items():
             if not low <= getattr(self, name) <= high:
                 raise Misuse(f"Limits.{name}: expected a number from {low} to {high}")
@@ -124,7 +128,7 @@ _BOUNDS = {
     "decimal_exponent": (32, 1 << 30),
     "streams": (1, 1 << 16),
     "rekey_records": (1024, 1 << 20),
-    "rekey_bytes": (GIB, 64 * GIB),
+    "rekey_bytes": (2 * GIB, 64 * GIB),
     "rekey_seconds": (2.0, 86400.0),
     "ping_seconds": (0.01, 86400.0),
     "dead_seconds": (0.03, 86400.0),

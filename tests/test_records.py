@@ -19,7 +19,7 @@ from netstructer.protocol.states import Kind
 
 SECRET = bytes(range(32))
 VECTORS = sorted((Path(__file__).parent / "vectors" / "records").glob("*.vector"))
-SMALL = Limits(rekey_records=1024, rekey_bytes=1 << 30, rekey_seconds=10.0)
+SMALL = Limits(rekey_records=1024, rekey_bytes=2 << 30, rekey_seconds=10.0)
 
 
 def ends(limits: Limits = Limits.DEFAULT) -> tuple[RecordWriter, RecordReader]:
@@ -96,7 +96,7 @@ def test_the_writer_rekeys_by_count() -> None:
 
 def test_the_writer_rekeys_by_bytes_and_by_age() -> None:
     writer = ends(SMALL)[0]
-    writer._bytes = (1 << 30) - (2 << 20) - 1
+    writer._bytes = (2 << 30) - (2 << 20) - 1
     assert not writer.rekey_due(9.9)
     writer._bytes += 1
     assert writer.rekey_due(0.0)

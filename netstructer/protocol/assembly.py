@@ -95,11 +95,13 @@ class Assembly:
     cancelled, with the reason, or None.
     """
 
-    __slots__ = ("_held", "_limits", "_open", "_parents", "_parity", "refusal")
+    __slots__ = ("_held", "_limits", "_open", "_parents", "_parity", "codecs", "refusal")
 
-    def __init__(self, role: Role, limits: Limits) -> None:
+    def __init__(self, role: Role, limits: Limits, *, compressing: bool = True) -> None:
         self._parity = 0 if role is Role.CLIENT else 1
         self._limits = limits
+        self.codecs = (NONE, ZSTD) if compressing else (NONE,)
+        """What both ends agreed on."""
         self._open: dict[int, Message] = {}
         self._parents: dict[int, Message] = {}
         self._held = 0
@@ -118,7 +120,7 @@ class Assembly:
         if flags & ~_ALL_FLAGS or (flags & _WANTS and not flags & _LAST):
             raise IllegalFrame("flags that no DATA record has")
         if flags & _FIRST:
-            message, body = self._first(stream, number, body)
+            message, body = self._first(stream, number, body, unfinished=not flags & _LAST)
         else:
             found = self._open.get(stream)
             if found is None:
@@ -156,14 +158,14 @@ class Assembly:
         root.blobs.clear()
         self.refusal = (root, code)
 
-    def _first(self, stream: int, number: int, body: memoryview) -> tuple[Message, memoryview]:
+    def _first(self, stream: int, number: int, body: memoryview, *, unfinished: bool) -> tuple[Message, memoryview]:
         if not self.begins(stream):
             raise IllegalFrame(f"stream {stream} cannot be begun by the peer now")
-        if len(self._open) >= self._limits.streams:
+        if unfinished and len(self._open) >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} unfinished messages")
         header, rest = bodies.First.unpack(body)
-        if header.codec not in (NONE, ZSTD):
-            raise IllegalFrame(f"a message in the unknown codec {header.codec}")
+        if header.codec not in self.codecs:
+            raise IllegalFrame(f"a message in codec {header.codec}, which was not agreed on")
         stated = header.plain_bytes != bodies.UNKNOWN
         message = Message(number, stream, header.codec, header.plain_bytes if stated else None)
         self._held += message.charge

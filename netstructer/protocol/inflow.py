@@ -7,7 +7,7 @@ length of the frame, seal, sequence, padding, key age (`next_record`); delivery 
 
 from __future__ import annotations
 
-from netstructer.codec.compression import NONE, ZSTD
+from netstructer.codec.compression import NONE
 from netstructer.codec.frames import FrameReader
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.errors import IllegalFrame
@@ -33,10 +33,10 @@ class Inflow:
 
     __slots__ = ("_assembly", "_limits", "_reader", "frames", "inbound")
 
-    def __init__(self, role: Role, secret: bytes, *, limits: Limits, now: float) -> None:
+    def __init__(self, role: Role, secret: bytes, *, limits: Limits, now: float, compressing: bool = True) -> None:
         self._limits = limits
         self._reader = RecordReader(secret, now)
-        self._assembly = Assembly(role, limits)
+        self._assembly = Assembly(role, limits, compressing=compressing)
         self.frames = FrameReader(sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
         self.inbound = Inbound(limits)
         if role is Role.CLIENT:
@@ -69,7 +69,7 @@ class Inflow:
         if not self.inbound.admit(number, charge, now):
             return None, None
         message = self._assembly.data(flags, stream, number, body)
-        if flags & _ACKNOWLEDGE:
+        if flags & _ACKNOWLEDGE or (message is not None and message.flags & _ACKNOWLEDGE):
             self.inbound.hurry()
         if message is not None:
             self.inbound.whole(message.total_charge())
@@ -81,8 +81,9 @@ class Inflow:
         if found is None or flags & ~_ALL_FLAGS or not self._assembly.begins(stream):
             return None
         number, codec, plain_bytes, chunk = found
-        plain = codec == NONE and plain_bytes == len(chunk)
-        if not (plain or codec == ZSTD) or plain_bytes > self._limits.value_bytes:
+        if codec not in self._assembly.codecs or plain_bytes > self._limits.value_bytes:
+            return None
+        if codec == NONE and plain_bytes != len(chunk):
             return None
         charge = charge_of(len(body), 1)
         if number != self.inbound.next_number or not self.inbound.admit(number, charge, now):

@@ -78,19 +78,15 @@ class Session:
         self.role = role
         self.limits = limits
         self.peer_limits = agreement.peer.limits()
-        self.payloads = Payloads(
-            limits=limits,
-            peer_limits=self.peer_limits,
-            types=types,
-            compressing=bool(agreement.features & COMPRESSION),
-        )
+        compressing = bool(agreement.features & COMPRESSION)
+        self.payloads = Payloads(limits=limits, peer_limits=self.peer_limits, types=types, compressing=compressing)
         """Makes messages of values, and values of messages."""
         self.binding = agreement.binding
         self.state = State.EXPECT_ACCEPT if role is Role.CLIENT else State.EXPECT_OPEN
         self.error: NetstructerError | None = None
         """What ended it; kept for ever."""
         self._opening = Opening(instance if role is Role.SERVER else agreement.peer.instance)
-        self._inflow = Inflow(role, agreement.receive_secret, limits=limits, now=now)
+        self._inflow = Inflow(role, agreement.receive_secret, limits=limits, now=now, compressing=compressing)
         self.liveness = Liveness(limits, draw, now)
         """Pings: how many were answered, and how long the last one took."""
         self._outflow = Outflow(
