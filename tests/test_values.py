@@ -76,6 +76,7 @@ def test_however_the_bytes_are_cut_they_are_the_same_value(value: Any, data: st.
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @settings(MANY, max_examples=100_000)
 @given(values())
 def test_everything_comes_back_the_same_a_hundred_thousand_times(value: Any) -> None:
@@ -438,6 +439,7 @@ def test_random_bytes_are_a_value_or_bad() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_a_hundred_thousand_mutants_are_values_or_bad() -> None:
     accepted = sum(map(check, mutants(100_000, seed=3)))
 
