@@ -19,11 +19,12 @@ __all__ = ["describe_machine", "interleave", "spread"]
 
 
 def interleave(tasks: Mapping[str, Callable[[], object]], *, seconds: float, least: int = 3) -> dict[str, float]:
-    """Return the median seconds of one call of each task; A B C, A B C, ..., until the time is over.
+    """Return the least seconds of one call of each task; A B C, A B C, ..., until the time is over.
 
-    The collector runs between the calls, not timed, and what is alive now is out of its sight: otherwise whose turn it
-    is when a full collection falls due would decide who is slow.  Collections that a call's own objects cause are its
-    cost.
+    The least, because these tasks do nothing but compute: what other processes take from them is added, never taken
+    off. The collector runs between the calls, not timed, and what is alive now is out of its sight: otherwise whose
+    turn it is when a full collection falls due would decide who is slow.  Collections that a call's own objects cause
+    are its cost.
     """
     gc.collect()
     gc.freeze()
@@ -40,7 +41,7 @@ def interleave(tasks: Mapping[str, Callable[[], object]], *, seconds: float, lea
             taken[name].append(time.perf_counter() - began)
         rounds += 1
     gc.unfreeze()
-    return {name: statistics.median(found) for name, found in taken.items()}
+    return {name: min(found) for name, found in taken.items()}
 
 
 def spread(found: Sequence[float], digits: int) -> str:
