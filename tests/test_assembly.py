@@ -224,6 +224,24 @@ def test_a_cancel_of_what_was_not_begun() -> None:
             sender.assembly.cancelled(1, number)
 
 
+def test_a_cancel_on_another_stream_than_the_message() -> None:
+    for blobs in (0, 1):
+        sender = Sender()
+        if blobs:
+            sender.value(blobs=1)
+        else:
+            sender.first(b"a", 5)
+        with pytest.raises(IllegalFrame, match="on stream 3, which is on stream 1"):
+            sender.assembly.cancelled(3, 1)
+
+
+def test_a_codec_that_was_not_agreed_on() -> None:
+    with pytest.raises(IllegalFrame, match="codec 1"):
+        Assembly(Role.SERVER, TINY, compressing=False).data(
+            FIRST, 1, 1, memoryview(bodies.First(bodies.VALUE, ZSTD, 0, 5, 0).pack() + b"a")
+        )
+
+
 # --- cancelled by the sender ------------------------------------------------------------------------------------------
 
 

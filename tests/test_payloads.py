@@ -31,6 +31,15 @@ def test_values_and_blobs_are_held_to_the_peers_limits() -> None:
     assert len(encode([Blob(bytes(8000)), Blob(bytes(192))]).blobs) == 2
 
 
+def test_a_value_has_no_more_blobs_than_its_header_can_count() -> None:
+    encode = session_of(Role.CLIENT).payloads.encode
+    blobs = [Blob(b"") for _ in range(65_536)]
+    with pytest.raises(UnsendableValue, match="65535 blobs"):
+        encode(blobs)
+
+    assert len(encode(blobs[1:]).blobs) == 65_535
+
+
 @pytest.mark.parametrize(
     ("value", "compress", "codec"),
     [("x" * 500, True, NONE), ("x" * 5000, True, ZSTD), ("x" * 5000, False, NONE), (os.urandom(5000), True, NONE)],

@@ -432,6 +432,15 @@ def test_the_peer_wants_no_more_of_a_message(code: int, blobs: bool) -> None:
     assert hostile.session.state is State.READY
 
 
+def test_a_cancel_by_the_peer_names_the_stream() -> None:
+    hostile = opened(Role.SERVER)
+    outgoing = send(hostile.session, os.urandom(300_000), compress=False)
+    hostile.hear(1)
+    events = hostile.cancel(outgoing.number, stream=outgoing.stream + 2)
+
+    assert type(error_in(events)) is IllegalFrame
+
+
 def test_a_message_over_the_peers_limit_is_refused_there_and_named_here() -> None:
     # The sender believes a larger limit than the receiver has: as with a peer that changed its mind.
     pair = Pair()
@@ -446,10 +455,11 @@ def test_a_message_over_the_peers_limit_is_refused_there_and_named_here() -> Non
 
 
 @pytest.mark.parametrize("flags", [0, ACKNOWLEDGE, TAKEN])
-def test_a_refusal_of_what_is_sealed_reaches_the_sender_that_waits(flags: int) -> None:
+@pytest.mark.parametrize("blob", [False, True])
+def test_a_refusal_of_what_is_sealed_reaches_the_sender_that_waits(flags: int, blob: bool) -> None:
     pair = Pair()
     pair.server.session._inflow._assembly._limits = TINY
-    outgoing = send(pair.client.session, [os.urandom(100_000)], flags=flags)
+    outgoing = send(pair.client.session, [Blob(os.urandom(9000)) if blob else os.urandom(100_000)], flags=flags)
     pair.seal(pair.client)
     assert outgoing.done
     pair.pump()
