@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstructer.codec.compression import NONE, ZSTD
-from netstructer.errors import NetstructerError
+from netstructer.errors import IllegalFrame, NetstructerError
 from netstructer.protocol import bodies
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.states import Role
@@ -81,3 +81,35 @@ def test_flags_of_a_single_are_heeded(flags: int) -> None:
         found.take(message)
         assert found.inbound.urgent == bool(flags & 8)
         assert found.inbound.unread == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "plain_bytes", "flags", "stream", "number"),
+    [
+        (NONE, 5, BOTH, 1, 1),
+        (ZSTD, 4096, BOTH, 1, 1),
+        (ZSTD, 4097, BOTH, 1, 1),
+        (NONE, 4, BOTH, 1, 1),
+        (2, 5, BOTH, 1, 1),
+        (NONE, 5, BOTH | 16, 1, 1),
+        (NONE, 5, BOTH, 2, 1),
+        (NONE, 5, BOTH, 1, 0),
+        (NONE, 5, BOTH, 1, 2),
+    ],
+)
+def test_what_is_remarkable_goes_the_long_way(
+    codec: int, plain_bytes: int, flags: int, stream: int, number: int
+) -> None:
+    body = bodies.single(number, codec, b"chunk", plain_bytes)
+    short, long = inflow(), LongInflow(Role.SERVER, C2S, limits=TINY, now=0.0)
+
+    assert outcome(short, flags, stream, body) == outcome(long, flags, stream, body)
+
+
+def test_a_batch_that_was_had_before_or_is_too_much_for_this_end() -> None:
+    found = inflow()
+    batch = bodies.batch(1, [b"\0\0\0\1", b"\xc0"])
+    assert len(found.batch(memoryview(batch), 0.0)) == 1
+    assert found.batch(memoryview(batch), 0.0) == []
+    with pytest.raises(IllegalFrame, match="over this end's limit"):
+        found.batch(memoryview(bodies.batch(2, [(4097).to_bytes(4, "big"), bytes(4097)])), 0.0)
