@@ -53,14 +53,20 @@ class Exchange:
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
         """
-        with self._lock:
+        with self._lock.in_turn():
             if self._pump.unsent or self._pump.closing:
                 return None
-            sealed = self.session.seal_now(single, flags, time.monotonic())
-            if sealed is None:
-                return None
-            frame, number = sealed
-            self._pump.write_now(frame)
+            try:
+                sealed = self.session.seal_now(single, flags, time.monotonic())
+                if sealed is None:
+                    return None
+                frame, number = sealed
+                self._pump.write_now(frame)
+            except NetstructerError:
+                raise
+            except BaseException:
+                self._pump.break_off()
+                raise
             return len(frame), number
 
     def submit(self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]) -> None:
@@ -69,7 +75,7 @@ class Exchange:
         Raises `LinkTimeout` at the deadline: what the message had not sent by then is cancelled.  Raises what ended the
         session, or the message.
         """
-        with self._lock:
+        with self._lock.in_turn():
             self.session.queue(outgoing)
             try:
                 in_time = self._pump.wait(lambda: until() or outgoing.error is not None, deadline)
@@ -99,7 +105,7 @@ class Exchange:
             if single is not None and self.submit_now(single, 0) is not None:
                 return True
             outgoing = announcement.outgoing(self.session)
-            with self._lock:
+            with self._lock.in_turn():
                 if self.session.waiting_bytes > self.session.limits.backlog_bytes:
                     return False
                 self.session.queue(outgoing)
@@ -110,7 +116,7 @@ class Exchange:
 
     def begin(self, events: list[Event]) -> None:
         """Take in what had come before the pump was there, and send what is due."""
-        with self._lock:
+        with self._lock.in_turn():
             self._pump.begin(events)
 
     def next_message(self, deadline: float | None, most_bytes: int | None) -> Message | Whole:
@@ -119,7 +125,7 @@ class Exchange:
         Raises `LinkTimeout`, `MessageTooBig` for one over `most_bytes` (which stays where it is), what ended the
         session.
         """
-        with self._lock:
+        with self._lock.in_turn():
             inbox = self._pump.inbox
             if not inbox:
                 self._wait_for_message(deadline)
@@ -146,32 +152,32 @@ class Exchange:
 
     def fail(self, error: NetstructerError) -> None:
         """End the session with a fault that was found outside it."""
-        with self._lock:
+        with self._lock.in_turn():
             self._pump.handle(self.session.fail(error))
 
     def close(self, deadline: float | None) -> bool:
         """Say farewell after what is queued, and wait until the peer has said it too; False where it did not in
         time.
         """
-        with self._lock:
+        with self._lock.in_turn():
             self._begin_close()
             return self._pump.wait(lambda: self._pump.ended, deadline)
 
     def begin_close(self) -> None:
         """Say farewell after what is queued, and do not wait."""
-        with self._lock:
+        with self._lock.in_turn():
             self._begin_close()
 
     def abort(self) -> None:
         """End at once, without a word."""
-        with self._lock:
+        with self._lock.in_turn():
             self._pump.closing = True
             self._pump.inbox.clear()
             self._pump.handle(self.session.fail(LinkClosed("the link was aborted here")))
 
     def ping(self, deadline: float | None) -> float:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""
-        with self._lock:
+        with self._lock.in_turn():
             self.session.check_open()
             liveness = self.session.liveness
             before, turn = liveness.pongs, liveness.next_ping

@@ -2,6 +2,13 @@
 
 Python's own lock lets a thread that releases and acquires in a loop starve the rest: the one that waits is woken, and
 finds the lock taken again.  A bulk sender asks `yield_to_others` between two rounds instead.
+
+    with fair.in_turn():
+        ...
+
+It is Python's own lock that the `with` takes, not this object.  Between a lock's own taking and the block there is no
+moment at which Ctrl-C could come; in an `__enter__` written in Python there are several, and a lock that was taken and
+then forgotten there hangs the `close` that follows.
 """
 
 from __future__ import annotations
@@ -17,41 +24,45 @@ YIELD_SECONDS = 20e-6
 
 
 class FairLock:
-    """A lock that knows whether others want it.  Python's own lets a thread that releases and acquires in a loop starve
-    them.
-    """
+    """A lock, and the line of those who want it."""
 
-    __slots__ = ("_lock", "_wanting")
+    __slots__ = ("_wanting", "plain")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._wanting: deque[None] = deque()
+        self.renew()
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock, as `threading.Lock.acquire` does."""
-        if self._lock.acquire(False):
-            return True
-        if not blocking:
-            return False
+    def renew(self) -> None:
+        """Begin anew, free: in a forked child, where whoever held it is not."""
+        self.plain = threading.Lock()
+        """Python's own lock."""
+        self._wanting.clear()
+
+    def in_turn(self) -> threading.Lock:
+        """Wait in line where the lock is held, and return it, to be taken by `with`."""
+        plain = self.plain
+        if plain.locked():
+            self._wanting.append(None)
+            try:
+                with plain:
+                    pass
+            finally:
+                self._wanting.pop()
+        return plain
+
+    def take_back(self) -> None:
+        """Take the lock again after it was let go, waiting in line."""
         self._wanting.append(None)
         try:
-            return self._lock.acquire(True, timeout)
+            self.plain.acquire()
         finally:
             self._wanting.pop()
-
-    def release(self) -> None:
-        self._lock.release()
 
     def yield_to_others(self) -> None:
         """Let go for a moment where others wait; hold it again on return."""
         if self._wanting:
-            self._lock.release()
-            time.sleep(YIELD_SECONDS)
-            self._lock.acquire()
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(False):
-            self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+            try:
+                self.plain.release()
+                time.sleep(YIELD_SECONDS)
+            finally:
+                self.plain.acquire()

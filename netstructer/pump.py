@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable
 
 from netstructer import sockets
-from netstructer.errors import LinkClosed
+from netstructer.errors import ConnectionCut, LinkClosed
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
 from netstructer.protocol.assembly import Message, Whole
@@ -54,7 +54,7 @@ class Pump:
         """Counts how often the reading turn was left; the keeper tells by it whether somebody is busy here."""
         self._on_end = on_end
         self.lock = FairLock()
-        self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
+        self._changed = threading.Condition(self.lock.plain)
         self._sleepers = 0
         self._workers = 0
         """Callers in `wait`: as long as there is one, what is queued is looked after."""
@@ -91,6 +91,13 @@ class Pump:
             self.unsent.append(memoryview(frame)[sent:])
             current_keeper().watch_writes(self)
 
+    def break_off(self) -> None:
+        """End at once, interrupted in the middle of a record: what is half sealed, written or read cannot be gone on
+        with.
+        """
+        self.unsent.clear()
+        self.handle(self.session.fail(ConnectionCut("this end was interrupted in the middle of a record")))
+
     def wake(self) -> None:
         """Let everybody who sleeps look again."""
         if self._sleepers:
@@ -103,15 +110,19 @@ class Pump:
 
         False where somebody else works here at this moment, and does it instead.
         """
-        if not self.lock.acquire(False):
+        if not self.lock.plain.acquire(False):
             return False
         try:
             if read and not self._reading and not self.ended:
                 self._read()
             self.handle(self.session.tick(time.monotonic()))
             self._flush_some()
+        except BaseException:
+            # Where a fault of ours is not the link's end, the keeper would come back to it for ever.
+            self.break_off()
+            raise
         finally:
-            self.lock.release()
+            self.lock.plain.release()
         return True
 
     def due(self) -> float | None:
@@ -120,9 +131,9 @@ class Pump:
 
     def rest(self) -> None:
         """Give memory back: nobody has been here for a while."""
-        if self.lock.acquire(False):
+        if self.lock.plain.acquire(False):
             self._frames.shrink()
-            self.lock.release()
+            self.lock.plain.release()
 
     @property
     def reading(self) -> bool:
@@ -136,14 +147,14 @@ class Pump:
 
     def give_up(self) -> None:
         """End at once: nobody holds the link any more."""
-        with self.lock:
+        with self.lock.in_turn():
             self.closing = True
             self.handle(self.session.fail(LinkClosed("the link was dropped without being closed")))
 
     def disown(self) -> None:
         """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
-        self.lock = FairLock()
-        self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # as above
+        self.lock.renew()
+        self._changed = threading.Condition(self.lock.plain)
         self.ended = True
         self.session.fail(LinkClosed("the link belongs to the process that forked this one"))
         self.transport.close()
@@ -177,16 +188,17 @@ class Pump:
         if self._reading or self.unsent:
             self._sleep(deadline, now)
             return True
-        self._take_turn()
-        due = self.session.deadline()
-        if due is None or (deadline is not None and deadline < due):
-            due = deadline
         ready = False
         try:
+            self._take_turn()
+            due = self.session.deadline()
+            if due is None or (deadline is not None and deadline < due):
+                due = deadline
             ready = self._poll(self._readiness, due, now, read=True, write=False)
             if ready and not self.ended:
                 self._read()
         finally:
+            self._reading = False
             self._leave_turn()
         if not ready:
             self.handle(self.session.tick(time.monotonic()))
@@ -206,18 +218,19 @@ class Pump:
                 self._sleepers -= 1
             return
         due, read = deadline, not self._reading
-        if read:
-            self._take_turn()
-            # Whoever reads keeps the time, too: a peer that takes nothing may be dead.
-            timed = self.session.deadline()
-            due = timed if due is None or (timed is not None and timed < due) else due
-        readiness = self._readiness if read else sockets.Readiness(self.transport)
         try:
+            if read:
+                self._take_turn()
+                # Whoever reads keeps the time, too: a peer that takes nothing may be dead.
+                timed = self.session.deadline()
+                due = timed if due is None or (timed is not None and timed < due) else due
+            readiness = self._readiness if read else sockets.Readiness(self.transport)
             can_read = self._poll(readiness, due, now, read=read, write=True)
             if can_read and read and not self.ended:
                 self._read()
         finally:
             if read:
+                self._reading = False
                 self._leave_turn()
         if read:
             self.handle(self.session.tick(time.monotonic()))
@@ -230,7 +243,6 @@ class Pump:
             current_keeper().release(self)
 
     def _leave_turn(self) -> None:
-        self._reading = False
         self.uses += 1
         self.wake()
         if self.standing is Standing.ATTENDED and not self.ended:
@@ -239,30 +251,38 @@ class Pump:
     def _poll(self, readiness: sockets.Readiness, until: float | None, now: float, *, read: bool, write: bool) -> bool:
         """Wait for the socket, without the lock; say whether it can be read."""
         seconds = None if until is None else until - now if until > now else 0.0
+        plain = self.lock.plain
         self._polling += 1
-        self.lock.release()
         try:
+            plain.release()
             return readiness.wait(read=read, write=write, seconds=seconds)[0]
         finally:
-            self.lock.acquire()
-            self._polling -= 1
-            if self.ended:
-                self._close_socket_if_unused()
+            try:
+                if not plain.acquire(False):
+                    self.lock.take_back()
+            finally:
+                self._polling -= 1
+                if self.ended:
+                    self._close_socket_if_unused()
 
     def _read(self) -> None:
         session, frames = self.session, self._frames
         try:
-            count = self.transport.recv_into(frames.space())
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            count = 0
-        now = time.monotonic()
-        if count:
-            frames.filled(count)
-            self.handle(session.receive(now))
-        else:
-            self.handle(session.end(now))
+            try:
+                count = self.transport.recv_into(frames.space())
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                count = 0
+            now = time.monotonic()
+            if count:
+                frames.filled(count)
+                self.handle(session.receive(now))
+            else:
+                self.handle(session.end(now))
+        except BaseException:
+            self.break_off()
+            raise
 
     def handle(self, events: list[Event]) -> None:
         for event in events:
@@ -303,11 +323,11 @@ class Pump:
         if self.ended:
             return False
         unsent = self.unsent
-        if not unsent:
-            unsent.extend(self.session.frames_to_send(self._room_bytes, time.monotonic()))
-            if not unsent:
-                return False
         try:
+            if not unsent:
+                unsent.extend(self.session.frames_to_send(self._room_bytes, time.monotonic()))
+                if not unsent:
+                    return False
             sockets.write(self.transport, unsent)
         except (BlockingIOError, InterruptedError):
             return False
@@ -316,6 +336,9 @@ class Pump:
             # What the peer sent before it broke off is still to be read; the end of it says how it ended.
             self.read_the_rest()
             return False
+        except BaseException:
+            self.break_off()
+            raise
         return True
 
     def read_the_rest(self) -> None:
@@ -329,7 +352,8 @@ class Pump:
         """The session has ended: send its last word if the socket takes it, and wake everybody."""
         if self.ended:
             return
-        with contextlib.suppress(OSError):
+        # The last word is a courtesy: a fault in it must not keep the link from ending.
+        with contextlib.suppress(Exception):
             self.unsent.extend(self.session.frames_to_send(self._room_bytes, time.monotonic()))
             while self.unsent:
                 sockets.write(self.transport, self.unsent)

@@ -15,7 +15,16 @@ from collections import deque
 from netstructer.address import Address, normalise_ip
 from netstructer.errors import CannotListen, InvalidAddress, LinkTimeout, Misuse, PortClosed, Unreachable
 
-__all__ = ["Readiness", "deadline_after", "dial_socket", "listening_socket", "peer_address", "prepare", "remaining", "write"]
+__all__ = [
+    "Readiness",
+    "deadline_after",
+    "dial_socket",
+    "listening_socket",
+    "peer_address",
+    "prepare",
+    "remaining",
+    "write",
+]
 
 BACKLOG = 4096
 """Connections that the system may hold for us; it caps the figure itself."""
