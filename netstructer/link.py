@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Link", "Sent"]
 
 logger = logging.getLogger("netstructer")
+logger.addHandler(logging.NullHandler())
 
 Wait = Literal["queued", "acked", "consumed"]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}

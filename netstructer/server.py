@@ -241,8 +241,8 @@ class Server:
     def _handle(self, handler: Handler, link: Link) -> None:
         try:
             handler(link)
-        except LinkClosed:
-            logger.debug("= the handler of link %s ended with it", link.id)
+        except LinkLost as error:
+            logger.info("= link %s lost in its handler: %s", link.id, type(error).__name__)
         except Exception as error:
             # The text of the error may hold what the peer sent, so the log gets its type and where it was raised.
             where = "".join(traceback.format_tb(error.__traceback__))
