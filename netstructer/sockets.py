@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import queue
 import select
 import socket
+import threading
 import time
 from collections import deque
+from typing import Any
 
 from netstructer.address import Address, normalise_ip
 from netstructer.errors import CannotListen, InvalidAddress, LinkTimeout, Misuse, PortClosed, Unreachable
@@ -35,12 +38,8 @@ LONGEST_SECONDS = 1e6
 
 def dial_socket(address: Address, deadline: float | None) -> socket.socket:
     """Return a connected TCP socket.  Raises `Unreachable` (with its stage), `PortClosed`, `LinkTimeout`."""
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(f"the name {address.host!r} leads to no address", stage="name") from error
     failure: OSError | None = None
-    for family, kind, protocol, _, place in found:
+    for family, kind, protocol, _, place in _look_up(address, deadline):
         try:
             fresh = socket.socket(family, kind, protocol)
         except OSError as error:
@@ -49,17 +48,57 @@ def dial_socket(address: Address, deadline: float | None) -> socket.socket:
         try:
             fresh.settimeout(remaining(deadline))
             fresh.connect(place)
+            if fresh.getsockname() == fresh.getpeername():
+                # Linux connects a socket to itself where the port dialled is the one that it was just given.
+                raise ConnectionRefusedError("connected to itself")
+            prepare(fresh)
         except OSError as error:
             fresh.close()
             failure = error
+        except BaseException:
+            fresh.close()
+            raise
         else:
-            prepare(fresh)
             return fresh
     if isinstance(failure, TimeoutError):
         raise LinkTimeout(f"{address} did not answer in time") from failure
     if isinstance(failure, ConnectionRefusedError):
         raise PortClosed(f"nothing listens at {address}", stage="port") from failure
     raise Unreachable(f"{address} cannot be reached", stage="route") from failure
+
+
+def _look_up(address: Address, deadline: float | None) -> list[Any]:
+    """Return what `getaddrinfo` finds, within the time allowed.
+
+    The system's call has no timeout, so it has a thread of its own, which ends when the system answers.
+    """
+    answers: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    if deadline is None or _is_ip(address.host):
+        ask()
+    else:
+        threading.Thread(target=ask, name="netstructer-name-service", daemon=True).start()
+    try:
+        found = answers.get(timeout=remaining(deadline))
+    except queue.Empty:
+        raise LinkTimeout(f"the name {address.host!r} was not looked up in time") from None
+    if isinstance(found, Exception):
+        raise Unreachable(f"the name {address.host!r} leads to no address", stage="name") from found
+    return found
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        normalise_ip(host)
+    except InvalidAddress:
+        return False
+    return True
 
 
 def listening_socket(address: Address) -> socket.socket:

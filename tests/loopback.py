@@ -152,7 +152,7 @@ class Relay:
     """
 
     def __init__(self, target: tuple[str, int], *, tamper: Callable[[str, int, bytes], bytes] | None = None) -> None:
-        self._target, self._tamper = target, tamper
+        self._target, self.tamper = target, tamper
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address(*self._listener.getsockname()[:2])
         self.passed = {"out": bytearray(), "in": bytearray()}
@@ -196,7 +196,7 @@ class Relay:
                     offset = len(self.passed[direction])
                     self.passed[direction] += data
                     if data:
-                        target.sendall(self._tamper(direction, offset, data) if self._tamper else data)
+                        target.sendall(self.tamper(direction, offset, data) if self.tamper else data)
                 except OSError:
                     data = b""
                 if not data:
