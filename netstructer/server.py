@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from netstructer import sockets
 from netstructer.address import Address, parse_address
 from netstructer.door import Door
-from netstructer.errors import LinkClosed, LinkTimeout, Misuse
+from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, Misuse
 from netstructer.keys import Key, KeyRing, find_key
 from netstructer.limits import Limits
 from netstructer.link import Link
@@ -95,6 +95,7 @@ class Server:
         self._changed = threading.Condition()
         self.registry: Registry[Link] = Registry()
         """The open links, by peer IP."""
+        _SERVERS.add(self)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -241,6 +242,8 @@ class Server:
     def _handle(self, handler: Handler, link: Link) -> None:
         try:
             handler(link)
+        except LinkClosed:
+            logger.debug("= the handler of link %s ended with it", link.id)
         except LinkLost as error:
             logger.info("= link %s lost in its handler: %s", link.id, type(error).__name__)
         except Exception as error:
@@ -253,6 +256,15 @@ class Server:
     def _on_end(self, link: Link) -> None:
         self._live.discard(link)
         self.registry.discard(link)
+
+    def _disown(self) -> None:
+        """Be closed: this is a forked child, and the server is the parent's."""
+        self._changed = threading.Condition()
+        self._closed = True
+        self._waiting.clear()
+        self.registry.renew()
+        if self._door is not None:
+            self._door.disown()
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
@@ -314,6 +326,18 @@ class Server:
                 continue
             (sent if link._exchange.post(announcement) else skipped).append(link)
         return Broadcast(tuple(sent), tuple(skipped))
+
+
+_SERVERS: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for server in tuple(_SERVERS):
+        server._disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _close_all(links: tuple[Link, ...], drain: float) -> None:
