@@ -124,6 +124,14 @@ class Door:
             self._dismiss(stranger)
         self._let_go()
 
+    def disown(self) -> None:
+        """Let go of every descriptor without a word: this is a forked child, and the door is the parent's."""
+        self._closing = True
+        for stranger in self._strangers:
+            stranger.transport.close()
+        self._strangers.clear()
+        self._let_go()
+
     def _let_go(self) -> None:
         self._selector.close()
         for end in (self._listener, self._wake_reader, self._wake_writer):

@@ -155,7 +155,9 @@ class Pump:
         """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
         self.lock.renew()
         self._changed = threading.Condition(self.lock.plain)
-        self.ended = True
+        self.ended = self.closing = True
+        self.inbox.clear()
+        self.unsent.clear()
         self.session.fail(LinkClosed("the link belongs to the process that forked this one"))
         self.transport.close()
 

@@ -91,6 +91,11 @@ class Registry(Generic[L]):
             self._lock.notify_all()
         return self.empty()
 
+    def renew(self) -> None:
+        """Begin anew, closed and empty: in a forked child, where whoever held the lock is not."""
+        self._lock = threading.Condition(threading.Lock())
+        self.close()
+
     def count(self) -> int:
         """Return how many open links there are."""
         return len(self.all())

@@ -170,6 +170,23 @@ def test_what_a_handler_raises_is_logged_without_its_text_and_closes_that_link_o
     assert KEY.reveal() not in caplog.text
 
 
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_link_that_ends_under_its_handler_is_no_error(caplog: pytest.LogCaptureFixture, end: str) -> None:
+    caplog.set_level(logging.DEBUG, "netstructer")
+
+    def receive(link: Link) -> None:
+        while True:
+            link.recv()
+
+    with Server(key=KEY, handler=receive) as server:
+        link = Link(server.address, key=KEY)
+        link.send(1)
+        getattr(link, end)()
+        eventually(lambda: "its handler" in caplog.text or "the handler" in caplog.text)
+
+    assert all(record.levelno < logging.WARNING for record in caplog.records)
+
+
 def test_a_handler_that_cannot_have_a_thread_costs_its_link_and_nothing_else(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
