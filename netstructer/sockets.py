@@ -191,15 +191,15 @@ def write(transport: socket.socket, buffers: deque[bytes | bytearray | memoryvie
 class Readiness:
     """Waits until one socket can be read or written.  For one waiting thread at a time."""
 
-    __slots__ = ("_poll", "_poll_write", "_socket")
+    __slots__ = ("_events", "_poll", "_socket")
 
     def __init__(self, transport: socket.socket) -> None:
         self._socket = transport
         self._poll: select.poll | None = None
-        self._poll_write = False
+        self._events = 0
         if hasattr(select, "poll"):
             self._poll = select.poll()
-            self._poll.register(transport, select.POLLIN)
+            self._poll.register(transport, 0)
 
     def wait(self, *, read: bool, write: bool, seconds: float | None) -> tuple[bool, bool]:
         """Wait for at most `seconds`; return whether it can be read and whether it can be written.
@@ -208,9 +208,10 @@ class Readiness:
         """
         if self._poll is None:
             return self._select(read, write, seconds)
-        if not read or write != self._poll_write:
-            self._poll.modify(self._socket, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-            self._poll_write = write if read else not write
+        events = (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
+        if events != self._events:
+            self._poll.modify(self._socket, events)
+            self._events = events
         ready = self._poll.poll(None if seconds is None else max(0, math.ceil(seconds * 1000)))
         if not ready:
             return False, False
