@@ -26,10 +26,12 @@ YIELD_SECONDS = 20e-6
 class FairLock:
     """A lock, and the line of those who want it."""
 
-    __slots__ = ("_wanting", "plain")
+    __slots__ = ("_again", "_wanting", "plain")
 
     def __init__(self) -> None:
         self._wanting: deque[None] = deque()
+        self._again = False
+        """Whether somebody had his turn, and is about to take the lock."""
         self.renew()
 
     def renew(self) -> None:
@@ -47,20 +49,30 @@ class FairLock:
                 with plain:
                     pass
             finally:
+                self._again = True
                 self._wanting.pop()
         return plain
 
-    def take_back(self) -> None:
-        """Take the lock again after it was let go, waiting in line."""
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take the lock again after it was let go, waiting in line; for those who hold it by `with` further out."""
+        if self.plain.acquire(False):
+            return True
+        if not blocking:
+            return False
         self._wanting.append(None)
         try:
-            self.plain.acquire()
+            return self.plain.acquire()
         finally:
             self._wanting.pop()
 
+    def release(self) -> None:
+        """Let the lock go, inside the `with` that took it."""
+        self.plain.release()
+
     def yield_to_others(self) -> None:
         """Let go for a moment where others wait; hold it again on return."""
-        if self._wanting:
+        if self._wanting or self._again:
+            self._again = False
             try:
                 self.plain.release()
                 time.sleep(YIELD_SECONDS)

@@ -54,7 +54,7 @@ class Pump:
         """Counts how often the reading turn was left; the keeper tells by it whether somebody is busy here."""
         self._on_end = on_end
         self.lock = FairLock()
-        self._changed = threading.Condition(self.lock.plain)
+        self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
         self._sleepers = 0
         self._workers = 0
         """Callers in `wait`: as long as there is one, what is queued is looked after."""
@@ -154,7 +154,7 @@ class Pump:
     def disown(self) -> None:
         """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
         self.lock.renew()
-        self._changed = threading.Condition(self.lock.plain)
+        self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
         self.ended = self.closing = True
         self.inbox.clear()
         self.unsent.clear()
@@ -261,7 +261,7 @@ class Pump:
         finally:
             try:
                 if not plain.acquire(False):
-                    self.lock.take_back()
+                    self.lock.acquire()
             finally:
                 self._polling -= 1
                 if self.ended:
