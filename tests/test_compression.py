@@ -106,6 +106,26 @@ def test_what_does_not_shrink_is_sent_as_it_is() -> None:
     assert squeeze(b"", None) == (NONE, b"")
 
 
+@pytest.mark.parametrize("lead", [0, 1, 4095, 4096, PROBE_BYTES, 3 * PROBE_BYTES])
+@pytest.mark.parametrize("cuts", [1, 2, 7, 100])
+def test_a_noisy_beginning_does_not_hide_what_shrinks(lead: int, cuts: int) -> None:
+    whole = os.urandom(lead) + TEXT * (10 * PROBE_BYTES // len(TEXT))
+    step = len(whole) // cuts + 1
+    codec, payload = compress([whole[start : start + step] for start in range(0, len(whole), step)], len(whole))
+
+    assert codec == ZSTD
+    assert b"".join(expand(payload, plain_bytes=len(whole))) == whole
+
+
+def test_a_sample_is_a_sample_whatever_the_length() -> None:
+    noise = os.urandom(3 * PROBE_BYTES)
+
+    for size in (PROBE_BYTES + 1, PROBE_BYTES + 4095, 2 * PROBE_BYTES - 1, 3 * PROBE_BYTES):
+        codec, payload = compress([noise[:5], b"", noise[5:size]], size)
+        assert codec == NONE
+        assert b"".join(payload) == noise[:size]
+
+
 def test_compression_pulls_only_what_it_needs() -> None:
     pulled = 0
 

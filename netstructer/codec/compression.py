@@ -34,8 +34,9 @@ WINDOW_LOG = 20
 LEAST_BYTES = 512
 """Below this a frame's own overhead and the time cost more than the bytes saved."""
 PROBE_BYTES = 64 << 10
+PROBE_PLACES = 16
 WORTH = 0.95
-"""What does not shrink below this share in its first 64 KiB is sent as it is."""
+"""A payload whose sample does not shrink below this share is sent as it is."""
 FEED_BYTES = 128 << 10
 BLOCK_BYTES = 128 << 10
 """RFC 8878, 3.1.1.2.4: the most that one block expands to."""
@@ -48,9 +49,15 @@ def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, It
     """Return a codec byte and the payload under it, lazily: one zstd frame, or `pieces` as they are where that does not
     pay.
 
-    `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or the first 64 KiB
-    shrink by less than 5 %.
+    `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or a sample of 64 KiB
+    shrinks by less than 5 %.  The sample is taken from all over a list of pieces, because a table may begin with a
+    column that shrinks by nothing, and from the beginning of what can be read only once.
     """
+    if isinstance(pieces, list) and plain_bytes is not None and plain_bytes > PROBE_BYTES:
+        sample = _sample(pieces, plain_bytes)
+        if len(_compressor().compress(sample)) > len(sample) * WORTH:
+            return NONE, iter(pieces)
+        return ZSTD, _frame(pieces, plain_bytes)
     source = iter(pieces)
     if plain_bytes is not None and plain_bytes < LEAST_BYTES:
         return NONE, source
@@ -95,6 +102,21 @@ def _compressor() -> zstandard.ZstdCompressor:
 _PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
     LEVEL, window_log=WINDOW_LOG, write_checksum=True, write_content_size=True, write_dict_id=False
 )
+
+
+def _sample(pieces: list[Buffer], plain_bytes: int) -> bytes:
+    """Return `PROBE_BYTES` out of `pieces`, from `PROBE_PLACES` places evenly apart."""
+    part_bytes = PROBE_BYTES // PROBE_PLACES
+    starts = iter(range(0, plain_bytes - part_bytes + 1, (plain_bytes - part_bytes) // (PROBE_PLACES - 1)))
+    found: list[Buffer] = []
+    start, passed = next(starts, None), 0
+    for piece in pieces:
+        view = memoryview(piece)
+        while start is not None and start < passed + len(view):
+            found.append(view[start - passed : start - passed + part_bytes])
+            start = next(starts, None)
+        passed += len(view)
+    return b"".join(found)
 
 
 def _first(source: Iterator[Buffer], limit: int) -> tuple[bytes, Iterator[Buffer]]:
