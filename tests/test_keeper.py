@@ -209,7 +209,7 @@ def test_a_link_that_was_forgotten_is_not_taken_up_again(keeper: Keeper) -> None
     pump.close()
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03, 0.049, 0.051, 0.07, 0.12])
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.05, 0.12])
 def test_the_keeper_wakes_for_a_new_link_after_the_last_one_ended_under_its_hands(delay: float) -> None:
     short = Limits(ping_seconds=0.1, dead_seconds=0.5)
     with linked() as (near, far):

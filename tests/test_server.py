@@ -532,19 +532,19 @@ def test_a_slow_link_does_not_delay_the_others_and_gets_it_later(server: Server)
 
 
 def test_a_link_with_too_much_waiting_is_passed_over() -> None:
-    with Server(key=KEY, compress=False, limits=Limits(backlog_bytes=4 << 20)) as server:
-        with Relay(server.address) as relay:
-            link = Link(relay.address, key=KEY)
-            far = server.accept(timeout=5)
-            relay.held.set()
-            sent = 0
-            while far in server.broadcast(bytes(3 << 20)).sent:
-                sent += 1
-                assert sent < 30
-            relay.held.clear()
+    limits = Limits(backlog_bytes=4 << 20)
+    with Server(key=KEY, compress=False, limits=limits) as server, Relay(server.address) as relay:
+        link = Link(relay.address, key=KEY)
+        far = server.accept(timeout=5)
+        relay.held.set()
+        sent = 0
+        while far in server.broadcast(bytes(3 << 20)).sent:
+            sent += 1
+            assert sent < 30
+        relay.held.clear()
 
-            assert [len(link.recv(timeout=PATIENCE_SECONDS)) for _ in range(sent)] == [3 << 20] * sent
-            link.abort()
+        assert [len(link.recv(timeout=PATIENCE_SECONDS)) for _ in range(sent)] == [3 << 20] * sent
+        link.abort()
 
 
 def test_a_link_that_is_closed_or_takes_no_value_of_this_size_is_passed_over(server: Server) -> None:
@@ -637,14 +637,17 @@ def test_ctrl_c_ends_serve_forever_cleanly(started: str) -> None:
 
 def test_a_server_that_is_shutting_down_refuses_in_words() -> None:
     """Half a hello has come when the server closes: its sender is told why."""
-    with Server(key=KEY) as server:
-        with raw_client(server.address, b"NSTR\1\1\0\0") as silent, raw_client(server.address) as mute:
-            eventually(lambda: server._door is not None and len(server._door._strangers) == 2)
-            eventually(lambda: any(stranger.hello for stranger in server._door._strangers))
-            server.close()
+    with (
+        Server(key=KEY) as server,
+        raw_client(server.address, b"NSTR\1\1\0\0") as silent,
+        raw_client(server.address) as mute,
+    ):
+        eventually(lambda: server._door is not None and len(server._door._strangers) == 2)
+        eventually(lambda: any(stranger.hello for stranger in server._door._strangers))
+        server.close()
 
-            assert read_to_end(silent) == b"NSTR\1\0\0\4"
-            assert read_to_end(mute) == b""
+        assert read_to_end(silent) == b"NSTR\1\0\0\4"
+        assert read_to_end(mute) == b""
 
 
 def test_closing_leaves_no_descriptor_and_no_thread() -> None:

@@ -164,7 +164,9 @@ def test_a_process_that_only_forgets_to_close_ends_all_the_same() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C goes to a whole console there")
-@pytest.mark.parametrize("wait", ["link.recv()", "link.send(bytes(50 << 20), compress=False)", "next(iter(link))"])
+@pytest.mark.parametrize(
+    "wait", ["link.recv()", "[link.send(bytes(1 << 20), compress=False) for _ in range(99)]", "next(iter(link))"]
+)
 def test_ctrl_c_interrupts_a_wait_and_the_link_closes(wait: str) -> None:
     program = (
         "import sys\n"
