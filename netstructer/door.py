@@ -23,13 +23,17 @@ from collections.abc import Callable
 from netstructer import sockets
 from netstructer.address import Address
 from netstructer.admission import Admission
+from netstructer.codec.frames import LENGTH_BYTES
+from netstructer.codec.tokens import sealed_bytes
 from netstructer.dial import FEATURES, no_clock
 from netstructer.errors import ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
 from netstructer.keys import KeyRing
 from netstructer.limits import Limits
+from netstructer.protocol.bodies import OPEN_BYTES
 from netstructer.protocol.events import Ended, Event, Opened
-from netstructer.protocol.handshake import BUSY, HELLO_BYTES, SHUTTING_DOWN, Agreement, ExpectHello, refusal
+from netstructer.protocol.handshake import BUSY, HELLO_BYTES, MAGIC, SHUTTING_DOWN, Agreement, ExpectHello, refusal
 from netstructer.protocol.parameters import Parameters
+from netstructer.protocol.records import HEADER_BYTES
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
 
@@ -37,6 +41,8 @@ __all__ = ["Door"]
 
 logger = logging.getLogger("netstructer")
 
+OPEN_FRAME_BYTES = LENGTH_BYTES + sealed_bytes(HEADER_BYTES + OPEN_BYTES)
+"""All that a stranger can make us read after its hello: 173 bytes."""
 ACCEPTS_PER_ROUND = 16
 """New transports taken before those that are half open get their turn."""
 FULL_PAUSE_SECONDS = 0.1
@@ -62,7 +68,8 @@ class _Stranger:
 class Door:
     """Listens, and calls `welcome(socket, session, agreement, events)` for each transport that proved a key.
 
-    `full(coming)` says whether there is no room for one more link beside `coming` others that are about to come.
+    `full()` says whether there is no room for one more link.  It is asked when a hello has come, to spare both ends the
+    handshake, and again when the key is proved: a hello alone may be a recording, and holds no link's place.
     """
 
     def __init__(
@@ -74,7 +81,7 @@ class Door:
         instance: bytes,
         padding: str | None,
         hide_clock: bool,
-        full: Callable[[int], bool],
+        full: Callable[[], bool],
         welcome: Welcome,
     ) -> None:
         self._listener, self._ring, self._limits = listener, ring, limits
@@ -88,8 +95,6 @@ class Door:
         self._wake_reader.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         self._closing = False
-        self._answered = 0
-        """Strangers that were answered, and may soon be links."""
         self.refused = self.dropped = self.key_refused = 0
         self._thread = threading.Thread(target=self._run, name="netstructer-door", daemon=True)
 
@@ -119,7 +124,7 @@ class Door:
                 time.sleep(FULL_PAUSE_SECONDS)
         for stranger in tuple(self._strangers):
             with contextlib.suppress(OSError):
-                if stranger.session is None and stranger.hello:
+                if stranger.session is None and stranger.hello.startswith(MAGIC):
                     self._reply(stranger, refusal(SHUTTING_DOWN))
             self._dismiss(stranger)
         self._let_go()
@@ -205,7 +210,7 @@ class Door:
                 self._answer(stranger)
             return
         session, now = stranger.session, time.monotonic()
-        count = stranger.transport.recv_into(session.frames.space())
+        count = stranger.transport.recv_into(session.frames.space()[: OPEN_FRAME_BYTES - session.frames.held_bytes])
         session.frames.filled(count)
         events = session.receive(now) if count else session.end(now)
         for event in events:
@@ -216,7 +221,7 @@ class Door:
             self._let_in(stranger, events)
 
     def _answer(self, stranger: _Stranger) -> None:
-        if self._full(self._answered):
+        if stranger.hello.startswith(MAGIC) and self._full():
             self._reply(stranger, refusal(BUSY))
             raise ConnectionCut("there is no room for another link")
         parameters = Parameters.of(self._limits, FEATURES, instance=self._instance)
@@ -228,7 +233,6 @@ class Door:
             raise
         self._reply(stranger, agreement.answer)
         stranger.agreement = agreement
-        self._answered += 1
         stranger.session = Session(
             Role.SERVER,
             agreement,
@@ -238,6 +242,7 @@ class Door:
             wall=no_clock if self._hide_clock else time.time,
             instance=self._instance,
             padding=self._padding,
+            full=self._full,
         )
 
     def _let_in(self, stranger: _Stranger, events: list[Event]) -> None:
@@ -267,6 +272,5 @@ class Door:
     def _leave(self, stranger: _Stranger, *, proved: bool) -> None:
         if stranger in self._strangers:
             self._strangers.discard(stranger)
-            self._answered -= stranger.agreement is not None
             self._admission.leave(stranger.peer.host, time.monotonic(), proved=proved)
             self._selector.unregister(stranger.transport)

@@ -201,8 +201,8 @@ class Server:
         self._handler = function
         return function
 
-    def _is_full(self, coming: int) -> bool:
-        return len(self._live) + coming >= self._max_links
+    def _is_full(self) -> bool:
+        return len(self._live) >= self._max_links
 
     def _welcome(self, transport: socket.socket, session: Session, agreement: Agreement, events: list[Event]) -> None:
         """Make a link of what came through the door."""

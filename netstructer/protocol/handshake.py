@@ -53,6 +53,7 @@ __all__ = [
     "CODE_BYTES",
     "HELLO_BYTES",
     "KEY_NOT_ACCEPTED",
+    "MAGIC",
     "SHUTTING_DOWN",
     "VERSION_NOT_SPOKEN",
     "Agreement",
@@ -73,7 +74,7 @@ KEY_NOT_ACCEPTED = 2
 BUSY = 3
 SHUTTING_DOWN = 4
 
-_MAGIC = b"NSTR"
+MAGIC = b"NSTR"
 _CLEAR = Struct(">4sBBH")
 _CLEAR_BYTES = 16
 _PATTERNS: dict[int, Pattern] = {1: NN_PSK0, 2: NX_PSK0}
@@ -133,7 +134,7 @@ def start_client(
     if suite not in _PATTERNS or (server_identity is not None and suite != 2):
         raise Misuse("expected suite 1, or suite 2 with or without a server identity")
     key_id = NO_KEY_ID if anonymous else key.key_id
-    clear = _CLEAR.pack(_MAGIC, VERSION, suite, 0) + key_id
+    clear = _CLEAR.pack(MAGIC, VERSION, suite, 0) + key_id
     noise = Handshake(_PATTERNS[suite], initiator=True, prologue=_prologue(clear), psks=[key.psk], draw=draw)
     hello = clear + noise.write(parameters.pack())
     return hello, ExpectAnswer(noise, parameters, suite=suite, key_id=key_id, server_identity=server_identity)
@@ -158,7 +159,7 @@ class ExpectAnswer:
 
         Wait for that many, ask again, and give them to `receive` once the figure stays.
         """
-        go_on = received[:CODE_BYTES] == _CLEAR.pack(_MAGIC, VERSION, self._suite, GO_ON)
+        go_on = received[:CODE_BYTES] == _CLEAR.pack(MAGIC, VERSION, self._suite, GO_ON)
         return _ANSWER_BYTES[self._suite] if go_on else CODE_BYTES
 
     def receive(self, answer: bytes) -> Agreement:
@@ -169,7 +170,7 @@ class ExpectAnswer:
         `Busy` (full, or shutting down), `IdentityChanged`, and `IllegalFrame` for parameters or a code that make no
         sense.
         """
-        if answer[: len(_MAGIC)] != _MAGIC:
+        if answer[: len(MAGIC)] != MAGIC:
             raise NotNetstructer("what answered does not speak netstructer")
         if len(answer) != self.needed(answer):
             raise BadFrame(f"expected an answer of {self.needed(answer)} bytes, found {len(answer)}")
@@ -252,7 +253,7 @@ class ExpectHello:
         if len(hello) != HELLO_BYTES:
             raise BadFrame(f"expected a hello of {HELLO_BYTES} bytes, found {len(hello)}")
         magic, version, suite, zero = _CLEAR.unpack_from(hello)
-        if magic != _MAGIC:
+        if magic != MAGIC:
             raise NotNetstructer("what connected does not speak netstructer")
         self._answer = refusal(VERSION_NOT_SPOKEN)
         if version != VERSION or suite not in (_PATTERNS if self._identity is not None else (1,)):
@@ -275,7 +276,7 @@ class ExpectHello:
                 raise BadSeal("nobody holds the key that strangers are tried with")
             peer = Parameters.unpack(packed, of_server=False)
             _agree_on_version(self._own, peer)
-            answer = _CLEAR.pack(_MAGIC, VERSION, suite, GO_ON) + noise.write(self._own.pack())
+            answer = _CLEAR.pack(MAGIC, VERSION, suite, GO_ON) + noise.write(self._own.pack())
         except BadSeal:
             self._answer = refusal(KEY_NOT_ACCEPTED)
             raise KeyRefused(f"the hello does not prove a key of this server (key id {clear[8:].hex()})") from None
@@ -297,7 +298,7 @@ class ExpectHello:
 
 def refusal(code: int) -> bytes:
     """Return the 8 bytes that say why there will be no link, and no more than that."""
-    return _CLEAR.pack(_MAGIC, VERSION, 0, code)
+    return _CLEAR.pack(MAGIC, VERSION, 0, code)
 
 
 def identity_fingerprint(public: bytes) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netstructer.errors import Busy, IllegalFrame, SessionLost
+from netstructer.errors import Busy, IllegalFrame, NetstructerError, SessionLost
 from netstructer.protocol import bodies
 
 __all__ = ["Opening"]
@@ -35,12 +35,21 @@ class Opening:
             bodies.OPEN_NEW, self._session_id, draw(SECRET_BYTES), 1, 1, limit, bytes(len(self._instance))
         ).pack()
 
-    def hear(self, body: memoryview, limit: int) -> tuple[bodies.Open, bytes]:
-        """Return a client's OPEN, and the body of the ACCEPT that answers it.  Raises `IllegalFrame`."""
+    def hear(self, body: memoryview, limit: int, *, full: bool) -> tuple[bodies.Open, bytes, NetstructerError | None]:
+        """Return a client's OPEN, the body of the ACCEPT that answers it, and why it is refused, or None.
+
+        Raises `IllegalFrame`.
+        """
         asked = bodies.Open.unpack(body)
         self._session_id = asked.session_id
-        status = bodies.STATUS_UNKNOWN if asked.mode == bodies.OPEN_RESUME else bodies.STATUS_NEW
-        return asked, bodies.Accept(status, self._session_id, self._instance, 1, 1, limit, 0).pack()
+        status = bodies.STATUS_NEW
+        refusal: NetstructerError | None = None
+        if asked.mode == bodies.OPEN_RESUME:
+            status, refusal = bodies.STATUS_UNKNOWN, SessionLost("the peer asks for a session that is not here")
+        elif full:
+            status, refusal = bodies.STATUS_BUSY, Busy("there is no room for another link")
+        answer = bodies.Accept(status, self._session_id, self._instance, 1, 1, limit, 0)
+        return asked, answer.pack(), refusal
 
     def conclude(self, body: memoryview) -> bodies.Accept:
         """Return the server's ACCEPT.  Raises `SessionLost`, `Busy`, or `IllegalFrame` for one of another session."""

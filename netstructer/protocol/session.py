@@ -31,7 +31,6 @@ from netstructer.errors import (
     MessageCancelled,
     NetstructerError,
     PeerFault,
-    SessionLost,
     Stalled,
 )
 from netstructer.limits import Limits
@@ -59,7 +58,8 @@ _ENDED_STATES = frozenset({State.CLOSED, State.FAILED})
 class Session:
     """One end of a conversation, as a pure machine.
 
-    `wall` gives seconds since 1970 for the clear clock of the tokens (0 to hide it); `draw(n)` gives n random bytes.
+    `wall` gives seconds since 1970 for the clear clock of the tokens (0 to hide it); `draw(n)` gives n random bytes;
+    `full()` says, when a client has proved its key, that there is no room for it (by default there is).
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Session:
         instance: bytes = bytes(16),
         types: Types = REGISTRY,
         padding: str | None = None,
+        full: Callable[[], bool] = bool,
     ) -> None:
         self.role = role
         self.limits = limits
@@ -85,6 +86,7 @@ class Session:
         self.state = State.EXPECT_ACCEPT if role is Role.CLIENT else State.EXPECT_OPEN
         self.error: NetstructerError | None = None
         """What ended it; kept for ever."""
+        self._full = full
         self._opening = Opening(instance if role is Role.SERVER else agreement.peer.instance)
         self._inflow = Inflow(role, agreement.receive_secret, limits=limits, now=now, compressing=compressing)
         self.liveness = Liveness(limits, draw, now)
@@ -315,9 +317,9 @@ class Session:
         events.extend(self._fail(error, Kind.ALERT))
 
     def _on_open(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
-        asked, answer = self._opening.hear(body, self._inflow.inbound.limit)
-        if asked.mode == bodies.OPEN_RESUME:
-            events.extend(self.fail(SessionLost("the peer asks for a session that is not here")))
+        asked, answer, refusal = self._opening.hear(body, self._inflow.inbound.limit, full=self._full())
+        if refusal is not None:
+            events.extend(self.fail(refusal))
         else:
             self._outflow.outbound.acknowledge(1, asked.limit, 0)
             self._inflow.opened()
