@@ -89,7 +89,7 @@ class Keeper:
             if pump not in self._pumps:
                 return
             pump.standing = Standing.LOOSE
-            self._loose[pump] = -1
+            self._loose[pump] = pump.uses
             wake = self._sleeping_long
         if wake:
             self._wake()
@@ -104,7 +104,7 @@ class Keeper:
             else:
                 self._unwatch(pump)
             pump.standing = Standing.LOOSE
-            self._loose[pump] = -1
+            self._loose[pump] = pump.uses
             wake = self._sleeping_long
         if wake:
             self._wake()
