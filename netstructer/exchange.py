@@ -44,6 +44,11 @@ class Exchange:
         return self._pump.ended
 
     @property
+    def unread(self) -> bool:
+        """Whether a message waits to be received."""
+        return bool(self._pump.inbox)
+
+    @property
     def open(self) -> bool:
         """Whether values may still be sent: neither end has said farewell, and nothing broke."""
         return not (self._pump.ended or self._pump.closing or self._pump.left_by_peer)
@@ -85,8 +90,12 @@ class Exchange:
             if outgoing.error is not None:
                 raise outgoing.error
             if not in_time:
+                sent = outgoing.done
                 self._give_up(outgoing)
-                raise LinkTimeout("the message could not be sent in time")
+                late = (
+                    "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
+                )
+                raise LinkTimeout(f"{late} in time")
             if not until():
                 raise self._over()
 
@@ -130,12 +139,10 @@ class Exchange:
             if not inbox:
                 self._wait_for_message(deadline)
             message = inbox[0]
-            if most_bytes is not None and message.plain_bytes > most_bytes:
-                raise MessageTooBig(
-                    f"the next message has {message.plain_bytes} bytes, over the {most_bytes} allowed here",
-                    limit=most_bytes,
-                    found=message.plain_bytes,
-                )
+            found = message.total_plain_bytes()
+            if most_bytes is not None and found > most_bytes:
+                text = f"the next message has {found} bytes, over the {most_bytes} allowed here"
+                raise MessageTooBig(text, limit=most_bytes, found=found)
             inbox.popleft()
             self.session.take(message)
             if self.session.has_output(time.monotonic()):

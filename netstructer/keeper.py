@@ -147,25 +147,34 @@ class Keeper:
     # --- its thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        next_round = next_timers = 0.0
+        self._next_round = self._next_timers = 0.0
         while True:
-            busy = False
-            for pump, events in self._ready(self._pause()):
-                busy |= not _attend(pump, read=bool(events & selectors.EVENT_READ))
-                self._recent.add(pump)
-                self._settle(pump)
-            while self._abandoned:
-                self._abandoned.popleft().give_up()
-            now = time.monotonic()
-            if now >= next_round:
-                next_round = now + ROUND_SECONDS
-                self._round(now)
-            if now >= next_timers:
-                next_timers = now + TIMER_SECONDS
-                for pump in self._snapshot():
-                    _keep_time(pump, now)
-            if busy:
-                time.sleep(BUSY_SECONDS)
+            try:
+                self._serve()
+            except Exception as error:
+                # A fault of ours must not end the pings of every link in the process.
+                logger.error("the keeper: %s", type(error).__name__)
+                time.sleep(ROUND_SECONDS)
+
+    def _serve(self) -> None:
+        """Wait for the sockets once, and do what is due."""
+        busy = False
+        for pump, events in self._ready(self._pause()):
+            busy |= not _attend(pump, read=bool(events & selectors.EVENT_READ))
+            self._recent.add(pump)
+            self._settle(pump)
+        while self._abandoned:
+            self._abandoned.popleft().give_up()
+        now = time.monotonic()
+        if now >= self._next_round:
+            self._next_round = now + ROUND_SECONDS
+            self._round(now)
+        if now >= self._next_timers:
+            self._next_timers = now + TIMER_SECONDS
+            for pump in self._snapshot():
+                _keep_time(pump, now)
+        if busy:
+            time.sleep(BUSY_SECONDS)
 
     def _pause(self) -> float | None:
         with self._lock:

@@ -14,7 +14,7 @@ import logging
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from netstructer.address import Address, parse_address
 from netstructer.dial import dial
@@ -86,7 +86,7 @@ class Link:
             place,
             found,
             limits=limits or Limits.DEFAULT,
-            deadline=_deadline(timeout),
+            deadline=deadline_after(timeout),
             padding=padding,
             hide_clock=hide_clock,
         )
@@ -160,7 +160,7 @@ class Link:
             if done is not None:
                 return Sent(encoded.plain_bytes, done[0])
             outgoing = single.outgoing(_FLAGS[wait])
-        self._exchange.submit(outgoing, _deadline(timeout), self._goal(outgoing, wait))
+        self._exchange.submit(outgoing, deadline_after(timeout), self._goal(outgoing, wait))
         return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
 
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
@@ -171,7 +171,7 @@ class Link:
         which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was received;
         `LinkLost` after a cut.
         """
-        message = self._exchange.next_message(_deadline(timeout), max_bytes)
+        message = self._exchange.next_message(deadline_after(timeout), max_bytes)
         try:
             return self._session.payloads.read(message)
         except BadCompression as error:
@@ -184,7 +184,7 @@ class Link:
         Each arrives as a value of its own.  Values of up to 4 KiB encoded are gathered until a record is full; longer
         ones go as `send` would send them.  Raises what `send` raises; the values before the one that failed are sent.
         """
-        deadline = _deadline(timeout)
+        deadline = deadline_after(timeout)
         session = self._session
         parts: list[Outgoing | Batch] = []
         batch = Batch()
@@ -232,7 +232,7 @@ class Link:
 
         May be called twice, and on a link that is lost.  What the peer sent and nobody received is dropped.
         """
-        if not self._exchange.close(_deadline(timeout)):
+        if not self._exchange.close(deadline_after(timeout)):
             logger.debug("= link %s: no farewell in time", self.id)
         self._exchange.abort()
 
@@ -286,7 +286,7 @@ class Link:
 
     def ping(self, *, timeout: float | None = 5.0) -> float:
         """Return the seconds that a ping to the peer and back takes.  Raises `LinkTimeout`, or what ended the link."""
-        return self._exchange.ping(_deadline(timeout))
+        return self._exchange.ping(deadline_after(timeout))
 
     @property
     def limits(self) -> Limits:
@@ -297,6 +297,9 @@ class Link:
     def peer_limits(self) -> Limits:
         """What the peer said that it accepts."""
         return self._session.peer_limits
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise Misuse("a link cannot be copied or pickled: it is one end of one socket")
 
     def __repr__(self) -> str:
         whose = "" if self.user is None else f" user {self.user!r}"
@@ -312,7 +315,3 @@ def _telling(reference: weakref.ref[Link]) -> Callable[[], None]:
             link._ended()
 
     return tell
-
-
-def _deadline(timeout: float | None) -> float | None:
-    return deadline_after(timeout)

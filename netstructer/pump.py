@@ -314,11 +314,13 @@ class Pump:
 
     def _leave_rest(self) -> None:
         """Let the keeper go on where something is left and nobody stays who would."""
-        if self.ended or self._workers:
+        if self.ended or not (self.unsent or self._more or self.session.has_output(time.monotonic())):
             return
-        if self.unsent or self._more or self.session.has_output(time.monotonic()):
-            self._more = not self.unsent
-            current_keeper().watch_writes(self)
+        if self._workers:
+            self.wake()  # One of them may sleep until a message comes, and knows nothing of what was left.
+            return
+        self._more = not self.unsent
+        current_keeper().watch_writes(self)
 
     def _flush_once(self) -> bool:
         """Seal and write one round; say whether there may be more and room for it."""

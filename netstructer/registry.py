@@ -7,8 +7,9 @@ by `clear`, or when it ends.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from netstructer.address import Address, normalise_ip
@@ -37,10 +38,12 @@ Place = str | tuple[str, int]
 class Registry(Generic[L]):
     """Live links, oldest first.  Thread-safe; every method is one atomic step.
 
-    `place` is an IP, or `(ip, port)` for exactly one transport; `id=` and `user=` find by those instead.
+    `close(links)` closes what `clear` takes out.  `ip` is an IP, or `(ip, port)` for exactly one transport; `id=` and
+    `user=` find by those instead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, close: Callable[[tuple[L, ...]], None] = lambda links: None) -> None:
+        self._close = close
         self._lock = threading.Condition(threading.Lock())
         self._links: dict[str, L] = {}
         self._by_ip: dict[str, dict[str, L]] = {}
@@ -58,20 +61,20 @@ class Registry(Generic[L]):
         with self._lock:
             return self._remove(link)
 
-    def get(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
+    def get(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
         """Return the newest open link from there, or None."""
         with self._lock:
-            return self._newest(place, id, user)
+            return self._newest(ip, id, user)
 
     def all(self, ip: str | None = None) -> tuple[L, ...]:
         """Return the open links, oldest first; all of them, or those from one IP."""
         with self._lock:
             return tuple(link for link in self._found(ip, None, None) if not link.closed)
 
-    def pop(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
+    def pop(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
         """Take out and return the newest open link from there, still open; None where there is none."""
         with self._lock:
-            link = self._newest(place, id, user)
+            link = self._newest(ip, id, user)
             if link is not None:
                 self._remove(link)
             return link
@@ -96,39 +99,45 @@ class Registry(Generic[L]):
         self._lock = threading.Condition(threading.Lock())
         self.close()
 
+    def clear(self) -> None:
+        """Take out and close all links."""
+        self._close(self.empty())
+
     def count(self) -> int:
         """Return how many open links there are."""
         return len(self.all())
 
-    def wait(self, place: Place, timeout: float | None = None) -> L | None:
+    def wait(self, ip: Place, timeout: float | None = None) -> L | None:
         """Return the newest open link from there, as soon as there is one; None where `timeout` seconds passed
         without, or the registry was closed.
         """
         with self._lock:
-            self._lock.wait_for(lambda: self._closed or self._newest(place, None, None) is not None, timeout)
-            return self._newest(place, None, None)
+            self._lock.wait_for(lambda: self._closed or self._newest(ip, None, None) is not None, timeout)
+            return self._newest(ip, None, None)
 
     def __len__(self) -> int:
         return self.count()
 
-    def __contains__(self, place: object) -> bool:
-        if not isinstance(place, (str, tuple)):
-            return any(link is place for link in self.all())
-        return self.get(place) is not None
+    def __contains__(self, ip: object) -> bool:
+        if isinstance(ip, (str, tuple)):
+            with contextlib.suppress(InvalidAddress):
+                return self.get(ip) is not None
+            return False
+        return any(link is ip for link in self.all())
 
     def __iter__(self) -> Iterator[L]:
         return iter(self.all())
 
-    def _newest(self, place: Place | None, id: str | None, user: str | None) -> L | None:
-        if (place is not None) + (id is not None) + (user is not None) != 1:
+    def _newest(self, ip: Place | None, id: str | None, user: str | None) -> L | None:
+        if (ip is not None) + (id is not None) + (user is not None) != 1:
             raise Misuse("expected one of: an ip, (ip, port), id=, user=")
-        return next((link for link in reversed(self._found(place, id, user)) if not link.closed), None)
+        return next((link for link in reversed(self._found(ip, id, user)) if not link.closed), None)
 
-    def _found(self, place: Place | None, id: str | None, user: str | None) -> list[L]:
-        if place is None:
+    def _found(self, ip: Place | None, id: str | None, user: str | None) -> list[L]:
+        if ip is None:
             links = self._links.values()
             return [link for link in links if (id is None or link.id == id) and (user is None or link.user == user)]
-        ip, port = _place(place)
+        ip, port = _place(ip)
         return [link for link in self._by_ip.get(ip, {}).values() if port is None or link.peer.port == port]
 
     def _remove(self, link: L) -> bool:

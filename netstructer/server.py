@@ -12,7 +12,7 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from netstructer import sockets
 from netstructer.address import Address, parse_address
@@ -37,6 +37,8 @@ __all__ = ["Broadcast", "Server"]
 logger = logging.getLogger("netstructer")
 
 Handler = Callable[[Link], object]
+CLEAR_SECONDS = 5.0
+"""How long `clear` waits for farewells."""
 
 MOST_ENDED = 64
 """Links that ended before anybody accepted them: so many are kept for `accept`, with the messages that they brought."""
@@ -93,7 +95,7 @@ class Server:
         self._live: weakref.WeakSet[Link] = weakref.WeakSet()
         self._waiting: deque[Link] = deque()
         self._changed = threading.Condition()
-        self.registry: Registry[Link] = Registry()
+        self.registry: Registry[Link] = Registry(lambda links: _close_all(links, CLEAR_SECONDS))
         """The open links, by peer IP."""
         _SERVERS.add(self)
 
@@ -179,13 +181,14 @@ class Server:
         Where there is a handler, new links go to it and not here.
         """
         deadline = sockets.deadline_after(timeout)
+        self._expect_started()
         with self._changed:
             while True:
                 if self._closed:
                     raise Misuse("the server is closed")
                 while self._waiting:
                     link = self._waiting.popleft()
-                    if not link.closed or link.stats.messages_received:
+                    if not link.closed or link._exchange.unread:
                         return link
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -194,12 +197,21 @@ class Server:
 
     def handler(self, function: Handler) -> Handler:
         """Register `function(link)`: it is called for each new link in a thread of its own, and the link closed after
-        it.
+        it; those that came before and wait for `accept` included.
 
         What it raises is logged, closes that link, and never stops the server.
         """
-        self._handler = function
+        with self._changed:
+            self._handler = function
+            waiting = tuple(self._waiting)
+            self._waiting.clear()
+        for link in waiting:
+            self._start_handler(function, link)
         return function
+
+    def _expect_started(self) -> None:
+        if self._door is None and not self._closed:
+            raise Misuse("the server is not started: use `with`, or call `start()`")
 
     def _is_full(self) -> bool:
         return len(self._live) >= self._max_links
@@ -224,20 +236,24 @@ class Server:
         if link._exchange.ended:
             self._on_end(link)  # It ended before it was entered.
         logger.debug("= link %s from %s open", link.id, link.peer)
-        if self._handler is not None:
-            name = f"netstructer-handler-{link.id}"
-            try:
-                threading.Thread(target=self._handle, args=(self._handler, link), name=name, daemon=True).start()
-            except RuntimeError:
-                logger.error("no thread is left for the handler of link %s", link.id)
-                link.abort()
-            return
         with self._changed:
-            self._waiting.append(link)
-            self._changed.notify_all()  # `serve_forever` waits for the same condition.
-            ended = [found for found in self._waiting if found._exchange.ended]
-            for forgotten in ended[:-MOST_ENDED]:
-                self._waiting.remove(forgotten)
+            handler = self._handler
+            if handler is None:
+                self._waiting.append(link)
+                self._changed.notify_all()  # `serve_forever` waits for the same condition.
+                ended = [found for found in self._waiting if found._exchange.ended]
+                for forgotten in ended[:-MOST_ENDED]:
+                    self._waiting.remove(forgotten)
+        if handler is not None:
+            self._start_handler(handler, link)
+
+    def _start_handler(self, handler: Handler, link: Link) -> None:
+        name = f"netstructer-handler-{link.id}"
+        try:
+            threading.Thread(target=self._handle, args=(handler, link), name=name, daemon=True).start()
+        except RuntimeError:
+            logger.error("no thread is left for the handler of link %s", link.id)
+            link.abort()
 
     def _handle(self, handler: Handler, link: Link) -> None:
         try:
@@ -268,42 +284,45 @@ class Server:
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
-    def get(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
+    def get(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
         """Return the newest open link from an IP, or None.  Also by `(ip, port)`, by `id=` and by `user=`."""
-        return self.registry.get(place, id=id, user=user)
+        return self.registry.get(ip, id=id, user=user)
 
     def all(self, ip: str | None = None) -> tuple[Link, ...]:
         """Return the open links, oldest first; all, or those from one IP."""
         return self.registry.all(ip)
 
-    def pop(self, place: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
+    def pop(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
         """Take the newest open link from an IP out of the registry and return it, still open; None where there is
         none.
         """
-        return self.registry.pop(place, id=id, user=user)
+        return self.registry.pop(ip, id=id, user=user)
 
     def clear(self) -> None:
         """Take all links out of the registry and close them."""
-        _close_all(self.registry.empty(), 5.0)
+        self.registry.clear()
 
     def count(self) -> int:
         """Return how many open links there are."""
         return self.registry.count()
 
-    def wait(self, place: Place, timeout: float | None = None) -> Link | None:
+    def wait(self, ip: Place, timeout: float | None = None) -> Link | None:
         """Return the newest open link from an IP as soon as there is one; None where `timeout` seconds passed
         without.
         """
-        return self.registry.wait(place, timeout)
+        return self.registry.wait(ip, timeout)
 
     def __len__(self) -> int:
         return self.registry.count()
 
-    def __contains__(self, place: object) -> bool:
-        return place in self.registry
+    def __contains__(self, ip: object) -> bool:
+        return ip in self.registry
 
     def __iter__(self) -> Iterator[Link]:
         return iter(self.registry)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise Misuse("a server cannot be copied or pickled")
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._door else "not started"

@@ -80,7 +80,7 @@ def test_several_links_behind_one_ip_are_kept_apart() -> None:
 def test_asking_for_nothing_or_for_two_things_is_misuse() -> None:
     registry = filled(link(1))
     for ask in (registry.get, registry.pop):
-        for wrong in ({}, {"place": "192.0.2.1", "id": "x"}, {"id": "x", "user": "y"}):
+        for wrong in ({}, {"ip": "192.0.2.1", "id": "x"}, {"id": "x", "user": "y"}):
             with pytest.raises(Misuse):
                 ask(**wrong)  # type: ignore[arg-type]
 

@@ -31,6 +31,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.events import Ended, Opened, PeerLeft
 from netstructer.protocol.lanes import Batch, Single
+from netstructer.protocol.opening import Opening
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag, Kind, Role, State
 from pair import (
@@ -851,3 +852,14 @@ def test_has_output_says_whether_there_may_be_something() -> None:
     assert not session.has_output(pair.now)
     session.ping(pair.now)
     assert session.has_output(pair.now)
+
+
+def test_a_full_server_tells_the_client_that_proved_its_key() -> None:
+    opening = Opening(INSTANCE)
+    asked = bodies.Open(bodies.OPEN_NEW, b"i" * 16, b"s" * 32, 1, 1, 1 << 20, bytes(16))
+    _, answer, refusal = opening.hear(memoryview(asked.pack()), 1 << 20, full=True)
+    client = Hostile(Role.CLIENT)
+    events = client.say(Kind.ACCEPT, body=answer)
+
+    assert type(refusal) is Busy
+    assert type(error_in(events)) is Busy

@@ -48,8 +48,8 @@ class Announcement:
         compress = self._compress and session.payloads.compressing
         if not self._pieces:
             # A blob's source may be one that can be read only once.
-            self._pieces = [list(encoded.buffers)]
-            self._pieces.extend([*blob.chunks()] for blob in encoded.blobs)
+            self._pieces = [[_own(piece) for piece in encoded.buffers]]
+            self._pieces.extend([_own(piece) for piece in blob.chunks()] for blob in encoded.blobs)
         if compress not in self._bodies:
             self._bodies[compress] = [_body(pieces, compress) for pieces in self._pieces]
         blob_bytes = sum(plain_bytes for _, _, plain_bytes in self._bodies[compress][1:])
@@ -70,6 +70,12 @@ class Announcement:
                 self._encoded = session.payloads.encode(self._value)
             self._checked.append(limits)
         return self._encoded
+
+
+def _own(piece: Buffer) -> Buffer:
+    """Return a piece that nobody can change: an announcement is still being sent when its caller goes on."""
+    changeable = isinstance(piece, bytearray) or (isinstance(piece, memoryview) and not isinstance(piece.obj, bytes))
+    return bytes(piece) if changeable else piece
 
 
 def _body(pieces: list[Buffer], compress: bool) -> Body:
