@@ -146,6 +146,9 @@ class Link:
 
         Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `LinkTimeout`, and then the value was
         cancelled, or not waited for any longer; `LinkClosed` and `LinkLost`.
+
+        The source of a `Blob` is read while the link is locked: one that waits holds the link up, pings included, and
+        one that uses the same link waits for itself.  Give it what is there, a file or bytes.
         """
         if wait not in _FLAGS:
             raise Misuse("expected wait='queued', 'acked' or 'consumed'")
