@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from netstructer.codec.tags import length_bytes
+from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
-from netstructer.errors import BadValue, MessageTooBig
+from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
 from netstructer.limits import Limits
 from strategies import TYPES, Celsius, Pair, Point, same
 from test_values import EDGES as VALUES
@@ -151,6 +152,46 @@ def test_the_path_of_what_is_too_deep_is_told() -> None:
         encode({"a": [nested(5)]}, limits=limited(value_depth=4))
 
     assert caught.value.path == 'value["a"][0][0][0]'
+
+
+def test_a_very_deep_value_is_refused_quickly_and_in_little_memory() -> None:
+    value = nested(100_000)
+    started = time.perf_counter()
+    with pytest.raises(MessageTooBig) as caught:
+        encode(value)
+    seconds = time.perf_counter() - started
+    tracemalloc.start()
+    with pytest.raises(MessageTooBig):
+        encode({"k" * 30: value})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert caught.value.path == "value" + "[0]" * Limits.DEFAULT.value_depth
+    assert seconds < QUICK_SECONDS
+    assert peak < 4 << 20
+
+
+def test_a_fault_beside_what_is_deep_is_found() -> None:
+    with pytest.raises(UnsendableValue) as caught:
+        encode({"a": [[[0] * 20]], "b": object()}, limits=limited(value_depth=3))
+
+    assert caught.value.path == 'value["b"]'
+
+
+def test_a_to_that_gives_its_own_type_for_ever_is_an_error() -> None:
+    class Endless:
+        pass
+
+    class Doubling:
+        pass
+
+    types = Types()
+    types.register(Endless, to=lambda item: Endless(), make=lambda item: Endless())
+    types.register(Doubling, to=lambda item: [Doubling()] * 20, make=lambda item: Doubling())
+
+    for value in (Endless(), [Endless()], {"a": [1, Endless()]}, [Doubling()]):
+        with pytest.raises(MessageTooBig):
+            encode(value, types=types)
 
 
 def test_small_values_with_many_shared_parts_are_refused_before_they_grow() -> None:
