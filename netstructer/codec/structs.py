@@ -300,8 +300,6 @@ STRUCTS = (
 SURROGATES = STRUCTS[2]
 BY_CODE = {row.code: row for row in STRUCTS}
 BY_CLASS: dict[type, Struct] = {row.cls: row for row in STRUCTS if row.cls is not None}
-HEADS = {row.code: row.head for row in STRUCTS}
-HEAD_OF_SURROGATES = SURROGATES.head
 
 
 def make_struct(row: Struct, children: list[Any], limits: Limits) -> Any:
