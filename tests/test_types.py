@@ -131,6 +131,81 @@ def test_what_cannot_be_registered_is_misuse(call: Callable[[Types], Any], types
         call(types)
 
 
+class Derived(Thing):
+    """What it keeps beside x is in no field."""
+
+
+@dataclasses.dataclass
+class Listed(list):  # type: ignore[type-arg]  # any
+    """Its items are in no field."""
+
+    x: int
+
+
+@dataclasses.dataclass
+class Spelled(str):
+    """Its text is in no field."""
+
+    x: int
+
+
+@attrs.define(slots=False)
+class Keyed(dict):  # type: ignore[type-arg]  # any
+    """Its members are in no field."""
+
+    x: int
+
+
+class Pair(NamedTuple):
+    """Two fields."""
+
+    x: Any
+    y: Any
+
+
+class Swapped(Pair):
+    """Its constructor takes the fields in another order."""
+
+    __slots__ = ()
+
+    def __new__(cls, y: Any, x: Any) -> Swapped:
+        return super().__new__(cls, x, y)
+
+
+class Swollen(Pair):
+    """Its instances may have more than fields."""
+
+
+class Slim(Pair):
+    """Its instances may not."""
+
+    __slots__ = ()
+
+
+LOSSY = [
+    (Derived, "decorate it with @dataclass, or give to= and make="),
+    (Listed, "derives from list, whose content is in no field and would be lost; give to= and make="),
+    (Spelled, "derives from str"),
+    (Keyed, "derives from dict"),
+    (Swapped, "has a __new__ of its own"),
+    (Swollen, "have a __dict__, which would be lost; add __slots__ = "),
+]
+
+
+@pytest.mark.parametrize(("cls", "text"), LOSSY, ids=[row[0].__name__ for row in LOSSY])
+def test_a_class_whose_state_would_be_lost_is_misuse(cls: type, text: str, types: Types) -> None:
+    with pytest.raises(Misuse, match=text):
+        types.register(cls)
+
+    types.register(cls, to=repr, make=repr)
+
+
+def test_a_subclass_of_a_named_tuple_that_adds_no_state_travels(types: Types) -> None:
+    types.register(Slim)
+
+    assert same(decode(sent([Slim(1, 2)], types), types=types), [Slim(1, 2)])
+
+
 def test_the_same_call_twice_changes_nothing(types: Types) -> None:
     for _ in range(2):
         types.register(Thing)

@@ -13,6 +13,7 @@ import dataclasses
 import enum
 import threading
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any, TypeVar, overload
 
@@ -162,18 +163,21 @@ def _same(one: Entry, other: Entry) -> bool:
 def _entry(cls: type, name: str, to: Callable[[Any], Any] | None, make: Callable[[Any], Any] | None) -> Entry:
     if (to is None) != (make is None):
         raise Misuse("register: give both to= and make=, or neither")
-    if cls.__module__ in _OWN_MODULES and cls.__qualname__ in _OWN_MODULES[cls.__module__]:
+    if _travels(cls):
         raise Misuse(f"register: {cls.__qualname__} travels already")
     if to is not None and make is not None:
         return Entry(cls, name, CUSTOM_LAYOUT, read=to, make=make)
     if issubclass(cls, enum.Enum):
         return _enum_entry(cls, name)
     if dataclasses.is_dataclass(cls):
+        _refuse_lossy(cls, "__dataclass_fields__" in vars(cls))
         return _dataclass_entry(cls, name)
     names = getattr(cls, "_fields", None)
     if issubclass(cls, tuple) and isinstance(names, tuple):
+        _refuse_lossy_tuple(cls)
         return _record(cls, name, names, plain=True, read=tuple)
     if "__attrs_attrs__" in vars(cls):
+        _refuse_lossy(cls, True)
         return _attrs_entry(cls, name)
     if isinstance(getattr(cls, "__struct_fields__", None), tuple):
         fields = cls.__struct_fields__  # type: ignore[attr-defined]  # msgspec is never imported here
@@ -181,6 +185,40 @@ def _entry(cls: type, name: str, to: Callable[[Any], Any] | None, make: Callable
     raise Misuse(
         f"register: {cls.__qualname__} is no dataclass, NamedTuple, Enum, attrs or msgspec class; give to= and make="
     )
+
+
+def _travels(cls: type) -> bool:
+    return cls.__qualname__ in _OWN_MODULES.get(cls.__module__, ())
+
+
+def _refuse_lossy(cls: type, declared: bool) -> None:
+    """Raise `Misuse` if instances of a dataclass or attrs class may hold what is in none of its fields."""
+    if not declared:
+        raise Misuse(
+            f"register: {cls.__qualname__} derives from a dataclass and is none itself, so what it adds would be lost; "
+            "decorate it with @dataclass, or give to= and make="
+        )
+    base = next(filter(_travels, cls.__mro__), None)
+    if base is not None:
+        raise Misuse(
+            f"register: {cls.__qualname__} derives from {base.__qualname__}, whose content is in no field and would be "
+            "lost; give to= and make="
+        )
+
+
+def _refuse_lossy_tuple(cls: type) -> None:
+    """Raise `Misuse` if a class derives from a `NamedTuple` and adds what its fields do not tell."""
+    derived = list(takewhile(lambda base: "_fields" not in vars(base), cls.__mro__))
+    if any("__new__" in vars(base) for base in derived):
+        raise Misuse(
+            f"register: {cls.__qualname__} has a __new__ of its own, so it may not be made again from its fields; "
+            "give to= and make="
+        )
+    if cls.__dictoffset__:
+        raise Misuse(
+            f"register: instances of {cls.__qualname__} have a __dict__, which would be lost; add __slots__ = () to "
+            "the class, or give to= and make="
+        )
 
 
 def _enum_entry(cls: type[enum.Enum], name: str) -> Entry:
