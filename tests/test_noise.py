@@ -1,7 +1,7 @@
 """The Noise engine: proved on the published vectors of every pattern, and against two other libraries.
 
 The published vectors are not part of this repository.  They are read from the folder that NETSTRUCTER_VECTORS names, or
-from the folder that NETSTRUCTER_VECTORS names; without them the tests that need them are skipped.
+from one beside the checkout; without them the tests that need them are skipped.
 """
 
 from __future__ import annotations
