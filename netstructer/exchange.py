@@ -139,8 +139,7 @@ class Exchange:
             if not inbox:
                 self._wait_for_message(deadline)
             message = inbox[0]
-            found = message.total_plain_bytes()
-            if most_bytes is not None and found > most_bytes:
+            if most_bytes is not None and (found := message.total_plain_bytes()) > most_bytes:
                 text = f"the next message has {found} bytes, over the {most_bytes} allowed here"
                 raise MessageTooBig(text, limit=most_bytes, found=found)
             inbox.popleft()
@@ -193,9 +192,9 @@ class Exchange:
             self.session.ping(time.monotonic())
             if not self._pump.wait(lambda: liveness.pongs > before, deadline):
                 raise LinkTimeout("no pong came in time")
-            if self.session.liveness.rtt_seconds is None or self.session.liveness.pongs == before:
+            if liveness.rtt_seconds is None or liveness.pongs == before:
                 raise self._over()
-            return self.session.liveness.rtt_seconds
+            return liveness.rtt_seconds
 
     def _begin_close(self) -> None:
         if not self._pump.closing:

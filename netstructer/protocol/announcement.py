@@ -65,9 +65,8 @@ class Announcement:
     def _encode(self, session: Session) -> Encoded:
         """Encode once; once more only to check against other limits."""
         limits = session.peer_limits
-        if self._encoded is None or not any(limits is known for known in self._checked):
-            if self._encoded is None or limits not in self._checked:
-                self._encoded = session.payloads.encode(self._value)
+        if self._encoded is None or limits not in self._checked:
+            self._encoded = session.payloads.encode(self._value)
             self._checked.append(limits)
         return self._encoded
 
