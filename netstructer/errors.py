@@ -31,7 +31,9 @@ __all__ = [
     "CannotListen",
     "ConnectionCut",
     "CreditExceeded",
+    "DigestMismatch",
     "Downgrade",
+    "FileChanged",
     "FrameTooBig",
     "Gap",
     "IdentityChanged",
@@ -58,9 +60,12 @@ __all__ = [
     "RekeyOverdue",
     "RemoteError",
     "SessionLost",
+    "SourceFailed",
     "SpoolFull",
     "Stalled",
+    "TransferRefused",
     "Unreachable",
+    "UnsafeName",
     "UnsendableValue",
     "VersionMismatch",
 ]
@@ -260,6 +265,10 @@ class MessageCancelled(NetstructerError):
     code: int = 0
 
 
+class SourceFailed(MessageCancelled, OSError):
+    """The bytes of a blob broke off: its source failed at the sender.  What was read of it is not the whole."""
+
+
 class SpoolFull(LimitReached):
     """The bytes of a message found no room; the link lives."""
 
@@ -278,6 +287,35 @@ class Banned(LimitReached, PermissionError):
 
 class LinkTimeout(NetstructerError, TimeoutError):
     """The time that the caller allowed has passed."""
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+class UnsafeName(NetstructerError, ValueError):
+    """A name that is not taken from a peer, or not offered to one: it could mean another place, or another file,
+    somewhere.
+    """
+
+    name: str = ""
+
+
+class FileChanged(NetstructerError, OSError):
+    """A file changed while it was read; what arrived of it was dropped."""
+
+    name: str = ""
+
+
+class DigestMismatch(NetstructerError, OSError):
+    """A file arrived with other bytes than its sender read; it was dropped."""
+
+    name: str = ""
+
+
+class TransferRefused(NetstructerError, PermissionError):
+    """The other end does not take, or does not give, what was asked for."""
+
+    name: str = ""
 
 
 class RemoteError(NetstructerError):

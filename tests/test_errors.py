@@ -31,6 +31,11 @@ BUILTINS = {
     "Busy": ConnectionRefusedError,
     "Banned": PermissionError,
     "LinkTimeout": TimeoutError,
+    "SourceFailed": OSError,
+    "UnsafeName": ValueError,
+    "FileChanged": OSError,
+    "DigestMismatch": OSError,
+    "TransferRefused": PermissionError,
 }
 FAMILIES = {
     "Misuse": {
