@@ -293,9 +293,7 @@ class LinkTimeout(NetstructerError, TimeoutError):
 
 
 class UnsafeName(NetstructerError, ValueError):
-    """A name that is not taken from a peer, or not offered to one: it could mean another place, or another file,
-    somewhere.
-    """
+    """A name that is not taken from a peer, nor offered to one: somewhere it could mean another place or file."""
 
     name: str = ""
 
