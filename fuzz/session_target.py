@@ -22,7 +22,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.events import Ended, Event, MessageArrived
 from netstructer.protocol.handshake import Agreement
-from netstructer.protocol.lanes import Outgoing
+from netstructer.protocol.outgoing import Outgoing
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER

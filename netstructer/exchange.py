@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
 from netstructer.keeper import current_keeper
 from netstructer.protocol.announcement import Announcement
+from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Event
-from netstructer.protocol.lanes import Batch, Outgoing, Single
+from netstructer.protocol.outgoing import FEED_BYTES, Batch, Outgoing, OutgoingBlob, Single
 from netstructer.protocol.session import Session
 from netstructer.pump import Pump
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     import socket
 
 __all__ = ["Exchange"]
+
+Buffer = bytes | bytearray | memoryview
+
+PATIENCE_SECONDS = 0.02
+"""What a slow source gives in this time is sent without waiting for more of it."""
 
 
 class Exchange:
@@ -77,31 +83,100 @@ class Exchange:
     def submit(self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]) -> None:
         """Queue a message and return when `until()` holds; `until` is asked under the lock.
 
-        Raises `LinkTimeout` at the deadline: what the message had not sent by then is cancelled.  Raises what ended the
-        session, or the message.
+        The sources of its blobs are read meanwhile, without the lock.  Raises `LinkTimeout` at the deadline: what the
+        message had not sent by then is cancelled.  Raises what ended the session, or the message, or what a source
+        raised.
         """
         with self._lock.in_turn():
             self.session.queue(outgoing)
-            try:
-                in_time = self._pump.wait(lambda: until() or outgoing.error is not None, deadline)
-            except BaseException:
-                self._give_up(outgoing)
-                raise
-            if outgoing.error is not None:
-                raise outgoing.error
-            if not in_time:
-                sent = outgoing.done
-                self._give_up(outgoing)
-                late = (
-                    "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
-                )
-                raise LinkTimeout(f"{late} in time")
-            if not until():
-                raise self._over()
+            hungry = self._work(outgoing, deadline, until)
+        while hungry is not None:
+            chunks, ended = self._pull(outgoing, hungry)
+            with self._lock.in_turn():
+                self.session.feed(hungry, chunks, ended)
+                hungry = self._work(outgoing, deadline, until)
 
-    def _give_up(self, outgoing: Outgoing | Batch) -> None:
+    def _work(
+        self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]
+    ) -> OutgoingBlob | None:
+        """Work until `until()` holds, or until one of the blobs wants to be fed: return that one."""
+        try:
+            self._pump.wait(lambda: until() or outgoing.error is not None or outgoing.hungry() is not None, deadline)
+        except BaseException:
+            self._give_up(outgoing)
+            raise
+        if outgoing.error is not None:
+            raise outgoing.error
+        if until():
+            return None
+        if self._pump.ended:
+            raise self._over()
+        if deadline is not None and time.monotonic() >= deadline:
+            sent = outgoing.done
+            self._give_up(outgoing)
+            late = "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
+            raise LinkTimeout(f"{late} in time")
+        return outgoing.hungry()
+
+    def _pull(self, outgoing: Outgoing | Batch, blob: OutgoingBlob) -> tuple[list[Buffer], bool]:
+        """Read on in a blob's source, without the lock: a few records, or what comes of a slow one in a moment."""
+        chunks: list[Buffer] = []
+        pulled_bytes, ended = 0, False
+        patience = time.monotonic() + PATIENCE_SECONDS
+        try:
+            while not ended and pulled_bytes < FEED_BYTES:
+                more, ended = blob.pull(self.session.chunk_bytes)
+                chunks.extend(more)
+                pulled_bytes += sum(map(len, more))
+                if time.monotonic() >= patience:
+                    break
+        except BaseException as error:
+            with self._lock.in_turn():
+                self._give_up(outgoing, error)
+            raise
+        return chunks, ended
+
+    def _give_up(self, outgoing: Outgoing | Batch, error: BaseException | None = None) -> None:
         if not outgoing.done:
-            self.session.abandon(outgoing)
+            self.session.abandon(outgoing, error)
+            self._pump.flush()
+
+    def arrival(self, message: Message, place: int) -> Arrival:
+        """Return a blob of a message that was taken."""
+        with self._lock.in_turn():
+            return self.session.arrival(message, place)
+
+    def await_blob(self, arrival: Arrival, position: int, deadline: float | None) -> None:
+        """Work until the payload of a blob reaches beyond `position`, or nothing more comes of it.
+
+        Raises `LinkTimeout`.
+        """
+        with self._lock.in_turn():
+            arrival.reading = True
+            self.session.arrivals.review(arrival)
+            if not self._pump.wait(lambda: arrival.reaches(position), deadline):
+                raise LinkTimeout("no further bytes of the blob came in time")
+
+    def consumed(self, arrival: Arrival, position: int, *, keep: bool) -> None:
+        """Take in how far the reader of a blob has come.  What it would keep is forgotten where room is short."""
+        with self._lock.in_turn():
+            arrivals = self.session.arrivals
+            if keep and arrivals.cramped():
+                arrival.spool.forget(position)
+            arrivals.consumed(arrival, position)
+            if self.session.has_output(time.monotonic()):
+                self._pump.flush()
+
+    def drop(self, arrival: Arrival) -> None:
+        """Want no more of a blob.  Takes no lock, so the collector may call it."""
+        if not arrival.over:
+            self._pump.dropped.append(arrival)
+            current_keeper().nudge(self._pump)
+
+    def forget(self, message: Message | Whole) -> None:
+        """Want none of the blobs of a message that is no value here."""
+        with self._lock.in_turn():
+            self.session.forget(message)
             self._pump.flush()
 
     def post(self, announcement: Announcement) -> bool:
@@ -115,7 +190,7 @@ class Exchange:
                 return True
             outgoing = announcement.outgoing(self.session)
             with self._lock.in_turn():
-                if self.session.waiting_bytes > self.session.limits.backlog_bytes:
+                if self.session.traffic.waiting_bytes > self.session.limits.backlog_bytes:
                     return False
                 self.session.queue(outgoing)
                 self._pump.flush()
@@ -200,7 +275,9 @@ class Exchange:
         if not self._pump.closing:
             self._pump.closing = True
             while self._pump.inbox:
-                self.session.take(self._pump.inbox.popleft())
+                message = self._pump.inbox.popleft()
+                self.session.take(message)
+                self.session.forget(message)
             self.session.say_farewell()
         self._pump.flush()
         self._pump.wake()

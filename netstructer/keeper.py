@@ -67,6 +67,7 @@ class Keeper:
         self._loose: dict[Kept, int] = {}
         self._watched: dict[Kept, int] = {}
         self._abandoned: deque[Kept] = deque()
+        self._nudged: deque[Kept] = deque()
         self._recent: set[Kept] = set()
         """Links that may have something due within a round: an acknowledgement, or room to write."""
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -136,6 +137,11 @@ class Keeper:
         self._abandoned.append(pump)
         self._wake()
 
+    def nudge(self, pump: Kept) -> None:
+        """Attend to a link soon.  May be called by the collector: no lock."""
+        self._nudged.append(pump)
+        self._wake()
+
     def disown(self) -> None:
         """In a forked child: let go of every link and descriptor of the parent."""
         for pump in tuple(self._pumps):
@@ -165,6 +171,11 @@ class Keeper:
             self._settle(pump)
         while self._abandoned:
             self._abandoned.popleft().give_up()
+        for _ in range(len(self._nudged)):
+            pump = self._nudged.popleft()
+            if not (pump.ended or _attend(pump, read=False)):
+                self._nudged.append(pump)
+                busy = True
         now = time.monotonic()
         if now >= self._next_round:
             self._next_round = now + ROUND_SECONDS

@@ -126,7 +126,7 @@ _BOUNDS = {
     "int_bits": (64, 1 << 30),
     "decimal_digits": (32, 1 << 30),
     "decimal_exponent": (32, 1 << 30),
-    "streams": (1, 1 << 16),
+    "streams": (2, 1 << 16),
     "rekey_records": (1024, 1 << 20),
     "rekey_bytes": (2 * GIB, 64 * GIB),
     "rekey_seconds": (2.0, 86400.0),

@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from netstructer.address import Address, parse_address
+from netstructer.codec.blob import Blob
 from netstructer.dial import dial
-from netstructer.errors import BadCompression, LinkClosed, Misuse
+from netstructer.errors import BadCompression, BadValue, LinkClosed, Misuse
 from netstructer.exchange import Exchange
+from netstructer.incoming import Incoming
 from netstructer.keys import Key, find_key
 from netstructer.limits import Limits
-from netstructer.protocol.lanes import Batch, Outgoing
+from netstructer.protocol.assembly import Message
+from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag
 from netstructer.sockets import deadline_after, peer_address
@@ -147,8 +150,9 @@ class Link:
         Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `LinkTimeout`, and then the value was
         cancelled, or not waited for any longer; `LinkClosed` and `LinkLost`.
 
-        The source of a `Blob` is read while the link is locked: one that waits holds the link up, pings included, and
-        one that uses the same link waits for itself.  Give it what is there, a file or bytes.
+        A `Blob` in the value is read here, in the calling thread, as fast as the peer's reader takes it; `send` returns
+        when all of it is sealed.  What its source raises is raised here, and told to the peer's reader as
+        `SourceFailed`.
         """
         if wait not in _FLAGS:
             raise Misuse("expected wait='queued', 'acked' or 'consumed'")
@@ -169,17 +173,24 @@ class Link:
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
         """Return the next value, equal to what the peer sent, types included.
 
-        Waits `timeout` seconds, for ever with None.  Raises `LinkTimeout`; `MessageTooBig` for a value of more than
-        `max_bytes` encoded, which stays and may be asked for again; `BadValue` for a message that is no value here,
-        which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was received;
-        `LinkLost` after a cut.
+        Its blobs may still be on their way: they are read while they come, in memory that is bounded whatever their
+        size.  Waits `timeout` seconds, for ever with None.  Raises `LinkTimeout`; `MessageTooBig` for a value of more
+        than `max_bytes` encoded, blobs apart, which stays and may be asked for again; `BadValue` for what is no value
+        here, which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was
+        received; `LinkLost` after a cut.
         """
         message = self._exchange.next_message(deadline_after(timeout), max_bytes)
         try:
-            return self._session.payloads.read(message)
+            return self._session.payloads.read(message, self._blob_of)
         except BadCompression as error:
             self._exchange.fail(error)
             raise
+        except BadValue:
+            self._exchange.forget(message)
+            raise
+
+    def _blob_of(self, message: Message, place: int) -> Blob:
+        return Blob.arriving(Incoming(self._exchange, message, place, self))
 
     def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
         """Send values in order, small ones several to a record: the cheapest way for many small values.
@@ -225,8 +236,10 @@ class Link:
         """Return what `send` waits for."""
         if wait == "queued":
             return lambda: outgoing.done
-        reached = self._session.acknowledged if wait == "acked" else self._session.taken
-        return lambda: outgoing.done and reached(outgoing.last_number)
+        acknowledged, taken = self._session.acknowledged, self._session.taken
+        if wait == "acked" or isinstance(outgoing, Batch):
+            return lambda: outgoing.done and acknowledged(outgoing.last_number)
+        return lambda: outgoing.done and acknowledged(outgoing.last_number) and taken(outgoing.value_number)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -276,14 +289,14 @@ class Link:
     @property
     def stats(self) -> LinkStats:
         """What has been moved so far, both ways."""
-        session = self._session
+        session, traffic = self._session, self._session.traffic
         return LinkStats(
-            messages_sent=session.messages_sent,
-            messages_received=session.messages_received,
-            plain_sent=session.plain_sent,
-            plain_received=session.plain_received,
-            wire_sent=session.wire_sent,
-            wire_received=session.wire_received,
+            messages_sent=traffic.messages_sent,
+            messages_received=traffic.messages_received,
+            plain_sent=traffic.plain_sent,
+            plain_received=traffic.plain_received,
+            wire_sent=traffic.wire_sent,
+            wire_received=traffic.wire_received,
             rtt_seconds=session.liveness.rtt_seconds,
         )
 

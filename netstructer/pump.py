@@ -32,9 +32,11 @@ from netstructer import sockets
 from netstructer.errors import ConnectionCut, LinkClosed
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
+from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, PeerLeft
 from netstructer.protocol.session import Session
+from netstructer.protocol.states import CancelCode
 
 __all__ = ["Pump"]
 
@@ -64,6 +66,8 @@ class Pump:
         self._polling = 0
         self._readiness = sockets.Readiness(transport)
         self.inbox: deque[Message | Whole] = deque()
+        self.dropped: deque[Arrival] = deque()
+        """Blobs that the collector found nobody wants: whoever works here next says so."""
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
         self._room_bytes = session.limits.unsent_bytes
         self.ended = False
@@ -305,7 +309,13 @@ class Pump:
         self._flush_some()
         self._leave_rest()
 
+    def _say_dropped(self) -> None:
+        while self.dropped:
+            error = LinkClosed("nobody wanted the blob")
+            self.session.arrivals.refuse(self.dropped.popleft(), CancelCode.ABANDONED, error)
+
     def _flush_some(self) -> None:
+        self._say_dropped()
         for _ in range(ROUNDS):
             self._more = self._flush_once()
             if not self._more:
@@ -347,9 +357,9 @@ class Pump:
 
     def read_the_rest(self) -> None:
         while not self.ended and not self._reading:
-            before = self.session.wire_received
+            before = self.session.traffic.wire_received
             self._read()
-            if not self.ended and self.session.wire_received == before:
+            if not self.ended and self.session.traffic.wire_received == before:
                 self.handle(self.session.end(time.monotonic()))
 
     def _end(self) -> None:

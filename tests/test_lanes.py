@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from netstructer.codec.values import encode
 from netstructer.errors import MessageCancelled, MessageTooBig
 from netstructer.protocol import bodies
-from netstructer.protocol.lanes import Batch, Counted, Lanes, Outgoing, Room
+from netstructer.protocol.lanes import Lanes
+from netstructer.protocol.outgoing import Batch, Counted, Outgoing, Room
 from netstructer.protocol.states import CancelCode, Role
 
 CHUNK = 10

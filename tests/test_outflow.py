@@ -10,7 +10,7 @@ from netstructer.codec.values import encode
 from netstructer.errors import LinkClosed
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
-from netstructer.protocol.lanes import Batch
+from netstructer.protocol.outgoing import Batch
 from netstructer.protocol.states import Kind, Role
 from pair import TINY, Hostile, Pair, opened, send
 

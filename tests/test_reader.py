@@ -16,8 +16,8 @@ from netstructer.codec.values import encode
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import Agreement, ExpectHello, start_client
-from netstructer.protocol.lanes import Batch
 from netstructer.protocol.noise import KeyPair
+from netstructer.protocol.outgoing import Batch
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State

@@ -30,8 +30,8 @@ from netstructer.errors import (
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.events import Ended, Opened, PeerLeft
-from netstructer.protocol.lanes import Batch, Single
 from netstructer.protocol.opening import Opening
+from netstructer.protocol.outgoing import Batch, Single
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag, Kind, Role, State
 from pair import (
@@ -147,7 +147,7 @@ def test_small_values_are_sealed_at_once_or_take_their_turn() -> None:
     assert session.seal_now(single_of(session, 1), 0, 0.0) is None
     assert pair.exchange()[1] == [*values, "queued"]
     assert session.acknowledged(len(values))
-    assert session.messages_sent == len(values) + 1
+    assert session.traffic.messages_sent == len(values) + 1
     session.say_farewell()
     with pytest.raises(LinkClosed):
         session.seal_now(single_of(session, 1), 0, 0.0)
@@ -191,7 +191,7 @@ def test_a_batch_is_many_messages_in_one_record() -> None:
 
     assert pair.exchange()[1] == values
     assert batch.sealed
-    assert session.messages_sent == 500
+    assert session.traffic.messages_sent == 500
     assert session.taken(batch.last_number)
 
 
@@ -262,7 +262,7 @@ def test_a_writer_stops_when_the_reader_does_not_read_and_goes_on_when_it_does()
 
     assert 15 <= waiting <= 19  # 64 KiB of window
     assert [one.done for one in made] == sorted((one.done for one in made), reverse=True)
-    assert pair.client.session.waiting_bytes > 200_000
+    assert pair.client.session.traffic.waiting_bytes > 200_000
     assert pair.exchange()[1] == values
     assert all(one.done for one in made)
 

@@ -27,7 +27,7 @@ from netstructer.keys import Key, KeyRing
 from netstructer.limits import Limits
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import ExpectHello, start_client
-from netstructer.protocol.lanes import Batch
+from netstructer.protocol.outgoing import Batch
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER

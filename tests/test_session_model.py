@@ -18,7 +18,7 @@ from netstructer.codec.blob import Blob
 from netstructer.errors import LinkClosed
 from netstructer.limits import Limits
 from netstructer.protocol.events import Ended
-from netstructer.protocol.lanes import Batch, Outgoing
+from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.states import Flag, State
 from pair import End, Pair, send
 

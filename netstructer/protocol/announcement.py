@@ -6,17 +6,43 @@ sealing is each link's own.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
+from netstructer.codec.compression import NONE
+from netstructer.codec.spool import Spool, SpoolRoom
 from netstructer.codec.values import Encoded
 from netstructer.limits import Limits
-from netstructer.protocol.lanes import Outgoing, Single, check_blob_bytes
+from netstructer.protocol.outgoing import Counted, Outgoing, OutgoingBlob, Single, check_blob_bytes
 from netstructer.protocol.payloads import compressed
 from netstructer.protocol.session import Session
 
 __all__ = ["Announcement"]
 
 Buffer = bytes | bytearray | memoryview
-Body = tuple[int, list[Buffer], int]
-"""Codec, pieces, plain bytes."""
+READ_BYTES = 64 << 10
+"""What is read at once of a blob that is kept for many links: one record's worth."""
+
+
+class _Kept:
+    """The bytes of a blob, kept in a spool to be read once for each link."""
+
+    def __init__(self, pieces: Iterable[Buffer], room: SpoolRoom) -> None:
+        self._spool = Spool(room)
+        for piece in pieces:
+            self._spool.add(_own(piece))
+        self.byte_count = self._spool.byte_count
+
+    def __iter__(self) -> Iterator[Buffer]:
+        position = 0
+        while position < self.byte_count:
+            piece = self._spool.read(position, READ_BYTES)
+            position += len(piece)
+            yield piece
+
+
+Pieces = list[Buffer] | _Kept
+Body = tuple[int, Pieces, int]
+"""Codec, payload, plain bytes."""
 
 
 class Announcement:
@@ -27,7 +53,8 @@ class Announcement:
         self._compress = compress
         self._encoded: Encoded | None = None
         self._checked: list[Limits] = []
-        self._pieces: list[list[Buffer]] = []
+        self._room: SpoolRoom | None = None
+        self._pieces: list[Pieces] = []
         self._singles: dict[bool, Single | None] = {}
         self._bodies: dict[bool, list[Body]] = {}
 
@@ -46,20 +73,18 @@ class Announcement:
         """Return the message for one link.  Raises as `single` does."""
         encoded = self._encode(session)
         compress = self._compress and session.payloads.compressing
+        room = self._room = self._room or SpoolRoom(session.limits)
         if not self._pieces:
-            # A blob's source may be one that can be read only once.
-            self._pieces = [[_own(piece) for piece in encoded.buffers]]
-            self._pieces.extend([_own(piece) for piece in blob.chunks()] for blob in encoded.blobs)
+            # A blob's source may be one that can be read only once, and one that waits.
+            kept = [_Kept(blob.chunks(), room) for blob in encoded.blobs]
+            self._pieces = [[_own(piece) for piece in encoded.buffers], *kept]
         if compress not in self._bodies:
-            self._bodies[compress] = [_body(pieces, compress) for pieces in self._pieces]
-        blob_bytes = sum(plain_bytes for _, _, plain_bytes in self._bodies[compress][1:])
-        check_blob_bytes(blob_bytes, session.peer_limits.message_bytes)
-        value, *blobs = (
-            Outgoing(pieces, codec=codec, plain_bytes=plain_bytes)
-            for codec, pieces, plain_bytes in self._bodies[compress]
-        )
-        for blob in blobs:
-            value.add_blob(blob)
+            self._bodies[compress] = [_body(pieces, compress, room) for pieces in self._pieces]
+        (codec, payload, plain_bytes), *blobs = self._bodies[compress]
+        check_blob_bytes(sum(body[2] for body in blobs), session.peer_limits.message_bytes)
+        value = Outgoing(payload, codec=codec, plain_bytes=plain_bytes)
+        for body in blobs:
+            value.add_blob(OutgoingBlob(_opening(body), plain_bytes=body[2], inline=True))
         return value
 
     def _encode(self, session: Session) -> Encoded:
@@ -77,7 +102,21 @@ def _own(piece: Buffer) -> Buffer:
     return bytes(piece) if changeable else piece
 
 
-def _body(pieces: list[Buffer], compress: bool) -> Body:
-    plain_bytes = sum(map(len, pieces))
-    codec, sealed = compressed(pieces, plain_bytes, compress=compress)
-    return codec, list(sealed), plain_bytes
+def _body(pieces: Pieces, compress: bool, room: SpoolRoom) -> Body:
+    if isinstance(pieces, list):
+        plain_bytes = sum(map(len, pieces))
+        codec, payload = compressed(pieces, plain_bytes, compress=compress)
+        return codec, list(payload), plain_bytes
+    codec, payload = compressed(pieces, pieces.byte_count, compress=compress)
+    return codec, pieces if codec == NONE else _Kept(payload, room), pieces.byte_count
+
+
+def _opening(body: Body) -> Callable[[], tuple[int, Iterable[Buffer], Counted]]:
+    codec, payload, plain_bytes = body
+
+    def begin() -> tuple[int, Iterable[Buffer], Counted]:
+        counted = Counted(())
+        counted.byte_count = plain_bytes
+        return codec, payload, counted
+
+    return begin

@@ -1,24 +1,22 @@
 """Assembly: records of many streams to whole messages.  Floor: PROTOCOL.  Law: nothing is whole before its LAST.
 
-Spec: protocol.md, "Messages and streams".  Chunks are kept as they came, compressed or not; a message that is whole has
-its bytes, its codec and its stated plain length, and becomes a value only when the application asks for it.
+Spec: protocol.md, "Messages and streams".  Chunks are kept as they came, compressed or not, in a spool; a value that is
+whole has its bytes, its codec and its stated plain length, and becomes a value only when the application asks for it.
+Its blobs are arrivals (arrivals.py), which begin after it.
 
-A value that is over a limit is *refused*: its chunks are counted and dropped from then on, and the sender is asked to
-stop. It is forgotten when its last record has come, or the sender's CANCEL, whichever it was that crossed ours on the
-way.
-
-What unfinished messages may hold is bounded by their charge, as delivery.py counts it, so that many empty blobs are no
-cheaper to hold than they are to send.  What they may expand to is bounded too: a value by `value_bytes`, all its blobs
-together by `message_bytes`.
+A value that is over a limit, or finds no room, is *refused*: its chunks are counted and dropped from then on, and the
+sender is asked to stop. It is forgotten when its last record has come, or the sender's CANCEL, whichever it was that
+crossed ours on the way.
 """
 
 from __future__ import annotations
 
-from netstructer.codec.chunks import Joined
 from netstructer.codec.compression import NONE, ZSTD
-from netstructer.errors import IllegalFrame
+from netstructer.codec.spool import Spool, SpoolRoom
+from netstructer.errors import IllegalFrame, LinkClosed, SpoolFull
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.arrivals import Arrival, Arrivals
 from netstructer.protocol.delivery import MESSAGE_CHARGE
 from netstructer.protocol.states import CancelCode, Flag, Role
 
@@ -31,38 +29,35 @@ _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LA
 
 
 class Message:
-    """One message as it came in: chunks, how to read them, and what they count.  Single owner."""
+    """One value as it came in: chunks, how to read them, and what they count.  Single owner."""
 
-    __slots__ = ("begun_blobs", "blob_bytes", "blob_count", "blobs", "charge", "chunks", "codec", "flags",
-                 "last_number", "missing_blobs", "number", "parent", "plain_bytes", "refused", "stated",
-                 "stream")  # fmt: skip
+    __slots__ = ("arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "flags", "last_number",
+                 "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes", "stream",
+                 "taken")  # fmt: skip
+    stated = True
 
-    def __init__(self, number: int, stream: int, codec: int, plain_bytes: int | None) -> None:
-        self.number, self.stream, self.codec = number, stream, codec
-        self.plain_bytes = plain_bytes or 0
-        """As declared; for a blob of unknown length, as stated at its end."""
-        self.stated = plain_bytes is not None
-        self.chunks = Joined()
+    def __init__(self, number: int, stream: int, header: bodies.First, room: SpoolRoom) -> None:
+        self.number, self.stream, self.codec, self.plain_bytes = number, stream, header.codec, header.plain_bytes
+        self.chunks = Spool(room)
         self.charge = MESSAGE_CHARGE
+        """What it counts against the credit, with its blobs: they count 256 each until the application has it."""
         self.last_number = 0
         self.flags = 0
-        self.blob_count = self.begun_blobs = self.missing_blobs = self.blob_bytes = 0
-        self.blobs: dict[int, Message] = {}
-        self.parent: Message | None = None
-        self.refused = False
-
-    @property
-    def root(self) -> Message:
-        """The value that this is, or is a blob of."""
-        return self.parent or self
+        self.blob_count = self.missing_blobs = header.place
+        self.stated_blob_bytes = 0
+        self.broken_code: int | None = None
+        """Why its sender gave the rest of its blobs up, where it did."""
+        self.arrivals: dict[int, Arrival] = {}
+        """The blobs that have begun, or were asked for, by their place."""
+        self.refused = self.taken = False
 
     def total_charge(self) -> int:
-        """Return what this value and its blobs count against the credit."""
-        return self.charge + sum(blob.charge for blob in self.blobs.values())
+        """Return what this value counts against the credit."""
+        return self.charge
 
     def total_plain_bytes(self) -> int:
-        """Return the plain bytes of this value and its blobs."""
-        return self.plain_bytes + sum(blob.plain_bytes for blob in self.blobs.values())
+        """Return the plain bytes of this value, without its blobs."""
+        return self.plain_bytes
 
 
 class Whole:
@@ -91,21 +86,22 @@ class Whole:
 class Assembly:
     """The unfinished messages of one direction.  Single owner.
 
-    `data` returns a value when it and all its blobs are whole.  After each call `refusal` holds the value that is to be
-    cancelled, with the reason, or None.
+    `data` returns a value when it is whole.  After each call `refusal` holds the value that is to be cancelled, with
+    the reason, or None, and `adopted` the value whose blob has begun, or None.
     """
 
-    __slots__ = ("_held", "_limits", "_open", "_parents", "_parity", "codecs", "refusal")
+    __slots__ = ("_arrivals", "_limits", "_open", "_parents", "_parity", "adopted", "codecs", "refusal")
 
-    def __init__(self, role: Role, limits: Limits, *, compressing: bool = True) -> None:
+    def __init__(self, role: Role, limits: Limits, arrivals: Arrivals, *, compressing: bool = True) -> None:
         self._parity = 0 if role is Role.CLIENT else 1
         self._limits = limits
+        self._arrivals = arrivals
         self.codecs = (NONE, ZSTD) if compressing else (NONE,)
         """What both ends agreed on."""
-        self._open: dict[int, Message] = {}
+        self._open: dict[int, Message | Arrival] = {}
         self._parents: dict[int, Message] = {}
-        self._held = 0
         self.refusal: tuple[Message, CancelCode] | None = None
+        self.adopted: Message | None = None
 
     def __len__(self) -> int:
         return len(self._open) + len(self._parents)
@@ -116,49 +112,79 @@ class Assembly:
 
     def data(self, flags: int, stream: int, number: int, body: memoryview) -> Message | None:
         """Take in a DATA record, `body` being what follows the delivery number.  Raises `IllegalFrame`."""
-        self.refusal = None
+        self.refusal = self.adopted = None
         if flags & ~_ALL_FLAGS or (flags & _WANTS and not flags & _LAST):
             raise IllegalFrame("flags that no DATA record has")
         if flags & _FIRST:
-            message, body = self._first(stream, number, body, unfinished=not flags & _LAST)
+            part, body = self._first(stream, number, body, unfinished=not flags & _LAST)
         else:
             found = self._open.get(stream)
             if found is None:
                 raise IllegalFrame(f"stream {stream} was not begun")
-            message = found
+            part = found
         total = None
         if flags & _LAST:
             total, body = bodies.total_of(body)
         if not body and flags & _BOTH != _BOTH:
             raise IllegalFrame("an empty chunk")
-        self._add(message, body)
-        return None if total is None else self._last(message, number, flags, total)
+        if isinstance(part, Arrival):
+            self._arrivals.add(part, body)
+            if total is not None:
+                self._last_of_blob(part, total)
+            return None
+        self._add(part, body)
+        return None if total is None else self._last(part, number, flags, total)
 
-    def cancelled(self, stream: int, number: int) -> None:
-        """Take in that the sender gave up one of its own values.  Raises `IllegalFrame` for one that it has not
-        begun.
+    def arrival(self, root: Message, place: int) -> Arrival:
+        """Return a blob of a value that is whole, begun or not."""
+        found = root.arrivals.get(place)
+        if found is None:
+            found = root.arrivals[place] = self._arrivals.expect(root.number)
+            if root.broken_code is not None:
+                self._arrivals.broken_off(found, root.broken_code)
+        return found
+
+    def cancelled(self, stream: int, number: int, code: int) -> None:
+        """Take in that the sender gave up one of its own values, or blobs.  Raises `IllegalFrame` for one that it has
+        not begun.
         """
-        found = [message for message in self._open.values() if message.root.number == number]
-        root = self._parents.pop(number, None) or (found[0] if found else None)
-        if root is None:
+        begun = next((part for part in self._open.values() if part.number == number), None)
+        root = self._parents.get(number)
+        found = begun or root
+        if found is None:
             raise IllegalFrame("the peer cancels a message that it has not begun")
-        if root.root.stream != stream:
-            raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {root.root.stream}")
-        for message in found:
-            del self._open[message.stream]
-        if not root.refused:
-            self._held -= root.total_charge()
+        if found.stream != stream:
+            raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {found.stream}")
+        if isinstance(begun, Arrival):
+            self._end_of_blob(begun)
+            self._arrivals.broken_off(begun, code)
+        elif isinstance(begun, Message):
+            del self._open[begun.stream]
+            begun.chunks.close()
+        if root is not None:
+            self._parents.pop(number)
+            root.broken_code = code
+            for part in [part for part in self._open.values() if isinstance(part, Arrival)]:
+                if part.parent_number == number:
+                    del self._open[part.stream]
+            for arrival in root.arrivals.values():
+                self._arrivals.broken_off(arrival, code)
 
     def refuse(self, root: Message, code: CancelCode) -> None:
         """Drop what has come of a value, and count and drop what still comes."""
-        self._held -= root.total_charge()
-        for message in (root, *root.blobs.values()):
-            message.refused = True
-            message.chunks = Joined()
-        root.blobs.clear()
+        root.refused = True
+        root.chunks.close()
         self.refusal = (root, code)
 
-    def _first(self, stream: int, number: int, body: memoryview, *, unfinished: bool) -> tuple[Message, memoryview]:
+    def forget(self, root: Message) -> None:
+        """Take in that nobody wants a value that is whole: its blobs are to stop, those that have not begun too."""
+        root.refused = True
+        for arrival in root.arrivals.values():
+            self._arrivals.refuse(arrival, CancelCode.ABANDONED, LinkClosed("nobody took the blob"))
+
+    def _first(
+        self, stream: int, number: int, body: memoryview, *, unfinished: bool
+    ) -> tuple[Message | Arrival, memoryview]:
         if not self.begins(stream):
             raise IllegalFrame(f"stream {stream} cannot be begun by the peer now")
         if unfinished and len(self._open) >= self._limits.streams:
@@ -166,77 +192,72 @@ class Assembly:
         header, rest = bodies.First.unpack(body)
         if header.codec not in self.codecs:
             raise IllegalFrame(f"a message in codec {header.codec}, which was not agreed on")
-        stated = header.plain_bytes != bodies.UNKNOWN
-        message = Message(number, stream, header.codec, header.plain_bytes if stated else None)
-        self._held += message.charge
-        if header.kind == bodies.VALUE:
-            self._check_value(message, header)
+        if header.kind == bodies.BLOB:
+            part: Message | Arrival = self._adopt(header, number, stream)
         else:
-            self._adopt(message, header)
-        self._open[stream] = message
-        return message, rest
+            part = self._value(header, number, stream)
+        self._open[stream] = part
+        return part, rest
 
-    def _check_value(self, message: Message, header: bodies.First) -> None:
-        message.blob_count = message.missing_blobs = header.place
+    def _value(self, header: bodies.First, number: int, stream: int) -> Message:
+        message = Message(number, stream, header, self._arrivals.room)
         if header.place and len(self._parents) >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} values wait for their blobs")
         if header.plain_bytes > self._limits.value_bytes:
             self.refuse(message, CancelCode.TOO_BIG)
+        return message
 
-    def _adopt(self, message: Message, header: bodies.First) -> None:
+    def _adopt(self, header: bodies.First, number: int, stream: int) -> Arrival:
         parent = self._parents.get(header.parent)
-        if parent is None or header.place >= parent.blob_count or header.place in parent.blobs:
+        if parent is None or header.place >= parent.blob_count:
             raise IllegalFrame("a blob that no value waits for")
-        if parent.begun_blobs == parent.blob_count:
-            raise IllegalFrame("a value has more blobs than it said")
-        parent.begun_blobs += 1
-        message.parent, message.refused = parent, parent.refused
+        arrival = parent.arrivals.get(header.place)
+        if arrival is not None and arrival.begun:
+            raise IllegalFrame("a blob that no value waits for")
+        if arrival is None:
+            arrival = parent.arrivals[header.place] = self._arrivals.expect(parent.number)
+        stated = header.plain_bytes != bodies.UNKNOWN
         if parent.refused:
-            self._held -= message.charge
-            return
-        parent.blobs[header.place] = message
-        if message.stated:
-            self._widen(parent, header.plain_bytes)
-
-    def _widen(self, root: Message, plain_bytes: int) -> None:
-        """Count what a blob expands to."""
-        root.blob_bytes += plain_bytes
-        if root.blob_bytes > self._limits.message_bytes:
-            self.refuse(root, CancelCode.TOO_BIG)
+            arrival.unwanted = True
+        self._arrivals.begin(arrival, number, stream, header.codec, header.plain_bytes if stated else None)
+        if stated:
+            parent.stated_blob_bytes += header.plain_bytes
+            self._arrivals.check_size(arrival, parent.stated_blob_bytes)
+        self.adopted = parent
+        return arrival
 
     def _add(self, message: Message, chunk: memoryview) -> None:
         if message.refused:
             return
         message.charge += len(chunk)
-        self._held += len(chunk)
         if chunk:
-            message.chunks.add(chunk)
-        if message.codec == NONE and message.stated and message.chunks.byte_count > message.plain_bytes:
+            try:
+                message.chunks.add(chunk)
+            except SpoolFull:
+                self.refuse(message, CancelCode.NO_ROOM)
+                return
+        if message.codec == NONE and message.chunks.byte_count > message.plain_bytes:
             raise IllegalFrame(f"a message of {message.plain_bytes} bytes has more")
-        if self._held > self._limits.message_bytes + self._limits.credit_bytes:
-            self.refuse(message.root, CancelCode.NO_ROOM)
 
     def _last(self, message: Message, number: int, flags: int, total: int) -> Message | None:
-        if message.stated and total != message.plain_bytes:
+        if total != message.plain_bytes:
             raise IllegalFrame(f"a message of {message.plain_bytes} bytes ends with a total of {total}")
-        message.plain_bytes = total
         if message.codec == NONE and not message.refused and total != message.chunks.byte_count:
             raise IllegalFrame(f"a message of {message.chunks.byte_count} bytes ends with a total of {total}")
         message.last_number = number
         message.flags = flags
         del self._open[message.stream]
-        root = message.root
-        if message.parent is not None:
-            root.missing_blobs -= 1
-            if not message.stated and not root.refused:
-                self._widen(root, total)
-        elif root.blob_count:
-            self._parents[root.number] = root
-        if root.missing_blobs:
-            return None
-        self._parents.pop(root.number, None)
-        if root.refused:
-            return None
-        root.last_number = number
-        self._held -= root.total_charge()
-        return root
+        if message.blob_count:
+            self._parents[message.number] = message
+        return None if message.refused else message
+
+    def _last_of_blob(self, arrival: Arrival, total: int) -> None:
+        self._end_of_blob(arrival)
+        self._arrivals.finish(arrival, total)
+
+    def _end_of_blob(self, arrival: Arrival) -> None:
+        del self._open[arrival.stream]
+        root = self._parents[arrival.parent_number]
+        root.missing_blobs -= 1
+        if not root.missing_blobs:
+            del self._parents[root.number]

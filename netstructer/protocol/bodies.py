@@ -14,6 +14,7 @@ from netstructer.errors import IllegalFrame
 __all__ = [
     "BLOB",
     "CANCEL_BYTES",
+    "FIRST_GRANT",
     "OPEN_BYTES",
     "OPEN_NEW",
     "OPEN_RESUME",
@@ -30,6 +31,7 @@ __all__ = [
     "Cancel",
     "Farewell",
     "First",
+    "Grant",
     "Open",
     "batch",
     "batch_items",
@@ -50,6 +52,7 @@ _ACK = Struct(">QQQ")
 _ALERT = Struct(">H")
 _CANCEL = Struct(">QQH")
 _FAREWELL = Struct(">QH")
+_GRANT = Struct(">QQ")
 _NUMBER = Struct(">Q")
 _FIRST = Struct(">BBHIQ")
 _PARENT = Struct(">Q")
@@ -58,6 +61,7 @@ _SINGLE = Struct(">QBBHIQ")
 
 OPEN_BYTES = _OPEN.size
 CANCEL_BYTES = _CANCEL.size
+GRANT_BYTES = _GRANT.size
 PING_BYTES = 8
 NUMBER_BYTES = _NUMBER.size
 TOTAL_BYTES = _TOTAL.size
@@ -72,6 +76,9 @@ STATUS_NEW, STATUS_RESUMED, STATUS_UNKNOWN, STATUS_BUSY = 0, 1, 2, 3
 BLOB, VALUE = 0, 1
 UNKNOWN = (1 << 64) - 1
 """A blob's plain bytes where they are not known at its beginning."""
+FIRST_GRANT = 256 << 10
+"""Payload bytes of a blob that may be sent before the first GRANT for it: four records, and two of the longest blocks
+of zstd, which a reader needs whole."""
 _NOTHING = bytes(3)
 
 
@@ -141,6 +148,22 @@ class Ack(NamedTuple):
         """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _ACK.size)
         return cls(*_ACK.unpack(body))
+
+
+class Grant(NamedTuple):
+    """How many payload bytes of one blob may have been sent; `message` is the number of the blob's first record."""
+
+    message: int
+    limit: int
+
+    def pack(self) -> bytes:
+        return _GRANT.pack(*self)
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Grant:
+        """Return what a body says.  Raises `IllegalFrame`."""
+        expect_length(body, _GRANT.size)
+        return cls(*_GRANT.unpack(body))
 
 
 class Alert(NamedTuple):

@@ -13,8 +13,9 @@ from netstructer.codec.tokens import sealed_bytes
 from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Assembly, Message, Whole
-from netstructer.protocol.delivery import Inbound, charge_of
+from netstructer.protocol.delivery import MESSAGE_CHARGE, Inbound, charge_of
 from netstructer.protocol.records import HEADER_BYTES, Record, RecordReader
 from netstructer.protocol.states import CancelCode, Flag, Role
 
@@ -31,12 +32,15 @@ class Inflow:
     A server's takes nothing longer than an OPEN until `opened`.
     """
 
-    __slots__ = ("_assembly", "_limits", "_reader", "frames", "inbound")
+    __slots__ = ("_limits", "_reader", "arrivals", "assembly", "frames", "inbound")
 
-    def __init__(self, role: Role, secret: bytes, *, limits: Limits, now: float, compressing: bool = True) -> None:
+    def __init__(
+        self, role: Role, secret: bytes, *, limits: Limits, arrivals: Arrivals, now: float, compressing: bool = True
+    ) -> None:
         self._limits = limits
         self._reader = RecordReader(secret, now)
-        self._assembly = Assembly(role, limits, compressing=compressing)
+        self.arrivals = arrivals
+        self.assembly = Assembly(role, limits, arrivals, compressing=compressing)
         self.frames = FrameReader(sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
         self.inbound = Inbound(limits)
         if role is Role.CLIENT:
@@ -68,20 +72,26 @@ class Inflow:
         number, body = bodies.number_of(body)
         if not self.inbound.admit(number, charge, now):
             return None, None
-        message = self._assembly.data(flags, stream, number, body)
+        assembly = self.assembly
+        message = assembly.data(flags, stream, number, body)
         if flags & _ACKNOWLEDGE or (message is not None and message.flags & _ACKNOWLEDGE):
             self.inbound.hurry()
         if message is not None:
             self.inbound.whole(message.total_charge())
-        return message, self._assembly.refusal
+        root = assembly.adopted
+        if root is not None and not (root.taken or root.refused):
+            # What a blob costs beside its bytes counts, as a message does, until the application has its value.
+            root.charge += MESSAGE_CHARGE
+            self.inbound.whole(MESSAGE_CHARGE)
+        return message, assembly.refusal
 
     def _single(self, flags: int, stream: int, body: memoryview, now: float) -> Whole | None:
         """Take in a value that has one record and nothing remarkable; None, and nothing done, for any other."""
         found = bodies.single_of(body)
-        if found is None or flags & ~_ALL_FLAGS or not self._assembly.begins(stream):
+        if found is None or flags & ~_ALL_FLAGS or not self.assembly.begins(stream):
             return None
         number, codec, plain_bytes, chunk = found
-        if codec not in self._assembly.codecs or plain_bytes > self._limits.value_bytes:
+        if codec not in self.assembly.codecs or plain_bytes > self._limits.value_bytes:
             return None
         if codec == NONE and plain_bytes != len(chunk):
             return None
@@ -111,18 +121,18 @@ class Inflow:
         return messages
 
     def cancel(self, cancel: bodies.Cancel, stream: int, *, by_sender: bool, now: float) -> bool:
-        """Take in a CANCEL; False for one that was had before.  A message of the peer's own is forgotten."""
+        """Take in a CANCEL; False for one that was had before.  A message or a blob of the peer's own is forgotten."""
         if not stream:
             raise IllegalFrame("a cancel of no stream")
         if not self.inbound.admit(cancel.number, 0, now):
             return False
         if by_sender:
-            self._assembly.cancelled(stream, cancel.message)
+            self.assembly.cancelled(stream, cancel.message, cancel.code)
         return True
 
     def farewell(self, farewell: bodies.Farewell, now: float) -> None:
         """Take in a FAREWELL.  There is none that was had before: nothing comes after it."""
-        if len(self._assembly):
+        if len(self.assembly):
             raise IllegalFrame("a farewell in the middle of a message")
         if not self.inbound.admit(farewell.number, 0, now):
             raise IllegalFrame("a farewell under a delivery number that was used before")
@@ -131,9 +141,18 @@ class Inflow:
     def take(self, message: Message | Whole) -> None:
         """Take in that the application has taken a message."""
         self.inbound.take(message.total_charge(), message.last_number)
+        if isinstance(message, Message):
+            message.taken = True
         if message.flags & _TAKEN:
             self.inbound.hurry()
 
     def drop(self, message: Message | Whole) -> None:
         """Take in that nobody will take a message: it counts no longer, and the peer is not told that it was taken."""
         self.inbound.take(message.total_charge(), 0)
+        self.forget(message)
+
+    def forget(self, message: Message | Whole) -> None:
+        """Take in that nobody will read the blobs of a message."""
+        if isinstance(message, Message):
+            message.taken = True
+            self.assembly.forget(message)

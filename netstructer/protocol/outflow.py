@@ -18,13 +18,15 @@ from netstructer.errors import IllegalFrame, MessageCancelled, MessageTooBig, Ne
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.delivery import Outbound, charge_of
-from netstructer.protocol.lanes import Batch, Lanes, Outgoing, Single
+from netstructer.protocol.lanes import Lanes
+from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
 from netstructer.protocol.records import MOST_PADDING, RecordWriter, padding_bytes
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 
 __all__ = ["Outflow"]
 
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
+_ACKNOWLEDGE = int(Flag.ACKNOWLEDGE)
 Buffer = bytes | bytearray | memoryview
 BATCH_ITEM_BYTES = 4 << 10
 """Longest encoded value that goes into a batch: above it a record of its own costs less than 4 %."""
@@ -46,6 +48,8 @@ class Outflow:
         "farewell",
         "lanes",
         "outbound",
+        "parted",
+        "plain_blob_bytes",
         "wire_bytes",
     )
 
@@ -64,7 +68,7 @@ class Outflow:
         self._padding = padding
         self._wall = wall
         self._control: deque[tuple[Kind, int, bytes]] = deque()
-        self._awaited: dict[int, Outgoing] = {}
+        self._awaited: dict[int, Outgoing | OutgoingBlob] = {}
         body_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2)
         if padding is not None:
             # Every record can be filled up to the longest: no longer than what a header can state as padding.
@@ -75,14 +79,20 @@ class Outflow:
         self.outbound = Outbound()
         self.farewell: tuple[int, str] | None = None
         """What to say when nothing is left to send."""
+        self.parted = False
+        """Whether the farewell is sealed: nothing reliable may follow it."""
         self.wire_bytes = 0
+        self.plain_blob_bytes = 0
+        """Plain bytes of the blobs that are wholly sealed."""
 
     def control(self, kind: Kind, body: bytes, stream: int = 0) -> None:
         """Queue a record that goes before the messages."""
         self._control.append((kind, stream, body))
 
     def cancel(self, stream: int, message: int, code: int) -> None:
-        """Queue a CANCEL for the message of that number."""
+        """Queue a CANCEL for the message of that number; nothing, where this end has said farewell."""
+        if self.parted:
+            return
         self.control(Kind.CANCEL, bodies.Cancel(self.outbound.number(0), message, code).pack(), stream)
 
     def give_up(self, root: Outgoing, error: BaseException) -> None:
@@ -93,21 +103,55 @@ class Outflow:
             code = error.code if isinstance(error, MessageCancelled) else CancelCode.SOURCE_FAILED
             self.cancel(root.stream, root.number, code)
 
+    def say_grant(self, body: bytes) -> None:
+        """Queue a GRANT; nothing, where this end has said farewell and drops what comes."""
+        if not self.parted:
+            self.control(Kind.GRANT, body)
+
+    def give_up_blobs(self, error: BaseException) -> None:
+        """Drop what is left of every value that has blobs: the peer said farewell, and reads no more."""
+        for root in self.lanes.roots():
+            if root.blobs:
+                self.give_up(root, error)
+
     def cancelled(self, cancel: bodies.Cancel, stream: int) -> None:
-        """Give up the message that the peer does not want; of those that are sealed already, one whose sender waits
-        for the peer's word.
+        """Give up the value that the peer does not want, or the blob; of those that are sealed already, one whose
+        sender waits for the peer's word.
+
+        A blob that nobody wants there is no fault: its value goes on without it.
         """
-        root = self.lanes.find(cancel.message) or self._awaited.pop(cancel.message, None)
-        if root is not None and root.stream != stream:
-            raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {root.stream}")
-        if root is not None:
-            self.give_up(root, _refused(cancel.code))
+        part = self.lanes.find(cancel.message) or self._awaited.pop(cancel.message, None)
+        if part is None:
+            return
+        if part.stream != stream:
+            raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {part.stream}")
+        if isinstance(part, Outgoing) or cancel.code != CancelCode.ABANDONED:
+            self.give_up(part.root, _refused(cancel.code))
+        elif not part.sealed:
+            self.lanes.skip(part)
+            self.cancel(stream, part.number, CancelCode.ABANDONED)
+
+    def grant(self, grant: bodies.Grant) -> None:
+        """Take in a GRANT.  Raises `IllegalFrame` for one that takes back, or is for what was never sent."""
+        if grant.message >= self.outbound.next_number:
+            raise IllegalFrame(f"a grant for a message {grant.message} of {self.outbound.next_number}")
+        blob = self.lanes.find(grant.message)
+        if isinstance(blob, Outgoing) or (blob is not None and grant.limit < blob.limit):
+            raise IllegalFrame("a grant for a value, or one that takes back credit")
+        if blob is not None:
+            blob.limit = grant.limit
+            self.lanes.awaken(blob)
+
+    def feed(self, blob: OutgoingBlob, chunks: list[Buffer], ended: bool) -> None:
+        """Take in what a blob's sender has pulled from its source."""
+        blob.feed(chunks, ended)
+        self.lanes.awaken(blob)
 
     def acknowledge(self, ack: bodies.Ack) -> None:
         """Take in an ACK.  A peer that refuses a message says so before it acknowledges the end of it."""
         self.outbound.acknowledge(*ack)
         if self._awaited:
-            self._awaited = {number: root for number, root in self._awaited.items() if root.last_number >= ack.expected}
+            self._awaited = {number: part for number, part in self._awaited.items() if part.last_number >= ack.expected}
 
     def end(self, error: BaseException) -> None:
         """Give up everything that waits."""
@@ -141,8 +185,8 @@ class Outflow:
 
     @property
     def waiting(self) -> bool:
-        """Whether anything waits to be sealed."""
-        return bool(self._control or self.lanes.turns or self.farewell is not None)
+        """Whether anything waits to be sealed, and may be."""
+        return bool(self._control or self.lanes.turns or (self.farewell is not None and not self.lanes))
 
     def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[Buffer], bool]:
         """Seal what is due until about `room_bytes` are there; return the buffers, and whether a farewell is among
@@ -162,7 +206,8 @@ class Outflow:
                 if not sealed:
                     break
                 room_bytes -= sealed
-            elif messages and self.farewell is not None:
+            elif messages and self.farewell is not None and not self.lanes:
+                self.parted = True
                 body = bodies.Farewell(self.outbound.number(0), *self.farewell).pack()
                 self._seal(out, now, Kind.FAREWELL, 0, 0, body)
                 return out, True
@@ -170,7 +215,7 @@ class Outflow:
                 break
         return out, False
 
-    def _seal_message(self, out: list[Buffer], now: float, message: Outgoing | Batch) -> int:
+    def _seal_message(self, out: list[Buffer], now: float, message: Outgoing | OutgoingBlob | Batch) -> int:
         """Seal one record of a message and return its length on the wire; 0 where the credit does not reach."""
         if isinstance(message, Batch):
             return self._seal_batch(out, now, message)
@@ -184,7 +229,7 @@ class Outflow:
                 raise
             return 1
 
-    def _seal_chunk(self, out: list[Buffer], now: float, message: Outgoing) -> int:
+    def _seal_chunk(self, out: list[Buffer], now: float, message: Outgoing | OutgoingBlob) -> int:
         chunk, last = message.peek(self.chunk_bytes)
         first = not message.number
         head = message.header() if first else b""
@@ -195,18 +240,22 @@ class Outflow:
         if not last:
             message.step()
         number = self.outbound.number(charge)
-        flags = (_BOTH if first else _LAST) | message.flags if last else _FIRST if first else 0
+        flags = (_BOTH if first else _LAST) | _wants(message) if last else _FIRST if first else 0
         if first:
             self.lanes.begun(message, number)
         if last:
             message.last_number = message.root.last_number = number
+            if isinstance(message, Outgoing):
+                message.value_number = number
+            else:
+                self.plain_blob_bytes += message.total_bytes()
+                message.root.blob_bytes += message.total_bytes()
         body = (bodies.number(number), head, chunk, tail)
         sealed = self._seal(out, now, Kind.DATA, flags, message.stream, *body, alone=first)
         message.root.wire_bytes += sealed
         self.lanes.sealed(last)
-        root = message.root
-        if last and root.flags and root.done and not (first and message is root):
-            self._awaited[root.number] = root
+        if last and message.root.flags and not (first and message.root.done):
+            self._awaited[message.number] = message
         return sealed
 
     def _seal_batch(self, out: list[Buffer], now: float, batch: Batch) -> int:
@@ -238,6 +287,13 @@ class Outflow:
         # What has more than one record shows its length by their number; its last one is filled up.
         policy = self._padding if self._padding is None or alone else "full"
         return padding_bytes(policy, body_bytes, self.chunk_bytes + bodies.OVERHEAD_BYTES)
+
+
+def _wants(message: Outgoing | OutgoingBlob) -> int:
+    """Return the flags that ask for the peer's word; the end of a blob asks for an acknowledgement at once."""
+    if isinstance(message, Outgoing):
+        return message.flags
+    return _ACKNOWLEDGE if message.root.flags else 0
 
 
 def _refused(code: int) -> NetstructerError:

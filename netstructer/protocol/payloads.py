@@ -9,7 +9,7 @@ streams".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from netstructer.codec import compression, values
@@ -19,7 +19,7 @@ from netstructer.codec.values import Encoded
 from netstructer.errors import UnsendableValue
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.lanes import Counted, Outgoing, Room, Single, check_blob_bytes
+from netstructer.protocol.outgoing import Counted, Outgoing, OutgoingBlob, Room, Single, check_blob_bytes
 
 __all__ = ["Payloads", "compressed"]
 
@@ -69,12 +69,13 @@ class Payloads:
         room = Room(self.peer_limits.message_bytes, sum(blob.size or 0 for blob in encoded.blobs))
         for blob in encoded.blobs:
             source = Counted(blob.chunks(), room if blob.size is None else None)
-            codec, pieces = compressed(source, blob.size, compress=compress)
-            outgoing.add_blob(Outgoing(pieces, codec=codec, plain_bytes=blob.size, source=source))
+            outgoing.add_blob(OutgoingBlob(_opening(source, blob.size, compress), plain_bytes=blob.size))
         return outgoing
 
-    def read(self, message: Message | Whole) -> object:
+    def read(self, message: Message | Whole, blob_of: Callable[[Message, int], Blob]) -> object:
         """Return the value of a message: its bytes expanded, then decoded, within this end's limits.
+
+        `blob_of(message, place)` returns a blob of it, which may still be coming.
 
         Raises `BadValue`, which is this message's affair alone, or `BadCompression`, which ends the session.
         """
@@ -85,13 +86,22 @@ class Payloads:
             return values.decode(small, limits=self.limits, types=self.types)
         if isinstance(message, Whole):
             return values.decode(_plain(message), limits=self.limits, types=self.types)
-        blobs = [Blob(b"".join(_plain(message.blobs[index]))) for index in range(message.blob_count)]
+        blobs = [blob_of(message, place) for place in range(message.blob_count)]
         return values.decode(_plain(message), limits=self.limits, types=self.types, blobs=blobs)
 
 
 def compressed(pieces: Iterable[Buffer], plain_bytes: int | None, *, compress: bool) -> tuple[int, Iterable[Buffer]]:
     """Return a codec byte and the payload under it; `compression.compress`, or nothing where that is off."""
     return compression.compress(pieces, plain_bytes) if compress else (compression.NONE, pieces)
+
+
+def _opening(
+    source: Counted, plain_bytes: int | None, compress: bool
+) -> Callable[[], tuple[int, Iterable[Buffer], Counted]]:
+    def begin() -> tuple[int, Iterable[Buffer], Counted]:
+        return *compressed(source, plain_bytes, compress=compress), source
+
+    return begin
 
 
 def _plain(message: Message | Whole) -> Iterable[Buffer]:

@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 from netstructer.codec.frames import FrameReader
 from netstructer.codec.types import REGISTRY, Types
-from netstructer.codec.values import Encoded
 from netstructer.errors import (
     BadCompression,
     BadSeal,
@@ -35,18 +34,20 @@ from netstructer.errors import (
 )
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.inflow import Inflow
-from netstructer.protocol.lanes import Batch, Outgoing, Single
 from netstructer.protocol.liveness import Liveness
 from netstructer.protocol.opening import Opening
 from netstructer.protocol.outflow import Outflow
+from netstructer.protocol.outgoing import Batch, Outgoing, Single
 from netstructer.protocol.parameters import COMPRESSION
 from netstructer.protocol.payloads import Payloads
 from netstructer.protocol.records import Record
 from netstructer.protocol.states import MOVES, AlertCode, CancelCode, Cause, Kind, Role, State, advance
+from netstructer.protocol.traffic import Traffic
 
 __all__ = ["Session"]
 
@@ -88,7 +89,6 @@ class Session:
         """What ended it; kept for ever."""
         self._full = full
         self._opening = Opening(instance if role is Role.SERVER else agreement.peer.instance)
-        self._inflow = Inflow(role, agreement.receive_secret, limits=limits, now=now, compressing=compressing)
         self.liveness = Liveness(limits, draw, now)
         """Pings: how many were answered, and how long the last one took."""
         self._outflow = Outflow(
@@ -100,8 +100,25 @@ class Session:
             wall=wall,
             now=now,
         )
-        self.messages_sent = self.messages_received = 0
-        self.plain_sent = self.plain_received = 0
+        self.arrivals = Arrivals(limits, grant=self._outflow.say_grant, cancel=self._outflow.cancel)
+        """The blobs that are on their way in: what the façade says of them goes there."""
+        self._inflow = Inflow(
+            role, agreement.receive_secret, limits=limits, arrivals=self.arrivals, now=now, compressing=compressing
+        )
+        self.traffic = Traffic(self._outflow, self._inflow)
+        """What was moved so far."""
+        self.fits = self._outflow.fits
+        """`fits(batch, encoded)` says whether a value may go into a batch."""
+        self.chunk_bytes = self._outflow.chunk_bytes
+        """The longest chunk that one record takes."""
+        self.feed = self._outflow.feed
+        """`feed(blob, chunks, ended)` takes in what a blob's sender has pulled from its source."""
+        self.take = self._inflow.take
+        """`take(message)` takes in that the application has taken a message: the peer may send that much more."""
+        self.forget = self._inflow.forget
+        """`forget(message)` takes in that nobody will read the blobs of a message that was taken."""
+        self.arrival = self._inflow.assembly.arrival
+        """`arrival(message, place)` returns a blob of a message that was taken, begun or not."""
         if role is Role.CLIENT:
             self._outflow.control(Kind.OPEN, self._opening.ask(draw, self._inflow.inbound.limit))
 
@@ -112,16 +129,11 @@ class Session:
 
     # --- out: a value to frames -------------------------------------------------------------------------------------
 
-    def fits(self, batch: Batch, encoded: Encoded) -> bool:
-        """Say whether a value may go into a batch: small, without blobs, and there is room."""
-        return self._outflow.fits(batch, encoded)
-
     def queue(self, outgoing: Outgoing | Batch) -> None:
         """Queue a message.  Raises what ended the session, or `LinkClosed` once a farewell is under way."""
         self.check_open()
         self._outflow.lanes.add(outgoing)
-        self.messages_sent += outgoing.count
-        self.plain_sent += outgoing.total_plain_bytes
+        self.traffic.sent(outgoing.count, outgoing.plain_bytes)
 
     def seal_now(self, single: Single, flags: int, now: float) -> tuple[Buffer, int] | None:
         """Seal a small value at once, and return its frame and delivery number; None where it has to be queued.
@@ -134,8 +146,7 @@ class Session:
             return None
         sealed = self._outflow.seal_now(single, flags, now)
         if sealed is not None:
-            self.messages_sent += 1
-            self.plain_sent += single.plain_bytes
+            self.traffic.sent(1, single.plain_bytes)
         return sealed
 
     def has_output(self, now: float) -> bool:
@@ -158,19 +169,22 @@ class Session:
         """Say whether the peer's application has taken the message that ended with that delivery number."""
         return self._outflow.outbound.taken >= number
 
-    def abandon(self, outgoing: Outgoing | Batch) -> None:
-        """Give up what is left of a message of this end; nothing, where all of it is sealed."""
+    def abandon(self, outgoing: Outgoing | Batch, error: BaseException | None = None) -> None:
+        """Give up what is left of a message of this end; nothing, where all of it is sealed.
+
+        `error` is what a source of its blobs raised, and what its reader is told of.
+        """
         if isinstance(outgoing, Batch):
             self._outflow.lanes.withdraw(outgoing)
-            return
-        if outgoing.root.done:
-            return
-        self._outflow.give_up(outgoing.root, MessageCancelled("given up by its sender", code=CancelCode.ABANDONED))
+        elif not outgoing.done:
+            given_up = MessageCancelled("given up by its sender", code=CancelCode.ABANDONED)
+            self._outflow.give_up(outgoing, error or given_up)
 
     def say_farewell(self, code: int = 0, text: str = "") -> None:
         """End the conversation, after what is queued.  May be said again, without effect."""
         if self._outflow.farewell is None and self.error is None:
             self._outflow.farewell = (code, text)
+            self.arrivals.end(LinkClosed("the link was closed before the blob had come"), CancelCode.ABANDONED)
 
     def frames_to_send(self, room_bytes: int, now: float) -> list[Buffer]:
         """Seal what is due, until about `room_bytes` are there; return the buffers to write, in order."""
@@ -239,15 +253,8 @@ class Session:
         self.error = error
         self.state = advance(self.state, cause)
         self._outflow.end(error)
+        self.arrivals.end(error)
         return [Ended(error=error)]
-
-    def ack_due(self, now: float) -> bool:
-        """Say whether an acknowledgement waits to be sent."""
-        return self._inflow.inbound.ack_due(now)
-
-    def take(self, message: Message | Whole) -> None:
-        """Take in that the application has taken a message: the peer may send that much more."""
-        self._inflow.take(message)
 
     def _handle(self, record: Record, now: float, events: list[Event]) -> None:
         kind, flags, stream, body = record
@@ -278,8 +285,7 @@ class Session:
             self._deliver(message, events)
 
     def _deliver(self, message: Message | Whole, events: list[Event]) -> None:
-        self.messages_received += 1
-        self.plain_received += message.total_plain_bytes()
+        self.traffic.received(message.total_plain_bytes())
         if self._outflow.farewell is None:
             events.append(MessageArrived(message=message))
         else:
@@ -294,11 +300,15 @@ class Session:
     def _on_farewell(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         farewell = bodies.Farewell.unpack(body)
         self._inflow.farewell(farewell, now)
+        self._outflow.give_up_blobs(LinkClosed("the peer closed the link before it had the blobs"))
         events.append(PeerLeft(code=farewell.code, text=farewell.text))
         self.say_farewell()
 
     def _on_ack(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         self._outflow.acknowledge(bodies.Ack.unpack(body))
+
+    def _on_grant(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
+        self._outflow.grant(bodies.Grant.unpack(body))
 
     def _on_ping(self, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
         self._outflow.control(Kind.PONG, self.liveness.pinged(body, now))
@@ -368,21 +378,6 @@ class Session:
         if self.state in _OPEN_STATES and (body := self.liveness.ping(now)) is not None:
             self._outflow.control(Kind.PING, body)
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Plain bytes of the messages that are not wholly sealed."""
-        return self._outflow.lanes.waiting_bytes
-
-    @property
-    def wire_sent(self) -> int:
-        """Bytes of the frames that were sealed."""
-        return self._outflow.wire_bytes
-
-    @property
-    def wire_received(self) -> int:
-        """Bytes that came in."""
-        return self._inflow.frames.received_bytes
-
 
 _ALERT_CODES = {BadCompression: AlertCode.COMPRESSION, Stalled: AlertCode.STALLED}
 
@@ -393,6 +388,7 @@ _HANDLERS: dict[int, Callable[[Session, int, memoryview, float, list[Event]], No
     Kind.PING: Session._on_ping,
     Kind.PONG: Session._on_pong,
     Kind.ACK: Session._on_ack,
+    Kind.GRANT: Session._on_grant,
     Kind.ALERT: Session._on_alert,
     Kind.CANCEL: Session._on_cancel,
     Kind.FAREWELL: Session._on_farewell,

@@ -33,6 +33,7 @@ class Kind(IntEnum):
     PONG = 0x05
     ACK = 0x06
     ALERT = 0x08
+    GRANT = 0x09
     DATA = 0x10
     CANCEL = 0x11
     FAREWELL = 0x12
@@ -103,7 +104,7 @@ class State(Enum):
     FAILED = "failed"
 
 
-_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY)
+_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.ACK, Kind.GRANT, Kind.PING, Kind.PONG, Kind.REKEY)
 _TAIL = (Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY)
 
 MOVES: dict[State, dict[Kind | Cause, State]] = {

@@ -1,0 +1,65 @@
+"""Incoming: the bytes of one blob that is coming in.  Floor: FAÇADES.  Law: who reads waits, and nobody else does.
+
+What `codec/reading.py` reads from.  The payload lies in a spool that has its own lock, so reading takes the link's lock
+only to wait for more, and to say how far it has come, a few times for each window.
+"""
+
+from __future__ import annotations
+
+from netstructer.codec.spool import Spool
+from netstructer.exchange import Exchange
+from netstructer.protocol.assembly import Message
+from netstructer.sockets import deadline_after
+
+__all__ = ["Incoming"]
+
+
+class Incoming:
+    """One blob on its way in.  Thread-safe.  `owner` is what must not go away before it: its link."""
+
+    __slots__ = ("_arrival", "_exchange", "_owner", "_step_bytes")
+
+    def __init__(self, exchange: Exchange, message: Message, place: int, owner: object) -> None:
+        self._exchange = exchange
+        self._arrival = exchange.arrival(message, place)
+        self._owner = owner
+        self._step_bytes = exchange.session.arrivals.window_bytes // 8
+
+    @property
+    def codec(self) -> int:
+        """The payload's codec; known once `wait` has returned."""
+        return self._arrival.codec
+
+    @property
+    def size(self) -> int | None:
+        """Plain bytes, None while unknown."""
+        return self._arrival.plain_bytes
+
+    @property
+    def spool(self) -> Spool:
+        """The payload, as far as it is here."""
+        return self._arrival.spool
+
+    def wait(self, position: int, timeout: float | None) -> bool:
+        """Wait until the spool holds bytes beyond `position`; False where the payload is whole and has none.
+
+        Raises `LinkTimeout`, what ended the blob, what ended the link.
+        """
+        arrival = self._arrival
+        if arrival.error is None and not (arrival.reading and arrival.reaches(position)):
+            self._exchange.await_blob(arrival, position, deadline_after(timeout))
+        if arrival.error is not None:
+            raise arrival.error.again()
+        return arrival.spool.byte_count > position
+
+    def consumed(self, position: int, *, keep: bool) -> None:
+        """Say how far a reader has come; what lies before is forgotten, unless it is to be kept, as far as room is."""
+        arrival = self._arrival
+        if not keep:
+            arrival.spool.forget(position)
+        if not arrival.over and position - arrival.consumed >= self._step_bytes:
+            self._exchange.consumed(arrival, position, keep=keep)
+
+    def give_up(self) -> None:
+        """Want no more of it.  May be called by the collector."""
+        self._exchange.drop(self._arrival)

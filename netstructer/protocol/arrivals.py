@@ -1,0 +1,231 @@
+"""Arrivals: the blobs of values that have come, and the credit of each.  Floor: PROTOCOL.
+
+Law: a blob that nobody reads stops itself, and nothing else.  Spec: protocol.md, "Credit for blobs".
+
+A value is handed to the application as soon as it is whole; its blobs come behind it.  What has come of one lies in a
+`Spool`: in memory first, then sealed on disk.  The application reads there in its own thread, without the link's lock.
+
+Credit.  For each blob this end states how many payload bytes the peer may have sent: an absolute figure that only
+grows.  It is the greater of two:
+
+    what the application has done with + a window     the reader's own pace; what this allows stays in memory
+    what has come                      + a window     as long as nobody reads yet, and the spool's budget has room
+
+So a blob that waits for its reader is taken in up to the budget of the spool, and one that is being read is never
+written to disk only because its reader is slower than the network: then the peer waits, and its source with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netstructer.codec.compression import NONE
+from netstructer.codec.spool import Spool, SpoolRoom
+from netstructer.errors import (
+    CreditExceeded,
+    IllegalFrame,
+    LinkClosed,
+    MessageCancelled,
+    MessageTooBig,
+    NetstructerError,
+    SourceFailed,
+    SpoolFull,
+)
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.states import CancelCode
+
+__all__ = ["Arrival", "Arrivals"]
+
+
+class Arrival:
+    """One blob of a value: what of its payload is here.  Single owner, but for `spool`, which has a lock of its own.
+
+    `number` and `stream` are 0 until it has begun; `plain_bytes` is what its value or its first record stated, or its
+    last one, None while unknown.  `whole` and `error` exclude each other.
+    """
+
+    __slots__ = ("begun", "charge", "codec", "consumed", "error", "granted", "number", "parent_number", "plain_bytes",
+                 "promised", "reading", "spool", "stated", "stream", "unwanted", "whole")  # fmt: skip
+    refused = False
+
+    def __init__(self, parent_number: int, room: SpoolRoom) -> None:
+        self.parent_number = parent_number
+        self.number = self.stream = self.codec = 0
+        self.plain_bytes: int | None = None
+        self.stated = False
+        self.spool = Spool(room)
+        self.granted = bodies.FIRST_GRANT
+        """Payload bytes that the peer may have sent."""
+        self.promised = 0
+        """Of these: what room on disk was kept for."""
+        self.consumed = 0
+        """Payload bytes that the application is done with."""
+        self.reading = False
+        """Whether somebody takes it out at this moment."""
+        self.unwanted = False
+        self.begun = self.whole = False
+        self.error: NetstructerError | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.whole or self.error is not None
+
+    def reaches(self, position: int) -> bool:
+        """Say whether a reader at this position need not wait any longer."""
+        return self.spool.byte_count > position or self.over
+
+
+class Arrivals:
+    """The blobs that one direction of a session waits for.  Single owner.
+
+    `grant(arrival)` and `cancel(stream, number, code)` tell the peer.
+    """
+
+    __slots__ = ("_cancel", "_grant", "_limits", "_live", "plain_bytes", "room")
+
+    def __init__(
+        self, limits: Limits, *, grant: Callable[[bytes], None], cancel: Callable[[int, int, int], None]
+    ) -> None:
+        self._limits = limits
+        self._grant = grant
+        self._cancel = cancel
+        self._live: set[Arrival] = set()
+        self.room = SpoolRoom(limits)
+        """What the messages and blobs of this link may hold, in memory and on disk."""
+        self.plain_bytes = 0
+        """Plain bytes of the blobs that are whole."""
+
+    @property
+    def window_bytes(self) -> int:
+        """How far the peer may be ahead of the reader of a blob."""
+        return max(bodies.FIRST_GRANT, min(self._limits.spool_memory_bytes, self._limits.credit_bytes // 2))
+
+    def expect(self, parent_number: int) -> Arrival:
+        """Return a new blob of a value, not begun yet."""
+        arrival = Arrival(parent_number, self.room)
+        self._live.add(arrival)
+        return arrival
+
+    def begin(self, arrival: Arrival, number: int, stream: int, codec: int, plain_bytes: int | None) -> None:
+        """Take in a blob's first record."""
+        arrival.number, arrival.stream, arrival.codec = number, stream, codec
+        arrival.begun = True
+        arrival.stated = plain_bytes is not None
+        if plain_bytes is not None:
+            arrival.plain_bytes = plain_bytes
+        if arrival.unwanted:
+            self._fail(arrival, LinkClosed("nobody wanted the blob"))
+            self._stop(arrival, CancelCode.ABANDONED)
+
+    def add(self, arrival: Arrival, chunk: memoryview) -> None:
+        """Take in a chunk.  Raises `IllegalFrame`, `CreditExceeded` for more than was stated or granted."""
+        if arrival.error is not None:
+            return
+        found = arrival.spool.byte_count + len(chunk)
+        if found > arrival.granted:
+            raise CreditExceeded(f"the peer sent {found} of {arrival.granted} granted bytes of a blob")
+        if arrival.codec == NONE and arrival.stated and found > (arrival.plain_bytes or 0):
+            raise IllegalFrame(f"a blob of {arrival.plain_bytes} bytes has more")
+        if chunk:
+            self._keep(arrival, len(chunk))
+            try:
+                arrival.spool.add(chunk)
+            except SpoolFull as error:
+                self.refuse(arrival, CancelCode.NO_ROOM, error)
+                return
+        self.check_size(arrival, found)
+        self.review(arrival)
+
+    def finish(self, arrival: Arrival, total: int) -> None:
+        """Take in a blob's last record.  Raises `IllegalFrame` for a total that is not what came."""
+        if arrival.stated and total != arrival.plain_bytes:
+            raise IllegalFrame(f"a blob of {arrival.plain_bytes} bytes ends with a total of {total}")
+        self._live.discard(arrival)
+        self._keep(arrival, arrival.promised)
+        if arrival.error is not None:
+            return
+        if arrival.codec == NONE and total != arrival.spool.byte_count:
+            raise IllegalFrame(f"a blob of {arrival.spool.byte_count} bytes ends with a total of {total}")
+        arrival.plain_bytes = total
+        arrival.whole = True
+        self.plain_bytes += total
+
+    def refuse(self, arrival: Arrival, code: CancelCode, error: NetstructerError) -> None:
+        """Want no more of a blob, whose reader gets `error`; what still comes is dropped."""
+        if arrival.over:
+            return
+        self._fail(arrival, error)
+        arrival.unwanted = True
+        if arrival.begun:
+            self._stop(arrival, code)
+
+    def broken_off(self, arrival: Arrival, code: int) -> None:
+        """Take in that the sender gave a blob up."""
+        self._live.discard(arrival)
+        if code == CancelCode.SOURCE_FAILED:
+            self._fail(arrival, SourceFailed("the blob's source failed at its sender", code=code))
+        else:
+            self._fail(arrival, MessageCancelled("the blob was given up by its sender", code=code))
+
+    def consumed(self, arrival: Arrival, position: int) -> None:
+        """Take in how far the application is done with a blob; grant more if that is due."""
+        if position > arrival.consumed:
+            arrival.consumed = position
+            self.review(arrival)
+
+    def review(self, arrival: Arrival) -> None:
+        """Grant more of a blob where that is due: when half of the window is used up."""
+        window = self.window_bytes
+        came = arrival.spool.byte_count
+        if not arrival.begun or arrival.over or arrival.granted - came > window // 2:
+            return
+        limit = arrival.consumed + window
+        if not arrival.reading and limit < came + window:
+            further = came + window - max(limit, arrival.granted)
+            if self.room.promise(further):
+                arrival.promised += further
+                limit = came + window
+        if limit - arrival.granted >= min(window // 4, bodies.FIRST_GRANT // 4):
+            arrival.granted = limit
+            self._grant(bodies.Grant(arrival.number, limit).pack())
+
+    def cramped(self) -> bool:
+        """Say whether there is no room for another window of what has been read and is kept."""
+        if not self.room.promise(self.window_bytes):
+            return True
+        self.room.keep(self.window_bytes)
+        return False
+
+    def end(self, error: NetstructerError, code: CancelCode | None = None) -> None:
+        """Fail everything that has not come: with a code the peer is told."""
+        for arrival in tuple(self._live):
+            if code is None:
+                self._fail(arrival, error)
+            else:
+                self.refuse(arrival, code, error)
+
+    def check_size(self, arrival: Arrival, found: int) -> None:
+        """Refuse a blob where it, or what was stated of its value's blobs together, is over `message_bytes`."""
+        limit = self._limits.message_bytes
+        if found > limit:
+            text = f"blobs of {found} bytes together are over the limit of {limit}"
+            self.refuse(arrival, CancelCode.TOO_BIG, MessageTooBig(text, limit=limit, found=found))
+
+    def _fail(self, arrival: Arrival, error: NetstructerError) -> None:
+        if arrival.over:
+            return
+        arrival.error = error
+        self._keep(arrival, arrival.promised)
+        arrival.spool.close()
+
+    def _stop(self, arrival: Arrival, code: CancelCode) -> None:
+        self._cancel(arrival.stream, arrival.number, code)
+
+    def _keep(self, arrival: Arrival, count: int) -> None:
+        """Give back room that was promised: the bytes came, or will not."""
+        kept = min(count, arrival.promised)
+        if kept:
+            arrival.promised -= kept
+            self.room.keep(kept)

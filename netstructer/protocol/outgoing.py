@@ -1,0 +1,341 @@
+"""Outgoing: what is on its way out, a message each, or a blob of one.  Floor: PROTOCOL.
+
+Law: what a blob's source does is never waited for by anybody but its sender.  Spec: protocol.md, "Messages and
+streams".
+
+A value's chunks are made as they are sealed: its bytes are in memory, and encoding is over.  A blob's bytes are a
+user's affair: a file, a generator that waits.  So whoever sends a blob *pulls* its next chunks in his own thread
+(`pull`, without the link's lock) and then *feeds* them (`feed`, with it); sealing takes what was fed.  A blob that has
+nothing to seal, or no credit of its own (protocol.md, "Credit for blobs"), is not ready, and the lanes pass it over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from netstructer.codec.chunks import cut
+from netstructer.codec.values import Encoded
+from netstructer.errors import MessageCancelled, MessageTooBig
+from netstructer.protocol import bodies
+from netstructer.protocol.states import CancelCode
+
+__all__ = ["FEED_BYTES", "Batch", "Counted", "Outgoing", "OutgoingBlob", "Room", "Single", "check_blob_bytes"]
+
+Buffer = bytes | bytearray | memoryview
+
+FEED_BYTES = 256 << 10
+"""Chunks of a blob that are pulled ahead of their sealing: a few records, so that the socket never waits for a file."""
+BLOB_CHUNK_BYTES = 64 << 10
+"""Longest chunk of a blob: a quarter of the credit that it begins with, so that there is always room for the next."""
+
+
+def check_blob_bytes(found: int, limit: int) -> None:
+    """Raise `MessageTooBig` for blobs of one value that together are more than the peer takes."""
+    if found > limit:
+        text = f"blobs of {found} bytes together are over the peer's limit of {limit}"
+        raise MessageTooBig(text, limit=limit, found=found)
+
+
+class Room:
+    """How many bytes the blobs of one value have, as far as it is known, and may have."""
+
+    __slots__ = ("_limit", "_used")
+
+    def __init__(self, limit: int, used: int) -> None:
+        self._limit, self._used = limit, used
+
+    def take(self, count: int) -> None:
+        """Count further bytes.  Raises `MessageTooBig`."""
+        self._used += count
+        check_blob_bytes(self._used, self._limit)
+
+
+class Counted:
+    """An iterator of buffers that knows how many bytes have passed; those of unknown length take from a `Room`."""
+
+    __slots__ = ("_pieces", "_room", "byte_count")
+
+    def __init__(self, pieces: Iterable[Buffer], room: Room | None = None) -> None:
+        self._pieces = iter(pieces)
+        self._room = room
+        self.byte_count = 0
+
+    def __iter__(self) -> Iterator[Buffer]:
+        return self
+
+    def __next__(self) -> Buffer:
+        piece = next(self._pieces)
+        self.byte_count += len(piece)
+        if self._room is not None:
+            self._room.take(len(piece))
+        return piece
+
+
+class Single(NamedTuple):
+    """The payload of a value that may fit into one record."""
+
+    codec: int
+    chunk: Buffer
+    plain_bytes: int
+
+    def outgoing(self, flags: int = 0) -> Outgoing:
+        """Return it as a message to queue."""
+        return Outgoing((self.chunk,), codec=self.codec, plain_bytes=self.plain_bytes, flags=flags)
+
+
+class Outgoing:
+    """One value on its way out, with its blobs: what the façade waits on.  Single owner.
+
+    `sealed` once its last record is, `error` once it was given up, `done` when nothing of it waits any more, its blobs
+    included.  `wire_bytes` counts the frames of it and its blobs, `last_number` is the number of the last record of
+    all of them so far.
+    """
+
+    __slots__ = ("_chunks", "_current", "_following", "_pieces", "blob_bytes", "blobs", "codec", "error", "flags",
+                 "last_number", "number", "plain_bytes", "sealed", "stream", "under_way", "unsealed_blobs",
+                 "value_number", "wire_bytes")  # fmt: skip
+    parent = None
+    ready = True
+    count = 1
+    """How many messages this is."""
+
+    def __init__(self, pieces: Iterable[Buffer], *, codec: int, plain_bytes: int, flags: int = 0) -> None:
+        self._pieces = pieces
+        self._chunks: Iterator[Buffer] | None = None
+        self._current: Buffer = b""
+        self._following: Buffer | None = None
+        self.codec, self.plain_bytes, self.flags = codec, plain_bytes, flags
+        self.blobs: list[OutgoingBlob] = []
+        self.under_way: list[OutgoingBlob] = []
+        """Blobs that have a stream now: those that want to be fed are among them."""
+        self.blob_bytes = 0
+        """Plain bytes of the blobs that are wholly sealed."""
+        self.unsealed_blobs = 0
+        self.number = self.last_number = self.value_number = self.stream = self.wire_bytes = 0
+        self.sealed = False
+        self.error: BaseException | None = None
+
+    def add_blob(self, blob: OutgoingBlob) -> None:
+        """Take in the next blob of this value; before it is queued."""
+        blob.parent, blob.index = self, len(self.blobs)
+        self.blobs.append(blob)
+        self.unsealed_blobs += 1
+
+    @property
+    def root(self) -> Outgoing:
+        """The value that this is."""
+        return self
+
+    @property
+    def done(self) -> bool:
+        return self.error is not None or (self.sealed and not self.unsealed_blobs)
+
+    @property
+    def total_plain_bytes(self) -> int:
+        """Plain bytes of it and its blobs, as far as they are known beforehand."""
+        return self.plain_bytes + sum(blob.plain_bytes or 0 for blob in self.blobs)
+
+    def hungry(self) -> OutgoingBlob | None:
+        """Return a blob that wants to be fed, None where there is none."""
+        return next((blob for blob in self.under_way if blob.hungry), None)
+
+    def header(self) -> bytes:
+        """Return what its first record begins with, after the delivery number."""
+        return bodies.First(bodies.VALUE, self.codec, len(self.blobs), self.plain_bytes, 0).pack()
+
+    def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
+        """Return the chunk that is next, and whether it is the last."""
+        if self._chunks is None:
+            self._chunks = cut(self._pieces, chunk_bytes)
+            self._pieces = ()
+            self._current = next(self._chunks)
+            self._following = next(self._chunks, None)
+        return self._current, self._following is None
+
+    def step(self) -> None:
+        """Go on to the chunk after the one that was peeked at."""
+        assert self._chunks is not None
+        assert self._following is not None
+        self._current = self._following
+        self._following = next(self._chunks, None)
+
+    def total_bytes(self) -> int:
+        """Return the plain bytes in all."""
+        return self.plain_bytes
+
+    def release(self) -> None:
+        """Let go of the bytes."""
+        self._pieces, self._chunks, self._current, self._following = (), None, b"", None
+
+
+class OutgoingBlob:
+    """One blob of a value on its way out.  `pull` is for its sender's thread alone; all else has a single owner.
+
+    `begin` returns codec, payload and the counter of the plain bytes behind it, and is called when the blob's turn has
+    come, so that a value of a thousand files does not open them all at once.  `inline`: its source never waits (it was
+    prepared for many links), and is pulled when it is sealed.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_chunks",
+        "_ended",
+        "_inline",
+        "_ready",
+        "_ready_bytes",
+        "_source",
+        "codec",
+        "index",
+        "last_number",
+        "limit",
+        "number",
+        "parent",
+        "plain_bytes",
+        "sealed",
+        "sent_bytes",
+        "stream",
+    )  # fmt: skip
+    count = 1
+    parent: Outgoing
+
+    def __init__(
+        self,
+        begin: Callable[[], tuple[int, Iterable[Buffer], Counted]],
+        *,
+        plain_bytes: int | None,
+        inline: bool = False,
+    ) -> None:
+        self._begin = begin
+        self._inline = inline
+        self._source: Counted | None = None
+        self._chunks: Iterator[Buffer] | None = None
+        self._ready: deque[Buffer] = deque()
+        self._ready_bytes = 0
+        self._ended = False
+        self.codec, self.plain_bytes = 0, plain_bytes
+        self.index = self.number = self.last_number = self.stream = 0
+        self.sent_bytes, self.limit = 0, bodies.FIRST_GRANT
+        """Payload bytes that were sealed, and that the peer has allowed."""
+        self.sealed = False
+
+    @property
+    def root(self) -> Outgoing:
+        """The value that this is a blob of."""
+        return self.parent
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more chunks are wanted: few are ready, and there is credit for more."""
+        if self._ended or self.sealed or self._inline:
+            return False
+        return len(self._ready) < 2 or self._ready_bytes < min(FEED_BYTES, self.limit - self.sent_bytes)
+
+    def pull(self, chunk_bytes: int) -> tuple[list[Buffer], bool]:
+        """Return the next chunk, and whether the source has ended.  Raises whatever the source of the bytes raises."""
+        if self._chunks is None:
+            self.codec, pieces, self._source = self._begin()
+            self._chunks = cut(pieces, min(chunk_bytes, BLOB_CHUNK_BYTES))
+        for chunk in self._chunks:
+            return [chunk], False
+        assert self._source is not None
+        found = self._source.byte_count
+        if self.plain_bytes is not None and found != self.plain_bytes:
+            text = f"a blob stated {self.plain_bytes} bytes and gave {found}"
+            raise MessageCancelled(text, code=CancelCode.SOURCE_FAILED)
+        return [], True
+
+    def feed(self, chunks: list[Buffer], ended: bool) -> None:
+        """Take in what was pulled; nothing, where the blob is over already."""
+        if self.sealed:
+            return
+        self._ready.extend(chunks)
+        self._ready_bytes += sum(map(len, chunks))
+        self._ended = self._ended or ended
+
+    @property
+    def ready(self) -> bool:
+        """Whether a record of it can be sealed now.  The last chunk is kept back until it is known to be the last."""
+        if self._inline:
+            return self.limit - self.sent_bytes >= BLOB_CHUNK_BYTES or self._may_seal()
+        return self._may_seal()
+
+    def _may_seal(self) -> bool:
+        if len(self._ready) < 2 and not self._ended:
+            return False
+        return self.sent_bytes + len(self._ready[0]) <= self.limit
+
+    def header(self) -> bytes:
+        """Return what its first record begins with, after the delivery number."""
+        declared = bodies.UNKNOWN if self.plain_bytes is None else self.plain_bytes
+        return bodies.First(bodies.BLOB, self.codec, self.index, declared, self.parent.number).pack()
+
+    def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
+        """Return the chunk that is next, and whether it is the last.  An inline source may raise."""
+        while self._inline and len(self._ready) < 2 and not self._ended:
+            self.feed(*self.pull(chunk_bytes))
+        return self._ready[0], self._ended and len(self._ready) == 1
+
+    def step(self) -> None:
+        """Go on to the chunk after the one that was peeked at."""
+        self._take()
+
+    def _take(self) -> None:
+        chunk = self._ready.popleft()
+        self._ready_bytes -= len(chunk)
+        self.sent_bytes += len(chunk)
+
+    def total_bytes(self) -> int:
+        """Return the plain bytes in all; known once the source has ended."""
+        assert self._source is not None
+        return self._source.byte_count
+
+    def release(self) -> None:
+        """Let go of the bytes."""
+        self._ready.clear()
+        self._ready_bytes = 0
+        self._chunks = None
+
+
+class Batch:
+    """Several whole small messages that share one record: each at most a few KiB, none compressed, none with blobs."""
+
+    __slots__ = ("_parts", "body_bytes", "count", "error", "last_number", "sealed", "wire_bytes")
+    ready = True
+
+    def __init__(self) -> None:
+        self._parts: list[Buffer] = []
+        self.count = 0
+        self.body_bytes = bodies.NUMBER_BYTES
+        self.last_number = self.wire_bytes = 0
+        self.sealed = False
+        self.error: BaseException | None = None
+
+    @property
+    def total_plain_bytes(self) -> int:
+        """The same: there are no blobs in it."""
+        return self.plain_bytes
+
+    @property
+    def done(self) -> bool:
+        return self.sealed or self.error is not None
+
+    @property
+    def plain_bytes(self) -> int:
+        """Plain bytes of the messages."""
+        return self.body_bytes - bodies.NUMBER_BYTES - 4 * self.count
+
+    def hungry(self) -> None:
+        """Return None: there are no blobs in it."""
+
+    def add(self, encoded: Encoded) -> None:
+        """Take in one encoded value."""
+        self._parts.append(encoded.plain_bytes.to_bytes(4, "big"))
+        self._parts.extend(encoded.buffers)
+        self.count += 1
+        self.body_bytes += 4 + encoded.plain_bytes
+
+    def body(self, number: int) -> bytes:
+        """Return the body of the one record."""
+        return bodies.batch(number, self._parts)
