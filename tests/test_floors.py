@@ -24,6 +24,7 @@ MODULES = {
     "netstructer.limits": "GROUND",
     "netstructer.keys": "GROUND",
     "netstructer.address": "GROUND",
+    "netstructer.names": "GROUND",
     "netstructer.registry": "COMMONS",
     "netstructer.stats": "COMMONS",
     "netstructer.admission": "COMMONS",
