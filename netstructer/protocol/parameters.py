@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from struct import Struct
+from typing import Any
 
 from netstructer.errors import IllegalFrame, Misuse, VersionMismatch
 from netstructer.limits import Limits
@@ -84,7 +85,7 @@ class Parameters:
 
         Raises `Misuse` for figures that no `Limits` may hold; parameters that were unpacked hold none.
         """
-        stated = {
+        stated: dict[str, Any] = {
             "value_items": self.value_items,
             "value_bytes": self.value_bytes,
             "value_depth": self.value_depth,
