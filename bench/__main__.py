@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     path = write(options.out, machine, tables, cells)
     if options.publish:
         publish(path, options.publish)
-    failed = sum("error" in figures for figures in _every(cells))
+    failed = sum(map(_failures, _every(cells)))
     print(
         f"\n{path.read_text('utf-8')}\n{failed} cells failed, {time.monotonic() - began:.0f} s, {options.rounds} rounds"
     )
@@ -114,11 +114,23 @@ def _every(cells: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield from found
 
 
+def _failures(figures: dict[str, Any]) -> int:
+    """Return how many failed of one cell, or of the rows of one bench without a server."""
+    if "error" in figures:
+        return 1
+    return sum(isinstance(found, dict) and "error" in found for found in figures.values())
+
+
 def _line(round_: int, name: str, peer: str | None, figures: dict[str, Any]) -> str:
     if "error" in figures:
         shown = "FAILED: " + figures["error"]
     elif peer is None:
-        shown = f"{len(figures)} figures"
+        shown = f"{len(figures)} figures" + "".join(
+            f"\n{'':<12}{label}: {kind}: {found[kind]}"
+            for label, found in figures.items()
+            for kind in ("skipped", "error")
+            if kind in found
+        )
     else:
         shown = "  ".join(f"{key} {figures[key]:.4g}" for key, _, _ in TABLES[name].columns if key in figures)
     return f"{round_} {name:<10}{peer or '':<24}{shown}"

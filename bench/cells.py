@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.workloads import resident_kib
 
-__all__ = ["run_cell", "run_module"]
+__all__ = ["CellError", "Spawned", "memory_holder", "run_cell", "run_module", "spawned"]
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 5.0
@@ -34,9 +34,9 @@ def run_cell(peer: str, workload: str, config: Path, scale: dict[str, int], seco
     """Return the figures of one cell, or `{"error": sentence}`; no process of it is left."""
     began = time.monotonic()
     try:
-        with _on_one_core(scale.get("core")), _process("bench.peers", peer, str(config)) as server:
+        with _on_one_core(scale.get("core")), spawned("bench.peers", peer, str(config)) as server:
             port = server.wait("READY", 20)
-            with _holder(scale.get("held", 0)) as holder:
+            with memory_holder(scale.get("held", 0)) as holder:
                 job = {
                     "peer": peer,
                     "workload": workload,
@@ -45,7 +45,7 @@ def run_cell(peer: str, workload: str, config: Path, scale: dict[str, int], seco
                     "server_pid": server.pid,
                     "scale": scale,
                 }
-                with _process("bench.workloads", json.dumps(job)) as client:
+                with spawned("bench.workloads", json.dumps(job)) as client:
                     if holder:
                         client.wait("SET", seconds)
                         holder.stop()
@@ -61,7 +61,7 @@ def run_cell(peer: str, workload: str, config: Path, scale: dict[str, int], seco
 def run_module(module: str, scale: str, seconds: float) -> dict[str, Any]:
     """Return the figures of one run of a bench that needs no server (`bench.values`, `bench.seal`, `bench.imports`)."""
     try:
-        with _process(module, scale) as process:
+        with spawned(module, scale) as process:
             figures: dict[str, Any] = process.wait("RESULT", seconds)
             return figures
     except CellError as error:
@@ -72,7 +72,7 @@ class CellError(Exception):
     """A process of a cell failed; the text says how."""
 
 
-class _Process:
+class Spawned:
     """A Python process of ours that reports with lines "MARK json", and ends when its stdin closes."""
 
     def __init__(self, arguments: tuple[str, ...]) -> None:
@@ -137,8 +137,8 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _process(*arguments: str) -> Iterator[_Process]:
-    process = _Process(arguments)
+def spawned(*arguments: str) -> Iterator[Spawned]:
+    process = Spawned(arguments)
     try:
         yield process
     finally:
@@ -146,11 +146,11 @@ def _process(*arguments: str) -> Iterator[_Process]:
 
 
 @contextlib.contextmanager
-def _holder(gibibytes: int) -> Iterator[_Process | None]:
+def memory_holder(gibibytes: int) -> Iterator[Spawned | None]:
     if not gibibytes:
         yield None
         return
-    with _process("bench.cells", str(gibibytes)) as holder:
+    with spawned("bench.cells", str(gibibytes)) as holder:
         holder.wait("HELD", 60)
         yield holder
 

@@ -113,6 +113,34 @@ MODULE_TABLES = {
         ),
         more_is_better=False,
     ),
+    "files": Table(
+        title="Files and trees to another process, from the start of the client's process to its end",
+        columns=(
+            ("seconds", "s", 2),
+            ("mebibytes_per_second", "MiB/s", 0),
+            ("files_per_second", "files/s", 0),
+            ("client_peak_mib", "client peak MiB", 0),
+            ("server_peak_mib", "server peak MiB", 0),
+        ),
+        more_is_better=False,
+    ),
+    "blobs": Table(
+        title="One blob of random bytes between two processes, beside sealing its records in memory",
+        columns=(
+            ("mebibytes_per_second", "MiB/s", 0),
+            ("sender_extra_mib", "sender's growth MiB", 0),
+            ("receiver_extra_mib", "receiver's growth MiB", 0),
+        ),
+    ),
+    "overtaking": Table(
+        title="Round trips of the small structure while a blob runs on the same link",
+        columns=(
+            ("median_us", "median µs", 0),
+            ("p99_us", "p99 µs", 0),
+            ("mebibytes_per_second", "the blob's MiB/s", 0),
+        ),
+        more_is_better=False,
+    ),
     "imports": Table(
         title="Imports, on top of a started interpreter",
         columns=(("median_ms", "median ms", 1), ("least_ms", "least ms", 1)),
@@ -120,7 +148,7 @@ MODULE_TABLES = {
     ),
 }
 """The benches without a server; their reference is the named way of the same group."""
-REFERENCES = {"values": "pickle", "seal": "raw"}
+REFERENCES = {"values": "pickle", "seal": "raw", "files": "scp", "blobs": "street", "overtaking": "idle"}
 
 
 def link_table(workload: str, cells: Cells, scale: Mapping[str, int]) -> str:
@@ -153,12 +181,12 @@ def module_table(name: str, runs: Sequence[Mapping[str, Any]]) -> str:
     lines += _head(["what", "way", *(heading for _, heading, _ in table.columns), _versus(name)], left=2)
     for label in good[0] if good else ():
         group, _, way = label.partition(" / ")
-        reference = f"{group} / {REFERENCES.get(name)}"
-        median = statistics.median(run[label][figure] for run in good)
-        against = statistics.median(run[reference][figure] for run in good) if reference in good[0] else None
+        found = [run[label] for run in good]
+        against = _median([run.get(f"{group} / {REFERENCES.get(name)}", {}) for run in good], figure)
         shown = f"**{way}**" if way == "netstructer" else way
-        columns = _figures([run[label] for run in good], table)
-        lines.append("| " + " | ".join([group, shown, *columns, _ratio(median, against)]) + " |")
+        columns = _figures([figures for figures in found if figure in figures], table)
+        columns[0] += _troubles(found)
+        lines.append("| " + " | ".join([group, shown, *columns, _ratio(_median(found, figure), against)]) + " |")
     lines += [f"\n**Failed:** {run['error']}" for run in runs if "error" in run]
     return "\n".join(lines) + "\n"
 
@@ -212,6 +240,16 @@ def _place(median: float | None, table: Table) -> float:
 
 def _ratio(median: float | None, reference: float | None) -> str:
     return f"{median / reference:.2f}" if median is not None and reference else "–"
+
+
+def _troubles(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return why one row of a bench without a server has fewer figures than there were runs, or nothing."""
+    skipped = [figures["skipped"] for figures in found if "skipped" in figures]
+    failed = [figures["error"] for figures in found if "error" in figures]
+    text = f" skipped: {skipped[-1]}" if skipped else ""
+    if failed:
+        text += f" **failed in {len(failed)} of {len(found)}:** {failed[-1]}"
+    return text.replace("|", "/")
 
 
 def _versus(name: str) -> str:

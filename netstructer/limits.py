@@ -63,6 +63,18 @@ class Limits:
     ack_seconds: float = 0.05
     """Time after which an acknowledgement is due however little came."""
 
+    # --- spools: what waits to be read ------------------------------------------------------------------------------
+    spool_memory_bytes: int = MIB
+    """What one spool holds in memory before it goes to disk: sixteen records, so who keeps up never touches a disk."""
+    spool_link_bytes: int = GIB
+    """What the spools of one link hold on disk: one value of the largest size, unread."""
+    spool_process_bytes: int = 8 * GIB
+    """What all spools of the process hold on disk: eight links at their most."""
+    spool_free_bytes: int = 256 * MIB
+    """Free disk that spools leave to everybody else: a log, a core, a login."""
+    spool_directory: str | None = None
+    """Where spools put their files, which have no names; None is where the system has temporary files (`TMPDIR`)."""
+
     # --- keys --------------------------------------------------------------------------------------------------------
     rekey_records: int = 1 << 20
     """Records under one key: 2^20 of at most 4,096 AES blocks keep CBC's birthday term near 2^-65."""
@@ -100,7 +112,11 @@ class Limits:
     BULK: ClassVar[Limits]
 
     def __post_init__(self) -> None:
+        if self.spool_directory is not None and (type(self.spool_directory) is not str or not self.spool_directory):
+            raise Misuse("Limits.spool_directory: expected a path as text, or None")
         for field in fields(self):
+            if field.name == "spool_directory":
+                continue
             number = getattr(self, field.name)
             if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
                 raise Misuse(f"Limits.{field.name}: expected a positive number")
@@ -147,6 +163,8 @@ Limits.SMALL = Limits(
     message_bytes=16 * MIB,
     credit_bytes=MIB,
     streams=8,
+    spool_link_bytes=64 * MIB,
+    spool_process_bytes=GIB,
 )
 Limits.BULK = Limits(
     value_bytes=64 * GIB,
@@ -157,4 +175,6 @@ Limits.BULK = Limits(
     unseeded_members=256,
     message_bytes=1 << 40,
     credit_bytes=64 * MIB,
+    spool_link_bytes=64 * GIB,
+    spool_process_bytes=256 * GIB,
 )

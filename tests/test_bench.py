@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from bench import inputs
+from bench import blobs, certificates, files, inputs, overtaking
+from bench.files import Scale, fingerprint, make_tree
 from bench.inputs import MIB, SMALL, same
 from bench.measure import describe_machine, interleave, spread
 from bench.peers import PEERS, Conversation
-from bench.report import TABLES, link_table, publish, write
+from bench.report import MODULE_TABLES, TABLES, link_table, module_table, publish, write
+from bench.ways import WAYS, Job, Scp, Way, WayFailed
 from bench.workloads import SCALES, WORKLOADS
 
 
@@ -101,3 +105,89 @@ def test_a_report_is_written_beside_its_cells(tmp_path: Path) -> None:
         publish(page, path)
     assert (tmp_path / "results" / "results.json").exists()
     assert [name for name in PEERS if name.startswith("netstructer")] == ["netstructer", "netstructer send_many"]
+
+
+# --- files, and blobs -------------------------------------------------------------------------------------------------
+
+TINY = Scale(mebibytes=1, files=3, seconds=20)
+
+
+def job_of(folder: Path) -> tuple[Job, dict[str, str]]:
+    """Return a tree to move, and what its files are."""
+    make_tree(folder / "tree", 3)
+    (folder / "scratch").mkdir()
+    certificates.write_config(folder / "scratch")
+    expected = fingerprint(folder / "tree")
+    names = folder / "names.json"
+    names.write_text(json.dumps(sorted(expected)), "utf-8")
+    return (
+        Job(source=folder / "tree", destination=folder / "out", names=names, scratch=folder / "scratch"),
+        expected,
+    )
+
+
+def test_a_tree_is_the_same_every_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_tree(tmp_path / name / "tree", 3)
+
+    found = fingerprint(tmp_path / "a" / "tree")
+
+    assert list(found) == [f"tree/part-000/file-0000{number}.txt" for number in range(3)]
+    assert found == fingerprint(tmp_path / "b" / "tree")
+    (tmp_path / "b" / "tree" / "part-000" / "file-00001.txt").write_bytes(b"")
+    assert found != fingerprint(tmp_path / "b" / "tree")
+
+
+def test_a_tree_over_https_is_timed_and_compared(tmp_path: Path) -> None:
+    job, expected = job_of(tmp_path)
+    https = WAYS["http.server over TLS"]
+
+    figures = files.run_way(https, job, expected, TINY)
+    assert figures["files_per_second"] == pytest.approx(3 / figures["seconds"])
+    assert figures["server_peak_mib"] > 1
+
+    changed = dict.fromkeys(expected, "another digest")
+    assert files.run_way(https, job, changed, TINY) == {"error": "what arrived is not what was sent"}
+
+
+class Broken(Way):
+    """A way whose server does not start."""
+
+    name = "broken"
+
+    def server(self, job: Job, port: int) -> list[str]:
+        return [sys.executable, "-c", "import sys; sys.exit('no such luck')"]
+
+
+def test_a_way_that_fails_or_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, expected = job_of(tmp_path)
+
+    assert files.run_way(Broken(), job, expected, TINY) == {"error": "the server ended with 1: no such luck"}
+    with pytest.raises(WayFailed, match="the client ended with 3: too bad"):
+        files.time_command([sys.executable, "-c", "import sys; print('too bad', file=sys.stderr); sys.exit(3)"], {}, 20)
+    monkeypatch.setattr("shutil.which", lambda name, path: None)
+    assert files.run_way(Scp(), job, expected, TINY) == {"skipped": "no sshd on this machine"}
+    assert not job.destination.exists()
+
+
+def test_a_table_without_a_server_shows_what_was_skipped_and_what_failed() -> None:
+    runs = [
+        {"a / scp": {"skipped": "no sshd"}, "a / netstructer": {"seconds": 2.0}},
+        {"a / scp": {"skipped": "no sshd"}, "a / netstructer": {"error": "a|b"}},
+    ]
+
+    lines = module_table("files", runs).splitlines()
+
+    assert lines[4] == "| a | scp | – skipped: no sshd | – | – | – | – | – |"
+    assert lines[5] == "| a | **netstructer** | 2.00 **failed in 1 of 2:** a/b | – | – | – | – | – |"
+
+
+def test_a_blob_and_round_trips_beside_it_are_measured() -> None:
+    rates = blobs.measure("smoke")
+    trips = overtaking.measure("smoke")
+
+    assert list(rates) == ["8 MiB / netstructer", "8 MiB / street"]
+    assert list(trips) == ["round trip / idle", "round trip / during a blob"]
+    for name, found in (("blobs", rates), ("overtaking", trips)):
+        figure = MODULE_TABLES[name].columns[0][0]
+        assert all(figures[figure] > 0 for figures in found.values())

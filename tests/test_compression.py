@@ -203,6 +203,49 @@ def test_a_fault_is_refused(fault: str) -> None:
             b"".join(expand((bytes([byte]) for byte in payload), plain_bytes=GOOD_BYTES, stated=stated))
 
 
+class Stuttering:
+    """The pieces of a source that fails before each of them, and goes on when it is asked again."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.pieces = deque(bytes([byte]) for byte in payload)
+        self.failing = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        self.failing = not self.failing
+        if self.failing:
+            raise TimeoutError
+        if not self.pieces:
+            raise StopIteration
+        return self.pieces.popleft()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_the_source_raises_loses_nothing(known: bool) -> None:
+    _, payload = squeeze(TEXT, GOOD_BYTES if known else None)
+    pieces = expand(Stuttering(payload), plain_bytes=GOOD_BYTES if known else None, stated=known)
+    found, failures = b"", 0
+    while True:
+        try:
+            found += next(pieces)
+        except TimeoutError:
+            failures += 1
+        except StopIteration:
+            break
+
+    assert (found, failures) == (TEXT, len(payload) + 1)
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_what_is_wrong_with_a_frame_stays_wrong(fault: str) -> None:
+    pieces = expand([FAULTS[fault]()], plain_bytes=GOOD_BYTES)
+    for _ in range(2):
+        with pytest.raises(BadCompression):
+            b"".join(pieces)
+
+
 def test_every_truncation_is_refused() -> None:
     for known in (True, False):
         _, payload = squeeze(TEXT, GOOD_BYTES if known else None)

@@ -36,11 +36,15 @@ ARGUMENTS = {
     "Server(max_links=)": (Server.__init__, "max_links"),
     "Server.close(drain=)": (Server.close, "drain"),
 }
+UNBOUNDED = {"spool_directory": "a path"}
+"""What may be given where there is no number to bound."""
 UNITS = (("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
-def figure(name: str, number: float) -> str:
+def figure(name: str, number: float | None) -> str:
     """Return a number as the page writes it: `64 KiB`, `1 GiB + 64 KiB`, `4 GiB − 1`, `16,777,216`, `0.00002`."""
+    if number is None:
+        return "None"
     if not name.lower().endswith("_bytes"):
         return f"{number:,}" if isinstance(number, int) else f"{number:,.9f}".rstrip("0").rstrip(".")
     if number and not (number + 1) % 1024:
@@ -67,7 +71,11 @@ def limits_wrong(text: str) -> list[str]:
     wrong += [f"{name} is no limit" for name in rows if name not in names and name != "limit"]
     for name in set(names) & set(rows):
         profiles = [figure(name, getattr(getattr(Limits, profile), name)) for profile in ("DEFAULT", "SMALL", "BULK")]
-        bounds = " … ".join(figure(name, bound) for bound in _BOUNDS[name]) if name in _BOUNDS else "above 0"
+        bounds = (
+            " … ".join(figure(name, bound) for bound in _BOUNDS[name])
+            if name in _BOUNDS
+            else UNBOUNDED.get(name, "above 0")
+        )
         if rows[name][1:5] != [*profiles, bounds]:
             wrong.append(f"{name}: {rows[name][1:5]}, in the code {[*profiles, bounds]}")
         if not rows[name][0] or len(rows[name][5]) < 20:

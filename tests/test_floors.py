@@ -24,6 +24,7 @@ MODULES = {
     "netstructer.limits": "GROUND",
     "netstructer.keys": "GROUND",
     "netstructer.address": "GROUND",
+    "netstructer.names": "GROUND",
     "netstructer.registry": "COMMONS",
     "netstructer.stats": "COMMONS",
     "netstructer.admission": "COMMONS",
@@ -55,7 +56,7 @@ DOORS = {
     "cryptography": {
         "netstructer.keys",
         "netstructer.codec.tokens",
-        "netstructer.codec.spool",
+        "netstructer.codec.slots",
         "netstructer.protocol.noise",
         "netstructer.services.accounts",
     },
@@ -75,11 +76,13 @@ WORLD = {
     *("threading", "_thread", "concurrent", "queue", "sched", "time", "random"),
 }
 """Sockets, threads, loops, clocks and chance: below FACADES they come in by the door, as arguments."""
-LOCKS = {"netstructer.codec.types", "netstructer.registry"}
+LOCKS = {"netstructer.codec.types", "netstructer.codec.spool", "netstructer.codec.room", "netstructer.registry"}
 """The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""
 
 STREET = ("compression", "chunks", "tokens", "frames", "spool")
 """The steps of the payload's street beside the value family: each is a stranger to every other module of the codec."""
+PARTS = {"room": "spool", "slots": "spool"}
+"""The modules of a step that is more than one."""
 
 
 class Import(NamedTuple):
@@ -109,6 +112,12 @@ def test_no_two_modules_import_each_other() -> None:
         ("netstructer.codec.frames", "import netstructer.link", "FACADES is not below CODEC"),
         ("netstructer.codec.frames", "import netstructer.codec.tokens", "steps of the street are strangers"),
         ("netstructer.codec.values", "from netstructer.codec import compression", "steps of the street are strangers"),
+        (
+            "netstructer.codec.values",
+            "from netstructer.codec.room import SpoolRoom",
+            "steps of the street are strangers",
+        ),
+        ("netstructer.codec.slots", "from netstructer.codec import chunks", "steps of the street are strangers"),
         ("netstructer.codec.values", "def f():\n    import netstructer.server", "FACADES is not below CODEC"),
         (
             "netstructer.errors",
@@ -271,8 +280,8 @@ def _reason_against_ours(module: str, floor: str, target: str) -> str | None:
 
 def _step(module: str) -> str:
     """Return the step of the street that a codec module is; all that is no other step is of the value family."""
-    name = module.rpartition(".")[2]
-    return name if name in STREET else "values"
+    name = "".join(module.split(".")[2:3])
+    return PARTS.get(name, name if name in STREET else "values")
 
 
 def _within(module: str, folder: str) -> bool:

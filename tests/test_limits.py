@@ -12,8 +12,10 @@ import pytest
 
 from netstructer import Limits, limits
 from netstructer.errors import Misuse
+from netstructer.protocol.parameters import Parameters
 
 FIELDS = [field.name for field in dataclasses.fields(Limits)]
+NUMBERS = [name for name in FIELDS if name != "spool_directory"]
 
 
 def test_the_profiles_are_limits_and_the_default_is_the_default() -> None:
@@ -22,7 +24,7 @@ def test_the_profiles_are_limits_and_the_default_is_the_default() -> None:
     assert len({Limits.DEFAULT, Limits.SMALL, Limits.BULK}) == 3
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("wrong", [0, -1, True, None, "5", float("nan")])
 def test_a_limit_is_a_positive_number(name: str, wrong: Any) -> None:
     with pytest.raises(Misuse, match=name):
@@ -33,6 +35,23 @@ def test_a_limit_is_a_positive_number(name: str, wrong: Any) -> None:
 def test_a_count_is_whole(name: str) -> None:
     with pytest.raises(Misuse, match=name):
         Limits(**{name: float(getattr(Limits.DEFAULT, name))})
+
+
+@pytest.mark.parametrize("wrong", ["", b"/tmp", 5, True, Path("/tmp")])
+def test_a_directory_is_a_path_as_text_or_none(wrong: Any) -> None:
+    with pytest.raises(Misuse, match="spool_directory"):
+        Limits(spool_directory=wrong)
+
+    assert Limits(spool_directory="here").spool_directory == "here"
+    assert Limits.DEFAULT.spool_directory is None
+
+
+def test_what_parameters_do_not_state_is_of_the_base() -> None:
+    base = Limits(spool_directory="here", spool_link_bytes=5)
+    peer = Parameters.of(Limits.SMALL, 0).limits(base)
+
+    assert (peer.spool_directory, peer.spool_link_bytes) == ("here", 5)
+    assert peer.streams == Limits.SMALL.streams
 
 
 @pytest.mark.parametrize("name", sorted(limits._BOUNDS))

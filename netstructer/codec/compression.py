@@ -70,29 +70,16 @@ def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, It
     return ZSTD, _frame(chain((head,), rest), plain_bytes)
 
 
-def expand(pieces: Iterable[Buffer], *, plain_bytes: int, stated: bool = True) -> Iterator[bytes]:
+def expand(pieces: Iterable[Buffer], *, plain_bytes: int | None, stated: bool = True) -> Iterator[bytes]:
     """Return the plain bytes of one zstd frame, in pieces of at most 128 KiB, and never more than `plain_bytes` in all.
 
     `plain_bytes` is the length that the sender declared (the caller has held it against its limit); the frame must
-    produce it, and must state it too, unless not `stated`: then it must not.  Raises `BadCompression` for everything
-    else: a second frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, a frame cut short, what
-    zstd refuses.
+    produce it, and must state it too, unless not `stated`: then it must not.  None where the sender declares it at the
+    end and the end has not come: then the caller counts.  Raises `BadCompression` for everything else, and from then
+    on always: a second frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, a frame cut short,
+    what zstd refuses.  What `pieces` raises passes through and nothing is lost by it: ask again, if `pieces` can be.
     """
-    walk = _Walk(plain_bytes if stated else None)
-    stream = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
-    produced = 0
-    try:
-        for part in walk.parts(pieces):
-            plain = stream.decompress(part)
-            produced += len(plain)
-            if produced > plain_bytes:
-                raise BadCompression(f"expected {plain_bytes} plain bytes, found more")
-            if plain:
-                yield plain
-    except zstandard.ZstdError as error:
-        raise BadCompression("the zstd frame is broken") from error
-    if not stream.eof or produced != plain_bytes:
-        raise BadCompression(f"expected {plain_bytes} plain bytes, found {produced}")
+    return _Expansion(_Walk(iter(pieces), plain_bytes if stated else None), plain_bytes)
 
 
 def _compressor() -> zstandard.ZstdCompressor:
@@ -143,29 +130,57 @@ def _frame(pieces: Iterable[Buffer], plain_bytes: int | None) -> Iterator[bytes]
     yield stream.flush()
 
 
+class _Expansion:
+    """The plain bytes of one frame, one block after the other.  No generator: those end at the first error."""
+
+    def __init__(self, walk: _Walk, plain_bytes: int | None) -> None:
+        self._walk = walk
+        self._stream = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
+        self._plain_bytes = plain_bytes
+        self._produced = 0
+        self._fault: BadCompression | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._fault is not None:
+            raise self._fault.again()
+        try:
+            while (part := self._walk.part()) is not None:
+                plain = self._stream.decompress(part)
+                self._produced += len(plain)
+                if self._plain_bytes is not None and self._produced > self._plain_bytes:
+                    raise BadCompression(f"expected {self._plain_bytes} plain bytes, found more")
+                if plain:
+                    return plain
+            if not self._stream.eof or self._plain_bytes not in (None, self._produced):
+                raise BadCompression(f"expected {self._plain_bytes} plain bytes, found {self._produced}")
+        except BadCompression as fault:
+            self._fault = fault.again()
+            raise
+        except zstandard.ZstdError as error:
+            self._fault = BadCompression("the zstd frame is broken")
+            raise self._fault.again() from error
+        raise StopIteration
+
+
 class _Walk:
     """Cut one zstd frame into its header, its blocks and its checksum, from pieces of any size."""
 
-    def __init__(self, stated_bytes: int | None) -> None:
+    def __init__(self, source: Iterator[Buffer], stated_bytes: int | None) -> None:
+        self._source = source
         self._stated_bytes = stated_bytes
         self._held = bytearray()
+        self._step = _Walk._header
+        """The next part's reader.  A function, not a method of this object, which would hold itself in memory."""
 
-    def parts(self, pieces: Iterable[Buffer]) -> Iterator[bytes]:
-        source = iter(pieces)
-        yield self._header(source)
-        last = False
-        while not last:
-            head = int.from_bytes(self._peek(source, 3), "little")
-            last, kind, size = bool(head & 1), head >> 1 & 3, head >> 3
-            if size > BLOCK_BYTES or kind == 3:
-                raise BadCompression("a zstd block is longer than 128 KiB or of a reserved kind")
-            yield self._take(source, 3 + (1 if kind == 1 else size))
-        yield self._take(source, 4)
-        if self._held or any(len(piece) for piece in source):
-            raise BadCompression("bytes follow the zstd frame")
+    def part(self) -> bytes | None:
+        """Return the next part, or None where the frame and the source are at their end."""
+        return self._step(self)
 
-    def _header(self, source: Iterator[Buffer]) -> bytes:
-        start = self._peek(source, 5)
+    def _header(self) -> bytes | None:
+        start = self._peek(5)
         if start[:4] != MAGIC:
             raise BadCompression("not a zstd frame")
         flags = start[4]
@@ -175,23 +190,44 @@ class _Walk:
             raise BadCompression("a zstd frame must carry a checksum, and has no dictionary")
         if bool(size_bytes) != (self._stated_bytes is not None):
             raise BadCompression("a zstd frame must state its length where the message does, and only there")
-        header = self._take(source, 5 + (0 if single else 1) + size_bytes)
+        header = self._take(5 + (0 if single else 1) + size_bytes)
         if size_bytes:
             stated = int.from_bytes(header[-size_bytes:], "little") + (256 if size_bytes == 2 else 0)
             if stated != self._stated_bytes:
                 raise BadCompression(f"declared {self._stated_bytes} plain bytes, the zstd frame states {stated}")
+        self._step = _Walk._block
         return header
 
-    def _peek(self, source: Iterator[Buffer], count: int) -> bytes:
+    def _block(self) -> bytes | None:
+        head = int.from_bytes(self._peek(3), "little")
+        last, kind, size = head & 1, head >> 1 & 3, head >> 3
+        if size > BLOCK_BYTES or kind == 3:
+            raise BadCompression("a zstd block is longer than 128 KiB or of a reserved kind")
+        block = self._take(3 + (1 if kind == 1 else size))
+        if last:
+            self._step = _Walk._checksum
+        return block
+
+    def _checksum(self) -> bytes | None:
+        checksum = self._take(4)
+        self._step = _Walk._end
+        return checksum
+
+    def _end(self) -> bytes | None:
+        if self._held or any(len(piece) for piece in self._source):
+            raise BadCompression("bytes follow the zstd frame")
+        return None
+
+    def _peek(self, count: int) -> bytes:
         held = self._held
         while len(held) < count:
-            piece = next(source, None)
+            piece = next(self._source, None)
             if piece is None:
                 raise BadCompression("the zstd frame is cut short")
             held += piece
         return bytes(held[:count])
 
-    def _take(self, source: Iterator[Buffer], count: int) -> bytes:
-        taken = self._peek(source, count)
+    def _take(self, count: int) -> bytes:
+        taken = self._peek(count)
         del self._held[:count]
         return taken

@@ -1,0 +1,160 @@
+"""The room of a link's spools: its budget of memory and disk.  Floor: CODEC.  Law: one lock, held for additions only.
+
+Spec: docs/defaults.md, "Spools".  Every room is inside that of the process, which is a ledger: what all rooms claim of
+the disk and what they have promised, together.  What is given back may be given back by the collector, in the middle of
+anything, also of a thread that has the ledger's lock.  So it is noted in a deque, whose append is atomic, and booked by
+whoever takes the lock next; nobody looks at a figure without booking first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+
+from netstructer.errors import Misuse, SpoolFull
+from netstructer.limits import Limits
+
+__all__ = ["SpoolRoom"]
+
+
+class SpoolRoom:
+    """What the spools of one link may hold: memory and disk, within the budgets of its `limits` and of the process.
+
+    Bytes on disk are counted plain: their seals add 16 bytes to each slot.
+    """
+
+    __slots__ = ("_claimed", "_ledger", "_memory", "_promised", "_sealed", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._ledger = _ledger
+        self._memory = self._claimed = self._sealed = self._promised = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """What is held in memory now: chunks are counted until their last byte is forgotten."""
+        self._ledger.settle()
+        return self._memory
+
+    @property
+    def disk_bytes(self) -> int:
+        """What lies sealed on disk now."""
+        self._ledger.settle()
+        return self._sealed
+
+    @property
+    def promised_bytes(self) -> int:
+        """What was promised and not kept yet."""
+        return self._promised
+
+    def promise(self, count: int) -> bool:
+        """Reserve disk for `count` bytes that a peer is allowed to send; False where a budget would be passed."""
+        with self._ledger.lock:
+            self._ledger.book()
+            if self._full(count) is not None:
+                return False
+            self._promised += count
+            self._ledger.claimed += count
+            return True
+
+    def keep(self, count: int) -> None:
+        """Give back `count` bytes of what was promised: they came and are about to be added, or will not come."""
+        with self._ledger.lock:
+            if not 0 <= count <= self._promised:
+                raise Misuse(f"SpoolRoom.keep: {count} bytes of {self._promised} that were promised")
+            self._promised -= count
+            self._ledger.claimed -= count
+
+    def place(self, held_bytes: int, count: int) -> bool:
+        """Take room for a chunk of a spool that holds `held_bytes` in memory; say whether it stays in memory.
+
+        Where it does not, its bytes are claimed from the disk.  Raises `SpoolFull` where a budget would be passed.
+        """
+        with self._ledger.lock:
+            self._ledger.book()
+            stays = (
+                held_bytes + count <= self.limits.spool_memory_bytes
+                and self._memory + count <= self.limits.credit_bytes
+            )
+            if not stays:
+                full = self._full(count)
+                if full is not None:
+                    raise full
+                self._claimed += count
+                self._ledger.claimed += count
+            self._memory += count
+            return stays
+
+    def give(self, memory_bytes: int, claimed_bytes: int, sealed_bytes: int) -> None:
+        """Give back what a spool held: of memory, of what it claimed of the disk, of that what was sealed.
+
+        Safe in finalisers.
+        """
+        self._ledger.give((self, memory_bytes, claimed_bytes, sealed_bytes))
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this room came from the process that this one was forked from."""
+        return self._ledger is not _ledger
+
+    def _full(self, count: int) -> SpoolFull | None:
+        for whose, limit, held in (
+            ("link", self.limits.spool_link_bytes, self._claimed + self._promised),
+            ("process", self.limits.spool_process_bytes, self._ledger.claimed),
+        ):
+            if held + count > limit:
+                text = f"no room for {count} bytes: spools of this {whose} hold {held}, of at most {limit}"
+                return SpoolFull(text, limit=limit, found=held + count)
+        return None
+
+    def __del__(self) -> None:
+        if self._promised:
+            self._ledger.give((None, 0, self._promised, 0))
+
+
+class _Ledger:
+    """What all rooms of this process claim, and what was given back and is not booked yet."""
+
+    __slots__ = ("_given", "claimed", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.claimed = 0
+        self._given: deque[tuple[SpoolRoom | None, int, int, int]] = deque()
+
+    def give(self, given: tuple[SpoolRoom | None, int, int, int]) -> None:
+        self._given.append(given)
+        if self.lock.acquire(blocking=False):
+            try:
+                self.book()
+            finally:
+                self.lock.release()
+
+    def settle(self) -> None:
+        with self.lock:
+            self.book()
+
+    def book(self) -> None:
+        """Take off what was given back; for who has the lock."""
+        while self._given:
+            room, memory, claimed, sealed = self._given.popleft()
+            self.claimed -= claimed
+            if room is not None:
+                room._memory -= memory
+                room._claimed -= claimed
+                room._sealed -= sealed
+
+
+_ledger = _Ledger()
+
+
+def _after_fork() -> None:
+    """Begin anew in the child: its budget is its own, and no thread that held a lock is there to give it back."""
+    global _ledger
+    _ledger.lock = threading.Lock()
+    _ledger = _Ledger()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,281 @@
+"""Spools: bytes that wait to be read, in memory and then on disk.  Floor: CODEC.  Law: what reaches the disk is sealed.
+
+Spec: docs/defaults.md, "Spools".  A `SpoolRoom` (room.py) is the budget of one link, inside that of the process; a
+`Spool` is one row of bytes: added at its end, read anywhere, forgotten from its start; a `SlotFile` (slots.py) is where
+it lies on disk.
+
+Where a chunk lies
+------------------
+A chunk stays in memory, by reference, while its spool holds at most `spool_memory_bytes` there and its room at most
+`credit_bytes`.  So who reads as fast as bytes come never touches a disk.  A chunk beyond that *waits for the disk*: it
+lies in memory still, but its bytes are claimed from the budgets of the disk, so that sealing it later needs no more
+room than it has.  When what waits would pass 64 KiB it is sealed into one slot of a file; so at most one slot's worth
+waits, and two slots in a row hold more than 64 KiB together.  When the reader has caught up before that, what waits
+is plain memory again and its claim is given back.
+
+Locks, the collector, and forks
+-------------------------------
+A spool may be used by several threads; its lock is held while it seals and while it reads back, so that slots and
+descriptor cannot be taken away meanwhile.  `close` may also be called by finalisers and signal handlers, that is, in
+the middle of any other call, in the same thread.  So it never waits: it leaves a mark, and whoever holds the lock
+sweeps when they leave.
+
+After `os.fork` the child has a copy of key and counter, and the same file.  If it sealed, one nonce would seal two
+slots, and each process would write over the other's.  So in a child the rooms of its parent and their spools are
+refused, and closing one there closes the child's descriptor and nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from netstructer.codec.room import SpoolRoom
+from netstructer.codec.slots import SLOT_BYTES, Buffer, SlotFile
+from netstructer.errors import Misuse
+
+__all__ = ["Spool", "SpoolRoom"]
+
+_ALL = 1 << 62
+
+
+class Spool:
+    """A row of bytes that waits to be read: in memory, then sealed on disk.  Thread-safe; cheap until it is used.
+
+    `byte_count` is what was added in all; what lies before `start` was forgotten.
+    """
+
+    __slots__ = (
+        *("_closed", "_file", "_head", "_lock", "_memory", "_opened", "_pieces", "_room", "_sealed", "_starts"),
+        *("_waiting_bytes", "_waiting_pieces", "byte_count", "start"),
+    )
+
+    def __init__(self, room: SpoolRoom) -> None:
+        self._room = room
+        self._lock = threading.Lock()
+        self._closed = False
+        self._starts = array("Q")
+        self._pieces: list[Buffer | int] = []  # chunks in memory; what is sealed is an int, its slot
+        self._head = 0  # what lies before it was forgotten
+        self._memory = self._sealed = self._waiting_bytes = self._waiting_pieces = 0
+        self._file: SlotFile | None = None
+        self._opened: tuple[int, bytes] | None = None  # the slot that was read in part last
+        self.byte_count = self.start = 0
+
+    def add(self, chunk: Buffer) -> None:
+        """Append a chunk, flat bytes that nobody changes any more.
+
+        Raises `SpoolFull` where budgets or the disk have no room; then the spool is as it was.  A closed spool takes
+        and forgets: its reader is gone.
+        """
+        count = len(chunk)
+        self._enter()
+        try:
+            if self._closed:
+                self.byte_count = self.start = self.byte_count + count
+            elif count:
+                self._add(chunk, count)
+        finally:
+            self._leave()
+
+    def read(self, position: int, most_bytes: int) -> bytes | memoryview:
+        """Return 1 to `most_bytes` bytes from `position` on, as many as lie together; none where the row ends there.
+
+        Raises `Misuse` for what was forgotten or is not there yet, and `SourceFailed` where the disk gives back other
+        bytes than it was given, or none.
+        """
+        self._enter()
+        try:
+            if self._closed:
+                raise Misuse("Spool.read: the spool is closed")
+            if not self.start <= position <= self.byte_count or most_bytes < 1:
+                raise Misuse(
+                    f"Spool.read: {most_bytes} bytes from {position}, where {self.start} to {self.byte_count} are held"
+                )
+            return self._read(position, most_bytes) if position < self.byte_count else b""
+        finally:
+            self._leave()
+
+    def forget(self, position: int) -> None:
+        """Forget what lies before `position`; chunks and slots are given back with the last of their bytes."""
+        self._enter()
+        try:
+            if position > self.byte_count:
+                raise Misuse(f"Spool.forget: {position}, where {self.byte_count} bytes were added")
+            if position > self.start:
+                self._forget(position)
+        finally:
+            self._leave()
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        """Take the bytes out in order: each piece is forgotten once the next is asked for.  Raises what `read` does."""
+        position = self.start
+        while piece := self.read(position, _ALL):
+            yield piece
+            position += len(piece)
+            self.forget(position)
+
+    def close(self) -> None:
+        """Forget all and close the file.  May be called twice, from anywhere, and never waits."""
+        self._closed = True
+        if self._room.inherited:
+            self._sweep()
+        else:
+            self._sweep_unless_held()
+
+    def __del__(self) -> None:
+        self._sweep()
+
+    # --- below the lock -----------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        if self._room.inherited:
+            raise Misuse("this spool belongs to the process that this one was forked from")
+        self._lock.acquire()
+
+    def _leave(self) -> None:
+        self._lock.release()
+        if self._closed:
+            self._sweep_unless_held()
+
+    def _sweep_unless_held(self) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sweep()
+            finally:
+                self._lock.release()
+
+    def _sweep(self) -> None:
+        """Give back all; for who has the lock, or has the spool alone."""
+        if self._memory or self._sealed:
+            self._room.give(self._memory, self._waiting_bytes + self._sealed, self._sealed)
+        self._memory = self._sealed = self._waiting_bytes = self._waiting_pieces = self._head = 0
+        self._pieces.clear()
+        del self._starts[:]
+        self._opened = None
+        self.start = self.byte_count
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _add(self, chunk: Buffer, count: int) -> None:
+        if self._room.place(self._memory, count):
+            if self._waiting_bytes:  # the reader has caught up
+                self._room.give(0, self._waiting_bytes, 0)
+                self._waiting_bytes = self._waiting_pieces = 0
+            self._append(chunk, count)
+            return
+        if self._waiting_bytes + count >= SLOT_BYTES:
+            try:
+                chunk = self._seal(chunk, count)
+            except BaseException:
+                self._room.give(count, count, 0)
+                raise
+            count = len(chunk)
+        if count:
+            self._append(chunk, count)
+            self._waiting_bytes += count
+            self._waiting_pieces += 1
+
+    def _append(self, piece: Buffer, count: int) -> None:
+        self._starts.append(self.byte_count)
+        self._pieces.append(piece)
+        self.byte_count += count
+        self._memory += count
+
+    def _seal(self, chunk: Buffer, count: int) -> Buffer:
+        """Seal what waits, and of `chunk` whole slots; return the rest of it.  All of it, or nothing."""
+        first = len(self._pieces) - self._waiting_pieces
+        start = self.byte_count - self._waiting_bytes
+        waiting = [piece for piece in self._pieces[first:] if not isinstance(piece, int)]
+        cuts: list[tuple[int, list[Buffer]]] = []
+        if self._waiting_bytes + count == SLOT_BYTES:
+            cuts.append((start, [*waiting, chunk]))
+            rest: Buffer = b""
+        else:
+            if waiting:
+                cuts.append((start, waiting))
+            view = memoryview(chunk)
+            whole = count - count % SLOT_BYTES
+            cuts += [(self.byte_count + at, [view[at : at + SLOT_BYTES]]) for at in range(0, whole, SLOT_BYTES)]
+            # A copy: a view of less than a slot would keep all of a large chunk in memory.
+            rest = bytes(view[whole:]) if whole else chunk
+        slots = self._write(cuts)
+        sealed = self._waiting_bytes + count - len(rest)
+        del self._pieces[first:], self._starts[first:]
+        self._pieces += slots
+        self._starts.extend(cut[0] for cut in cuts)
+        self._room.give(sealed, 0, -sealed)
+        self._sealed += sealed
+        self._memory -= self._waiting_bytes
+        self.byte_count = start + sealed
+        self._waiting_bytes = self._waiting_pieces = 0
+        return rest
+
+    def _write(self, cuts: list[tuple[int, list[Buffer]]]) -> list[int]:
+        if self._file is None:
+            self._file = SlotFile(self._room.limits)
+        slots: list[int] = []
+        try:
+            for start, parts in cuts:
+                slots.append(self._file.write(parts[0] if len(parts) == 1 else b"".join(parts), start))
+        except BaseException:
+            for slot in slots:
+                self._file.free(slot)
+            raise
+        return slots
+
+    def _read(self, position: int, most_bytes: int) -> bytes | memoryview:
+        index = bisect_right(self._starts, position, self._head) - 1
+        piece = self._pieces[index]
+        begin = position - self._starts[index]
+        if isinstance(piece, int):
+            piece = self._open(piece, index, begin == 0 and most_bytes >= SLOT_BYTES)
+        if isinstance(piece, bytes) and begin == 0 and len(piece) <= most_bytes:
+            return piece
+        return memoryview(piece)[begin : begin + most_bytes]
+
+    def _open(self, slot: int, index: int, taken: bool) -> bytes:
+        """Return what lies in a slot; unless it is `taken` whole, more of it will be read soon."""
+        if self._opened is not None and self._opened[0] == slot:
+            return self._opened[1]
+        assert self._file is not None
+        plain = self._file.read(slot, self._starts[index], self._end(index) - self._starts[index])
+        if not taken:
+            self._opened = (slot, plain)
+        return plain
+
+    def _end(self, index: int) -> int:
+        return self._starts[index + 1] if index + 1 < len(self._starts) else self.byte_count
+
+    def _forget(self, position: int) -> None:
+        memory = waited = sealed = 0
+        pieces, head = self._pieces, self._head
+        while head < len(pieces) and (end := self._end(head)) <= position:
+            piece, count = pieces[head], end - self._starts[head]
+            if isinstance(piece, int):
+                sealed += count
+                assert self._file is not None
+                self._file.free(piece)
+                if self._opened is not None and self._opened[0] == piece:
+                    self._opened = None
+            else:
+                memory += count
+                if len(pieces) - head <= self._waiting_pieces:
+                    waited += count
+                    self._waiting_pieces -= 1
+            pieces[head] = b""
+            head += 1
+        self.start = position
+        self._head = head
+        self._memory -= memory
+        self._waiting_bytes -= waited
+        self._sealed -= sealed
+        self._room.give(memory, waited + sealed, sealed)
+        if head * 2 >= len(pieces):
+            del pieces[:head], self._starts[:head]
+            self._head = 0
+        if self._file is not None and self._file.loose:
+            self._file.shrink(piece for piece in pieces if isinstance(piece, int))
