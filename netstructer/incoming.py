@@ -43,14 +43,16 @@ class Incoming:
     def wait(self, position: int, timeout: float | None) -> bool:
         """Wait until the spool holds bytes beyond `position`; False where the payload is whole and has none.
 
-        Raises `LinkTimeout`, what ended the blob, what ended the link.
+        Raises `LinkTimeout`, and what ended the blob, or the link, once everything that came before it was read.
         """
         arrival = self._arrival
-        if arrival.error is None and not (arrival.reading and arrival.reaches(position)):
+        if not (arrival.reading and arrival.reaches(position)):
             self._exchange.await_blob(arrival, position, deadline_after(timeout))
+        if arrival.spool.byte_count > position:
+            return True
         if arrival.error is not None:
             raise arrival.error.again()
-        return arrival.spool.byte_count > position
+        return False
 
     def consumed(self, position: int, *, keep: bool) -> None:
         """Say how far a reader has come; what lies before is forgotten, unless it is to be kept, as far as room is."""
@@ -59,6 +61,10 @@ class Incoming:
             arrival.spool.forget(position)
         if not arrival.over and position - arrival.consumed >= self._step_bytes:
             self._exchange.consumed(arrival, position, keep=keep)
+
+    def new_spool(self) -> Spool:
+        """Return an empty spool in the link's room, for plain bytes."""
+        return Spool(self._exchange.session.arrivals.room)
 
     def give_up(self) -> None:
         """Want no more of it.  May be called by the collector."""

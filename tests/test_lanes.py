@@ -9,19 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstructer.codec.values import encode
-from netstructer.errors import MessageCancelled, MessageTooBig
-from netstructer.protocol import bodies
+from netstructer.errors import MessageCancelled
 from netstructer.protocol.lanes import Lanes
-from netstructer.protocol.outgoing import Batch, Counted, Outgoing, Room
-from netstructer.protocol.states import CancelCode, Role
+from netstructer.protocol.outgoing import Batch, Counted, Outgoing, OutgoingBlob
+from netstructer.protocol.states import Role
 
 CHUNK = 10
+
+
+def prepared(content: bytes) -> OutgoingBlob:
+    """A blob whose source never waits."""
+    counted = Counted([content])
+    return OutgoingBlob(lambda: (0, counted, counted), plain_bytes=len(content), inline=True)
+
+
+def fed(content: bytes = b"") -> OutgoingBlob:
+    """A blob that somebody has to feed."""
+    counted = Counted([content])
+    return OutgoingBlob(lambda: (0, counted, counted), plain_bytes=len(content))
 
 
 def message(size: int = 1, name: str = "", blobs: int = 0) -> Outgoing:
     made = Outgoing([name.encode().ljust(size, b".")], codec=0, plain_bytes=size)
     for _ in range(blobs):
-        made.add_blob(Outgoing([b"blob"], codec=0, plain_bytes=4))
+        made.add_blob(prepared(b"blob"))
+    return made
+
+
+def with_fed() -> Outgoing:
+    made = message(15, blobs=1)
+    made.add_blob(fed(b"x" * 35))
+    made.add_blob(fed())
     return made
 
 
@@ -31,10 +49,10 @@ def batch() -> Batch:
     return made
 
 
-def seal_one(lanes: Lanes, numbers: Iterator[int]) -> Outgoing | Batch | None:
+def seal_one(lanes: Lanes, numbers: Iterator[int]) -> Outgoing | OutgoingBlob | Batch | None:
     """Seal one record of the front as the outflow does; return the message that it was of."""
     front = lanes.front()
-    if isinstance(front, Outgoing):
+    if isinstance(front, (Outgoing, OutgoingBlob)):
         _, last = front.peek(CHUNK)
         if not last:
             front.step()
@@ -46,8 +64,8 @@ def seal_one(lanes: Lanes, numbers: Iterator[int]) -> Outgoing | Batch | None:
     return front
 
 
-def seal_all(lanes: Lanes) -> list[Outgoing | Batch]:
-    numbers, found = iter(range(1, 10**6)), []
+def seal_all(lanes: Lanes) -> list[Outgoing | OutgoingBlob | Batch]:
+    numbers, found = iter(range(10**6, 10**7)), []
     while (front := seal_one(lanes, numbers)) is not None:
         found.append(front)
     return found
@@ -196,9 +214,82 @@ def test_an_unfinished_value_is_found_by_its_number() -> None:
     for _ in range(2):
         seal_one(lanes, numbers)
         assert lanes.find(7) is value
+    blob = value.blobs[0]
+    lanes.front()
+    lanes.begun(blob, 9)
+    assert lanes.find(9) is blob
     seal_one(lanes, numbers)
 
     assert lanes.find(7) is None
+    assert lanes.find(9) is None
+
+
+def test_a_blob_that_is_not_ready_is_passed_over_until_it_is() -> None:
+    lanes, numbers, value = Lanes(Role.CLIENT, 4), iter(range(1, 99)), message()
+    for content in (b"first", b"second"):
+        value.add_blob(fed(content))
+    first, second = value.blobs
+    lanes.add(value)
+    seal_one(lanes, numbers)
+    assert value.under_way == [first, second]
+    assert seal_one(lanes, numbers) is None  # both are parked
+    assert (len(lanes), list(lanes.turns)) == (2, [])
+    small = message()
+    lanes.add(small)
+    assert seal_one(lanes, numbers) is small
+
+    lanes.awaken(first)
+    assert seal_one(lanes, numbers) is None  # it is not ready yet
+    second.feed([b"second"], True)
+    assert second.pull(9) == ([b"second"], False)
+    assert second.pull(9) == ([], True)
+    lanes.awaken(second)
+    lanes.awaken(second)
+    assert seal_one(lanes, numbers) is second
+    assert value.under_way == [first]
+    assert not value.done
+    lanes.skip(first)
+    assert value.done
+    assert (len(lanes), lanes._most, lanes._blobs, lanes._parents, lanes._begun) == (0, 4, 3, 4, {})
+
+
+def test_blobs_leave_a_quarter_of_the_streams_to_values() -> None:
+    lanes, numbers, value = Lanes(Role.CLIENT, 8), iter(range(1, 99)), message()
+    for _ in range(20):
+        value.add_blob(fed())
+    lanes.add(value)
+    seal_one(lanes, numbers)
+    assert len(value.under_way) == 6
+    large, other, small = message(50), message(50), batch()
+    for one in (large, other, small):
+        lanes.add(one)
+    assert seal_all(lanes).count(large) == 5
+    assert (large.done, other.done, small.done, value.done) == (True, True, True, False)
+    for blob in value.blobs[:6]:
+        lanes.skip(blob)  # those that waited begin
+
+    assert len(value.under_way) == 6
+    assert lanes.drop(value)
+    assert (len(lanes), lanes._most, lanes._blobs, lanes._parents) == (0, 8, 6, 8)
+    assert not any(blob.hungry for blob in value.blobs[6:12])
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_one_blob_is_skipped_and_its_value_goes_on(parked: bool) -> None:
+    lanes, numbers, value = Lanes(Role.CLIENT, 4), iter(range(1, 99)), message()
+    value.add_blob(fed())
+    value.add_blob(prepared(b"other"))
+    lanes.add(value)
+    seal_one(lanes, numbers)
+    if parked:
+        seal_one(lanes, numbers)
+    lanes.skip(value.blobs[0])
+    value.blobs[0].feed([b"late"], True)
+    seal_all(lanes)
+
+    assert value.done
+    assert value.error is None
+    assert (len(lanes), lanes._most, lanes.waiting_bytes) == (0, 4, 0)
 
 
 def test_waiting_bytes_count_whole_messages() -> None:
@@ -226,13 +317,21 @@ def test_everything_is_given_up_at_once() -> None:
     assert len(lanes) == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from(["small", "large", "blobs", "batch", "seal", "drop"]), st.integers(0, 30))))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["small", "large", "blobs", "fed", "batch", "seal", "feed", "skip", "drop"]),
+            st.integers(0, 30),
+        )
+    )
+)
 def test_streams_and_places_never_leak(steps: list[tuple[str, int]]) -> None:
     lanes, numbers, made = Lanes(Role.CLIENT, 3), iter(range(1, 10**6)), []
     makers: dict[str, Callable[[], Outgoing | Batch]] = {
         "small": message,
         "large": lambda: message(45),
         "blobs": lambda: message(15, blobs=3),
+        "fed": lambda: with_fed(),
         "batch": batch,
     }
     for step, pick in steps:
@@ -241,79 +340,26 @@ def test_streams_and_places_never_leak(steps: list[tuple[str, int]]) -> None:
             lanes.add(made[-1])
         elif step == "seal":
             seal_one(lanes, numbers)
+        elif step in ("feed", "skip"):
+            under_way = [blob for one in made if isinstance(one, Outgoing) for blob in one.under_way]
+            if under_way and step == "skip":
+                lanes.skip(under_way[pick % len(under_way)])
+            for blob in [blob for blob in under_way if blob.hungry][: pick % 3]:
+                blob.feed(*blob.pull(CHUNK))
+                lanes.awaken(blob)
         elif made and isinstance(found := made[pick % len(made)], Outgoing):
             lanes.drop(found)
             found.error = found.error or MessageCancelled("given up")
-        streams = [one.stream for one in lanes.turns if isinstance(one, Outgoing)]
+        streams = [one.stream for one in lanes.turns if not isinstance(one, Batch)]
 
         assert len(set(streams)) == len(streams) <= 3
         assert all(stream % 2 == 1 for stream in streams)
-        assert lanes.turns or not len(lanes)
-    seal_all(lanes)
+        assert len(lanes) >= len(lanes.turns)
+    while seal_all(lanes) or any(isinstance(one, Outgoing) and one.hungry() for one in made):
+        for blob in [blob for one in made if isinstance(one, Outgoing) for blob in one.under_way if blob.hungry]:
+            blob.feed(*blob.pull(CHUNK))
+            lanes.awaken(blob)
 
     assert all(one.done for one in made)
     assert (lanes._most, lanes._parents, len(lanes), sorted(lanes._free)) == (3, 3, 0, sorted(set(lanes._free)))
     assert (lanes.waiting_bytes, lanes._begun) == (0, {})
-
-
-# --- one message ------------------------------------------------------------------------------------------------------
-
-
-def test_headers_say_what_a_message_is() -> None:
-    value, unknown = message(5, blobs=1), Outgoing([b""], codec=1, plain_bytes=None)
-    value.add_blob(unknown)
-    value.number = 9
-
-    assert bodies.First.unpack(memoryview(value.header()))[0] == bodies.First(bodies.VALUE, 0, 2, 5, 0)
-    assert bodies.First.unpack(memoryview(unknown.header()))[0] == bodies.First(bodies.BLOB, 1, 1, bodies.UNKNOWN, 9)
-
-
-def test_the_bytes_of_an_unknown_length_are_counted() -> None:
-    source = Counted([b"abc", b"defg"])
-    blob = Outgoing(source, codec=0, plain_bytes=None, source=source)
-    assert blob.peek(5) == (b"abcde", False)
-    assert blob.peek(5) == (b"abcde", False)
-    blob.step()
-
-    assert blob.peek(5) == (b"fg", True)
-    assert blob.total_bytes() == 7
-
-
-@pytest.mark.parametrize(("stated", "chunk"), [(6, 10), (8, 10), (8, 3), (6, 3), (0, 10)])
-def test_a_blob_that_is_not_as_long_as_it_said_is_given_up(stated: int, chunk: int) -> None:
-    source = Counted([b"abc", b"defg"])
-    blob = Outgoing(source, codec=0, plain_bytes=stated, source=source)
-
-    def read() -> None:
-        last = False
-        while not last:
-            _, last = blob.peek(chunk)
-            if not last:
-                blob.step()
-
-    with pytest.raises(MessageCancelled, match=f"stated {stated} bytes and gave 7") as caught:
-        read()
-    assert caught.value.code == CancelCode.SOURCE_FAILED
-
-
-def test_blobs_of_unknown_length_share_what_the_peer_takes() -> None:
-    room = Room(10, used=3)
-    first, second = Counted([b"1234"], room), Counted([b"567", b"8"], room)
-
-    assert b"".join(first) == b"1234"
-    assert next(second) == b"567"
-    with pytest.raises(MessageTooBig, match="blobs of 11 bytes together") as caught:
-        next(second)
-    assert (caught.value.limit, caught.value.found) == (10, 11)
-
-
-def test_a_batch_counts_what_is_in_it() -> None:
-    made = Batch()
-    items = [encode(value) for value in ("one", 2, [3])]
-    for item in items:
-        made.add(item)
-    number, rest = bodies.number_of(memoryview(made.body(5)))
-
-    assert (made.count, made.total_plain_bytes) == (3, sum(item.plain_bytes for item in items))
-    assert len(made.body(5)) == made.body_bytes
-    assert (number, bodies.batch_items(rest)) == (5, [b"".join(item.buffers) for item in items])

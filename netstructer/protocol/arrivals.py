@@ -216,9 +216,8 @@ class Arrivals:
     def _fail(self, arrival: Arrival, error: NetstructerError) -> None:
         if arrival.over:
             return
-        arrival.error = error
+        arrival.error = error  # What came before it can still be read.
         self._keep(arrival, arrival.promised)
-        arrival.spool.close()
 
     def _stop(self, arrival: Arrival, code: CancelCode) -> None:
         self._cancel(arrival.stream, arrival.number, code)
