@@ -28,6 +28,7 @@ __all__ = [
     "BadValue",
     "Banned",
     "Busy",
+    "BytesGone",
     "CannotListen",
     "ConnectionCut",
     "CreditExceeded",
@@ -271,6 +272,10 @@ class SourceFailed(MessageCancelled, OSError):
 
 class SpoolFull(LimitReached):
     """The bytes of a message found no room; the link lives."""
+
+
+class BytesGone(LimitReached, OSError):
+    """Bytes of a blob that were read once are not kept any more: they made room for others."""
 
 
 class BacklogFull(LimitReached):

@@ -31,6 +31,7 @@ BUILTINS = {
     "Busy": ConnectionRefusedError,
     "Banned": PermissionError,
     "LinkTimeout": TimeoutError,
+    "BytesGone": OSError,
     "SourceFailed": OSError,
     "UnsafeName": ValueError,
     "FileChanged": OSError,
@@ -44,7 +45,7 @@ FAMILIES = {
     "PeerFault": {"BadSeal", "IllegalFrame", "BadValue", "BadCompression", "NotNetstructer"},
     "Mismatch": {"KeyRefused", "VersionMismatch", "IdentityChanged", "LoginFailed"},
     "LinkLost": {"ConnectionCut", "Stalled", "SessionLost", "Unreachable"},
-    "LimitReached": {"MessageTooBig", "SpoolFull", "BacklogFull", "Busy", "Banned"},
+    "LimitReached": {"MessageTooBig", "SpoolFull", "BacklogFull", "Busy", "Banned", "BytesGone"},
 }
 """Who is to blame: the families of the public face and their direct members."""
 

@@ -84,6 +84,9 @@ STREET = ("compression", "chunks", "tokens", "frames", "spool")
 PARTS = {"room": "spool", "slots": "spool"}
 """The modules of a step that is more than one."""
 
+MEETINGS = {("netstructer.codec.reading", "compression")}
+"""Where a module of the codec takes a step itself: what is read of a blob is expanded as far as it is asked for."""
+
 
 class Import(NamedTuple):
     """One imported module, and the line that imports it."""
@@ -273,7 +276,7 @@ def _reason_against_ours(module: str, floor: str, target: str) -> str | None:
         return "it has no floor"
     if floor == "SERVICES" and below == "FACADES":
         return "services never see a façade"
-    if floor == below == "CODEC" and _step(module) != _step(target):
+    if floor == below == "CODEC" and _step(module) != _step(target) and (module, _step(target)) not in MEETINGS:
         return "the steps of the street are strangers; only protocol/session.py introduces them"
     return None if _rank(below) <= _rank(floor) else f"{below} is not below {floor}"
 
