@@ -168,7 +168,7 @@ class Link:
                 return Sent(encoded.plain_bytes, done[0])
             outgoing = single.outgoing(_FLAGS[wait])
         self._exchange.submit(outgoing, deadline_after(timeout), self._goal(outgoing, wait))
-        return Sent(outgoing.total_plain_bytes, outgoing.wire_bytes)
+        return Sent(outgoing.sealed_bytes, outgoing.wire_bytes)
 
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
         """Return the next value, equal to what the peer sent, types included.
@@ -216,7 +216,7 @@ class Link:
                     parts.append(outgoing)
         finally:
             self._submit_batch(batch, deadline, parts)
-        return Sent(sum(part.total_plain_bytes for part in parts), sum(part.wire_bytes for part in parts))
+        return Sent(sum(part.sealed_bytes for part in parts), sum(part.wire_bytes for part in parts))
 
     def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> None:
         if batch.count:

@@ -13,9 +13,12 @@ from hashlib import sha256
 from typing import Any
 
 from netstructer.codec import frames
+from netstructer.codec.blob import Blob
+from netstructer.codec.spool import Spool
 from netstructer.codec.tokens import Sealer
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.outgoing import Outgoing
@@ -146,7 +149,7 @@ class End:
         while self.inbox:
             message = self.inbox.pop(0)
             self.session.take(message)
-            values.append(self.session.payloads.read(message))
+            values.append(read(self.session, message))
         return values
 
     def of(self, kind: type[Event]) -> list[Any]:
@@ -192,6 +195,7 @@ class Pair:
 
     def seal(self, end: End, room_bytes: int = ROOM) -> int:
         """Let one end say what it has to say; return how many bytes that was."""
+        feed(end.session)
         sealed = b"".join(end.session.frames_to_send(room_bytes, self.now))
         end.wire += sealed
         end.said += sealed
@@ -398,3 +402,56 @@ __all__ = [
     "session_of",
     "tokens_of",
 ]
+
+
+def feed(session: Session) -> None:
+    """Give every blob that wants to be fed what its source has, as their senders would."""
+    for root in session._outflow.lanes.roots():
+        while root.error is None and (blob := root.hungry()) is not None:
+            try:
+                session.feed(blob, *blob.pull(session.chunk_bytes))
+            except Exception as error:
+                session.abandon(root, error)
+
+
+class Here:
+    """What has come of a blob, to be read without waiting: what waits for more fails the test."""
+
+    def __init__(self, session: Session, message: Message, place: int) -> None:
+        self.session, self.arrival = session, session.arrival(message, place)
+
+    @property
+    def codec(self) -> int:
+        return self.arrival.codec
+
+    @property
+    def size(self) -> int | None:
+        return self.arrival.plain_bytes
+
+    @property
+    def spool(self) -> Spool:
+        return self.arrival.spool
+
+    def wait(self, position: int, timeout: float | None) -> bool:
+        if self.arrival.spool.byte_count > position:
+            return True
+        if self.arrival.error is not None:
+            raise self.arrival.error.again()
+        assert self.arrival.whole, "the blob is not here yet"
+        return False
+
+    def consumed(self, position: int, *, keep: bool) -> None:
+        if not keep:
+            self.arrival.spool.forget(position)
+        self.session.arrivals.consumed(self.arrival, position)
+
+    def new_spool(self) -> Spool:
+        return Spool(self.session.arrivals.room)
+
+    def give_up(self) -> None:
+        pass
+
+
+def read(session: Session, message: Message | Whole) -> object:
+    """Return the value of a message whose blobs are here."""
+    return session.payloads.read(message, lambda found, place: Blob.arriving(Here(session, found, place)))

@@ -114,4 +114,4 @@ def test_blobs_that_the_value_does_not_refer_to() -> None:
             events += hostile.first(b"x", 1, kind=bodies.BLOB, place=place, parent=1, last=True)
         [message] = messages_in(events)
         with pytest.raises(BadValue):
-            hostile.session.payloads.read(message)
+            read(hostile.session, message)

@@ -34,18 +34,7 @@ from netstructer.protocol.opening import Opening
 from netstructer.protocol.outgoing import Batch, Single
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag, Kind, Role, State
-from pair import (
-    INSTANCE,
-    TINY,
-    End,
-    Hostile,
-    Pair,
-    error_in,
-    opened,
-    send,
-    session_of,
-    tokens_of,
-)
+from pair import INSTANCE, TINY, End, Hostile, Pair, error_in, opened, send, session_of, tokens_of
 
 KIB, MIB = 1 << 10, 1 << 20
 HI = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]

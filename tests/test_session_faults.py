@@ -33,7 +33,7 @@ from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State
-from pair import C2S, INSTANCE, S2C, Draw, Pair, error_in, frame_of, messages_in, send, session_of, tokens_of
+from pair import C2S, INSTANCE, S2C, Draw, Pair, error_in, frame_of, messages_in, read, send, session_of, tokens_of
 
 VECTORS = sorted((Path(__file__).parent / "vectors" / "sessions").glob("*.vector"))
 ROLES = (Role.SERVER, Role.CLIENT)
@@ -85,7 +85,7 @@ class Listener:
         self.events += events
         for message in messages_in(events):
             session.take(message)
-            self.delivered.append(_plain(session.payloads.read(message)))
+            self.delivered.append(_plain(read(session, message)))
 
     @property
     def error(self) -> BaseException | None:
@@ -478,7 +478,7 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
         events = session.receive_data(piece, 0.0)
         for message in messages_in(events):
             try:
-                value = session.payloads.read(message)
+                value = read(session, message)
             except NetstructerError as fault:
                 events += session.fail(fault)
                 break

@@ -35,7 +35,7 @@ class Blob:
     equal only when they are the same object: comparing contents would mean reading them.
     """
 
-    __slots__ = ("_name", "_opened", "_reusable", "_size", "_source")
+    __slots__ = ("_arriving", "_name", "_opened", "_reusable", "_size", "_source")
 
     def __init__(self, data: bytes | bytearray | memoryview = b"", *, name: str | None = None) -> None:
         """Hold `data` in memory; it is not copied, so do not change it until the blob has been sent."""
@@ -89,6 +89,14 @@ class Blob:
         self._name = name
         self._reusable = reusable
         self._opened = False
+
+    @classmethod
+    def arriving(cls, arriving):
+        from netstructer.codec.reading import Chunks
+        blob = cls.__new__(cls)
+        blob._set(lambda: Chunks(arriving), arriving.size, None, reusable=True)
+        blob._arriving = arriving
+        return blob
 
     def named(self, name: str | None) -> Blob:
         """Give this blob, which has just come, the name it was sent with; returns it."""

@@ -137,6 +137,11 @@ class Outgoing:
         """Plain bytes of it and its blobs, as far as they are known beforehand."""
         return self.plain_bytes + sum(blob.plain_bytes or 0 for blob in self.blobs)
 
+    @property
+    def sealed_bytes(self) -> int:
+        """Plain bytes of it and of the blobs that are wholly sealed."""
+        return self.plain_bytes + self.blob_bytes
+
     def hungry(self) -> OutgoingBlob | None:
         """Return a blob that wants to be fed, None where there is none."""
         return next((blob for blob in self.under_way if blob.hungry), None)
@@ -315,6 +320,11 @@ class Batch:
     @property
     def total_plain_bytes(self) -> int:
         """The same: there are no blobs in it."""
+        return self.plain_bytes
+
+    @property
+    def sealed_bytes(self) -> int:
+        """The same."""
         return self.plain_bytes
 
     @property
