@@ -1,25 +1,31 @@
 """Blob: bytes of any size as a value.  Floor: CODEC.  Law: a blob's bytes are never inside the value's bytes.
 
-A blob knows where its bytes are (memory, a file, an open file, an iterator) and hands them out in chunks.  In an
-encoded value it leaves only a reference: its size, if known, and its name.  The bytes travel on a stream of their own.
+A blob knows where its bytes are (origins.py) and hands them out in chunks, or as a file.  In an encoded value it leaves
+only a reference: its size, if known, and its name.  The bytes travel on a stream of their own.
+
+A blob that arrives is read while it does; who does not read stops its sender, not the memory.  A small one is kept, so
+it can be read again; of a larger one, what was taken out in order is forgotten.  When nobody holds the blob, nor an
+iterator or a file over it, the rest is given up.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from netstructer.codec.origins import CHUNK_BYTES, Arrived, Chunk, Memory, OfPath, Once, Origin
+from netstructer.codec.reading import Arriving
 from netstructer.errors import Misuse
+from netstructer.names import check_name
 
 __all__ = ["Blob"]
-
-CHUNK_BYTES = 64 * 1024
-"""Largest piece that `chunks` hands out: one record body at its usual size."""
-
-Chunk = bytes | memoryview
 
 
 class Readable(Protocol):
@@ -33,9 +39,13 @@ class Blob:
 
     `size` is in bytes, or `None` while unknown; `name` is a text of at most 255 characters, or `None`.  Two blobs are
     equal only when they are the same object: comparing contents would mean reading them.
+
+    Reading a blob that arrives waits for its bytes: `timeout` is the longest wait for the next of them, in seconds,
+    after which `LinkTimeout` is raised, and reading may go on.  It raises what ended the blob, such as `SourceFailed`,
+    where that is not its end.  For bytes that are here, `timeout` and `keep` have no effect.
     """
 
-    __slots__ = ("_name", "_opened", "_reusable", "_size", "_source")
+    __slots__ = ("__weakref__", "_name", "_origin")
 
     def __init__(self, data: bytes | bytearray | memoryview = b"", *, name: str | None = None) -> None:
         """Hold `data` in memory; it is not copied, so do not change it until the blob has been sent."""
@@ -43,25 +53,18 @@ class Blob:
             raise Misuse(
                 f"Blob: expected bytes, found a {type(data).__name__}; see Blob.from_path, from_file, from_iter"
             )
-        view = memoryview(data)
-        if not view.c_contiguous:
-            raise Misuse("Blob: expected a contiguous memoryview")
-        view = view.cast("B") if view.nbytes else memoryview(b"")
-        self._set(lambda: _slices(view), view.nbytes, name, reusable=True)
+        self._set(Memory(data), name)
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], *, name: str | None = None) -> Blob:
         """Read the file when the bytes are wanted; size and name are taken now.
 
-        Raises `OSError` now if the file is not there, and while reading if it no longer has the size that it had.
+        Raises `OSError` now if the file is not there, and `FileChanged` while reading if it no longer has the size that
+        it had, or changes meanwhile.
         """
         where = os.fspath(path)
         size = os.stat(where).st_size
-        blob = cls.__new__(cls)
-        blob._set(
-            lambda: _file_chunks(where, size), size, os.path.basename(where) if name is None else name, reusable=True
-        )
-        return blob
+        return cls._from(OfPath(where, size), os.path.basename(where) if name is None else name)
 
     @classmethod
     def from_file(cls, readable: Readable, *, size: int | None = None, name: str | None = None) -> Blob:
@@ -73,22 +76,26 @@ class Blob:
     @classmethod
     def from_iter(cls, chunks: Iterable[Any], *, size: int | None = None, name: str | None = None) -> Blob:
         """Take the bytes from an iterable of bytes-like chunks of any length, once."""
-        if size is not None and (type(size) is not int or not 0 <= size < 1 << 63):
-            raise Misuse("Blob: expected a size of 0 to 2**63 - 1 bytes, or None")
-        blob = cls.__new__(cls)
-        blob._set(lambda: _checked(chunks, size), size, name, reusable=False)
+        return cls._from(Once(chunks, size), name)
+
+    @classmethod
+    def _of(cls, arriving: Arriving, *, name: str | None = None) -> Blob:
+        """Read from a link; when the blob ends, `arriving` is given up."""
+        blob = cls._from(Arrived(arriving), name)
+        weakref.finalize(blob, arriving.give_up).atexit = False
         return blob
 
-    def _set(
-        self, source: Callable[[], Iterator[Chunk]], size: int | None, name: str | None, *, reusable: bool
-    ) -> None:
+    @classmethod
+    def _from(cls, origin: Origin, name: str | None) -> Blob:
+        blob = cls.__new__(cls)
+        blob._set(origin, name)
+        return blob
+
+    def _set(self, origin: Origin, name: str | None) -> None:
         if name is not None and (type(name) is not str or len(name) > 255):
             raise Misuse("Blob: expected a name of at most 255 characters, or None")
-        self._source = source
-        self._size = size
+        self._origin = origin
         self._name = name
-        self._reusable = reusable
-        self._opened = False
 
     def named(self, name: str | None) -> Blob:
         """Give this blob, which has just come, the name it was sent with; returns it."""
@@ -98,7 +105,7 @@ class Blob:
     @property
     def size(self) -> int | None:
         """Bytes, or `None` while unknown."""
-        return self._size
+        return self._origin.size
 
     @property
     def name(self) -> str | None:
@@ -107,82 +114,78 @@ class Blob:
 
     @property
     def reusable(self) -> bool:
-        """Whether the bytes can be had more than once; not so for an open file or an iterator."""
-        return self._reusable
+        """Whether the bytes can be taken out in order more than once.
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Return the bytes in order, as pieces of 1 to 65,536 bytes.
+        Not so for an open file, an iterator, and what arrives and is larger than 1 MiB or of unknown size: `open` that.
+        """
+        return self._origin.reusable
+
+    def chunks(self, *, timeout: float | None = None, keep: bool | None = None) -> Iterator[Chunk]:
+        """Return the bytes in order, as pieces of 1 to 65,536 bytes; 131,072 of what arrives compressed.
+
+        Of what arrives, the first MiB of its payload is kept until more than that was taken out; `keep` says to keep
+        all of it, in the spool's room, or nothing.
 
         Raises `Misuse` when a source that can be read once is read again, and, while reading, whatever the source
         raises; `OSError` when there are more or fewer bytes than `size`.
         """
-        if self._opened and not self._reusable:
-            raise Misuse("this blob's source can be read once, and has been")
-        self._opened = True
-        return self._source()
+        return self._origin.chunks(self, timeout, keep)
 
-    __iter__ = chunks
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks()
 
-    def open(self) -> BinaryIO:
-        """Return a readable binary file object over the bytes; close it when done."""
-        return io.BufferedReader(_ChunkReader(self.chunks()), CHUNK_BYTES)
+    def open(self, *, timeout: float | None = None) -> BinaryIO:
+        """Return a readable binary file object over the bytes; close it when done.
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the bytes to `path`, whole or not at all: beside it first, then moved over it.
-
-        If anything fails, what was at `path` is untouched.
+        It can be sent back and ahead, except over an open file or an iterator.  Over what arrives, each `open` has a
+        position of its own, what it reads is kept, and a read that raises leaves the position where it was.
         """
-        where = os.fspath(path)
-        handle, beside = tempfile.mkstemp(dir=os.path.dirname(where) or ".", prefix=".blob-")
+        return self._origin.open(self, timeout)
+
+    def save(self, path: str | os.PathLike[str], *, timeout: float | None = None) -> Path:
+        """Write the bytes to `path`, whole or not at all: beside it first, then moved there; return where they are.
+
+        A file that is there is replaced; if anything fails, it is untouched.  Where `path` is a directory, a *new* file
+        is made in it under the blob's name: raises `Misuse` without one, `UnsafeName` for one that is not taken from a
+        peer (names.py), `FileExistsError` where there is one, because the sender chose it.
+        """
+        where = Path(path)
+        within = where.is_dir()
+        if within:
+            where = self._place_in(where)
+        handle, beside = tempfile.mkstemp(dir=where.parent, prefix=".blob-")
         try:
             with os.fdopen(handle, "wb") as file:
-                for chunk in self.chunks():
+                for chunk in self.chunks(timeout=timeout):
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, where)
+            if within:
+                _move_new(beside, where)
+            else:
+                os.replace(beside, where)
         except BaseException:
             os.unlink(beside)
             raise
+        _sync(where.parent)
+        return where
+
+    def _place_in(self, directory: Path) -> Path:
+        if self._name is None:
+            raise Misuse("Blob.save: this blob has no name; give the path of a file, not of a directory")
+        where = directory / check_name(self._name)
+        _check_new(where)
+        return where
 
     def __bytes__(self) -> bytes:
         held = io.BytesIO()
-        for chunk in self.chunks():
+        for chunk in self.chunks(keep=True):
             held.write(chunk)
         return held.getvalue()
 
     def __repr__(self) -> str:
-        size = "unknown size" if self._size is None else f"{self._size} bytes"
+        size = "unknown size" if self.size is None else f"{self.size} bytes"
         return f"<Blob {self._name!r}, {size}>" if self._name is not None else f"<Blob, {size}>"
-
-
-class _ChunkReader(io.RawIOBase):
-    """A raw file over an iterator of chunks."""
-
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: Any) -> int:
-        if not self._rest:
-            self._rest = memoryview(next(self._chunks, b""))
-        count = min(len(into), len(self._rest))
-        into[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-
-def _slices(view: memoryview) -> Iterator[Chunk]:
-    for start in range(0, len(view), CHUNK_BYTES):
-        yield view[start : start + CHUNK_BYTES]
-
-
-def _file_chunks(where: str, size: int) -> Iterator[Chunk]:
-    with open(where, "rb") as file:
-        yield from _checked(iter(lambda: file.read(CHUNK_BYTES), b""), size)
 
 
 def _read(readable: Readable) -> bytes:
@@ -192,15 +195,30 @@ def _read(readable: Readable) -> bytes:
     return bytes(chunk)
 
 
-def _checked(chunks: Iterable[Any], size: int | None) -> Iterator[Chunk]:
-    """Cut `chunks` to pieces, and hold them to `size`: a short blob must never pass for a whole one."""
-    passed = 0
-    for chunk in chunks:
-        if not isinstance(chunk, (bytes, bytearray, memoryview)):
-            raise Misuse(f"Blob.from_iter: expected chunks of bytes, found a {type(chunk).__name__}")
-        passed += memoryview(chunk).nbytes
-        if size is not None and passed > size:
-            raise OSError(f"the blob's source holds more than the {size} bytes that it was said to hold")
-        yield from _slices(memoryview(bytes(chunk)))
-    if size is not None and passed < size:
-        raise OSError(f"the blob's source ended after {passed} of {size} bytes")
+def _check_new(where: Path) -> None:
+    if os.path.lexists(where):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(where))
+
+
+def _move_new(beside: str, where: Path) -> None:
+    """Move a file to a name that nothing has; a link is what refuses a name that has just been taken."""
+    try:
+        os.link(beside, where)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        _check_new(where)
+        os.rename(beside, where)
+    else:
+        os.unlink(beside)
+
+
+def _sync(directory: Path) -> None:
+    """Have the system write down the new name, where it does that on request (not on Windows)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
