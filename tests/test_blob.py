@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from netstructer.codec.blob import CHUNK_BYTES, Blob
+from netstructer.codec.blob import Blob
+from netstructer.codec.origins import CHUNK_BYTES
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, Misuse
 
@@ -121,13 +122,8 @@ def test_a_file_that_is_not_there_fails_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "text"), [(2, "more than the 2 bytes"), (4, "ended after 3 of 4 bytes")])
-def test_a_source_of_another_size_never_passes(size: int, text: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"x" * size)
-    changed = Blob.from_path(path)
-    path.write_bytes(b"abc")
-
-    for blob in (changed, Blob.from_iter([b"ab", b"c"], size=size), Blob.from_file(io.BytesIO(b"abc"), size=size)):
+def test_a_source_of_another_size_never_passes(size: int, text: str) -> None:
+    for blob in (Blob.from_iter([b"ab", b"c"], size=size), Blob.from_file(io.BytesIO(b"abc"), size=size)):
         with pytest.raises(OSError, match=text):
             bytes(blob)
 
