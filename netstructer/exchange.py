@@ -223,6 +223,45 @@ class Exchange:
                 self._pump.flush()
             return message
 
+    def open_aside(self) -> int:
+        """Begin a conversation; return its number."""
+        with self._lock.in_turn():
+            self.session.check_open()
+            return self._pump.asides.open()
+
+    def accept_aside(self, deadline: float | None) -> int:
+        """Return the number of the next conversation that the peer has opened, waiting for it if need be."""
+        opened = self._pump.asides.opened
+        with self._lock.in_turn():
+            self._wait_for(lambda: bool(opened), deadline)
+            return opened.popleft()
+
+    def next_aside(self, number: int, deadline: float | None) -> Message:
+        """Take and return the next message of a conversation, waiting for it if need be."""
+        asides = self._pump.asides
+        with self._lock.in_turn():
+            self._wait_for(lambda: asides.waiting(number), deadline)
+            message = asides.next(number)
+            self.session.take(message)
+            if self.session.has_output(time.monotonic()):
+                self._pump.flush()
+            return message
+
+    def close_aside(self, number: int) -> None:
+        """End a conversation."""
+        with self._lock.in_turn():
+            for message in self._pump.asides.close(number):
+                self.session.take(message)
+                self.session.forget(message)
+            self._pump.flush()
+
+    def _wait_for(self, came: Callable[[], bool], deadline: float | None) -> None:
+        pump = self._pump
+        if not pump.wait(lambda: came() or pump.closing or pump.left_by_peer, deadline):
+            raise LinkTimeout("nothing came in time")
+        if not came():
+            raise self._over()
+
     def _wait_for_message(self, deadline: float | None) -> None:
         pump = self._pump
         while not pump.inbox:
@@ -274,10 +313,10 @@ class Exchange:
     def _begin_close(self) -> None:
         if not self._pump.closing:
             self._pump.closing = True
-            while self._pump.inbox:
-                message = self._pump.inbox.popleft()
+            for message in (*self._pump.inbox, *self._pump.asides.clear()):
                 self.session.take(message)
                 self.session.forget(message)
+            self._pump.inbox.clear()
             self.session.say_farewell()
         self._pump.flush()
         self._pump.wake()

@@ -7,6 +7,7 @@ only to wait for more, and to say how far it has come, a few times for each wind
 from __future__ import annotations
 
 from netstructer.codec.spool import Spool
+from netstructer.errors import BadValue
 from netstructer.exchange import Exchange
 from netstructer.protocol.assembly import Message
 from netstructer.sockets import deadline_after
@@ -17,12 +18,13 @@ __all__ = ["Incoming"]
 class Incoming:
     """One blob on its way in.  Thread-safe.  `owner` is what must not go away before it: its link."""
 
-    __slots__ = ("_arrival", "_exchange", "_owner", "_step_bytes")
+    __slots__ = ("_arrival", "_exchange", "_expected_bytes", "_owner", "_step_bytes")
 
     def __init__(self, exchange: Exchange, message: Message, place: int, owner: object) -> None:
         self._exchange = exchange
         self._arrival = exchange.arrival(message, place)
         self._owner = owner
+        self._expected_bytes: int | None = None
         self._step_bytes = exchange.session.arrivals.window_bytes // 8
 
     @property
@@ -33,7 +35,17 @@ class Incoming:
     @property
     def size(self) -> int | None:
         """Plain bytes, None while unknown."""
-        return self._arrival.plain_bytes
+        found = self._arrival.plain_bytes
+        return self._expected_bytes if found is None else found
+
+    @property
+    def stated(self) -> bool:
+        """Whether the peer stated the plain bytes at the beginning; known once `wait` has returned."""
+        return self._arrival.stated
+
+    def expect(self, size: int | None) -> None:
+        """Take note of the plain bytes that the blob's value says it has."""
+        self._expected_bytes = size
 
     @property
     def spool(self) -> Spool:
@@ -43,11 +55,14 @@ class Incoming:
     def wait(self, position: int, timeout: float | None) -> bool:
         """Wait until the spool holds bytes beyond `position`; False where the payload is whole and has none.
 
-        Raises `LinkTimeout`, and what ended the blob, or the link, once everything that came before it was read.
+        Raises `LinkTimeout`; `BadValue` for a blob that is not of the size that its value said; and what ended the
+        blob, or the link, once everything that came before it was read.
         """
         arrival = self._arrival
         if not (arrival.reading and arrival.reaches(position)):
             self._exchange.await_blob(arrival, position, deadline_after(timeout))
+        if self._expected_bytes is not None and arrival.begun and arrival.plain_bytes != self._expected_bytes:
+            raise BadValue(f"a Blob of {self._expected_bytes} bytes came with {arrival.plain_bytes}")
         if arrival.spool.byte_count > position:
             return True
         if arrival.error is not None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from netstructer.address import Address, parse_address
 from netstructer.codec.blob import Blob
+from netstructer.conversation import Conversation
 from netstructer.dial import dial
 from netstructer.errors import BadCompression, BadValue, LinkClosed, Misuse
 from netstructer.exchange import Exchange
@@ -190,7 +191,7 @@ class Link:
             raise
 
     def _blob_of(self, message: Message, place: int) -> Blob:
-        return Blob.arriving(Incoming(self._exchange, message, place, self))
+        return Blob._of(Incoming(self._exchange, message, place, self))
 
     def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
         """Send values in order, small ones several to a record: the cheapest way for many small values.
@@ -240,6 +241,22 @@ class Link:
         if wait == "acked" or isinstance(outgoing, Batch):
             return lambda: outgoing.done and acknowledged(outgoing.last_number)
         return lambda: outgoing.done and acknowledged(outgoing.last_number) and taken(outgoing.value_number)
+
+    # --- beside the values ------------------------------------------------------------------------------------------
+
+    def conversation(self) -> Conversation:
+        """Open a conversation: values to and fro beside the link's own, which `recv` does not see."""
+        return self._conversation(self._exchange.open_aside())
+
+    def accept_conversation(self, *, timeout: float | None = None) -> Conversation:
+        """Return the next conversation that the peer has opened, as soon as its first value is there.
+
+        Raises `LinkTimeout` after `timeout` seconds, and what ended the link.
+        """
+        return self._conversation(self._exchange.accept_aside(deadline_after(timeout)))
+
+    def _conversation(self, number: int) -> Conversation:
+        return Conversation(self._exchange, number, self._blob_of, compress=self._compress)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from netstructer.errors import ConnectionCut, LinkClosed
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
 from netstructer.protocol.arrivals import Arrival
+from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, PeerLeft
 from netstructer.protocol.session import Session
@@ -66,6 +67,8 @@ class Pump:
         self._polling = 0
         self._readiness = sockets.Readiness(transport)
         self.inbox: deque[Message | Whole] = deque()
+        self.asides = Asides(session.role)
+        """Conversations, and what has come of them."""
         self.dropped: deque[Arrival] = deque()
         """Blobs that the collector found nobody wants: whoever works here next says so."""
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
@@ -293,16 +296,25 @@ class Pump:
     def handle(self, events: list[Event]) -> None:
         for event in events:
             if type(event) is MessageArrived:
-                if self.closing:
-                    self.session.take(event.message)
-                else:
-                    self.inbox.append(event.message)
+                self._sort(event.message)
             elif isinstance(event, PeerLeft):
                 self.left_by_peer = True
             elif isinstance(event, Ended):
                 self._end()
         if events:
             self.wake()
+
+    def _sort(self, message: Message | Whole) -> None:
+        if self.closing:
+            wanted = False
+        elif isinstance(message, Message) and message.conversation:
+            wanted = self.asides.put(message)
+        else:
+            wanted = True
+            self.inbox.append(message)
+        if not wanted:
+            self.session.take(message)
+            self.session.forget(message)
 
     def flush(self) -> None:
         """Seal and write a few rounds, as far as the socket takes it; the keeper goes on with the rest."""

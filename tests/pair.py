@@ -429,8 +429,15 @@ class Here:
         return self.arrival.plain_bytes
 
     @property
+    def stated(self) -> bool:
+        return self.arrival.stated
+
+    @property
     def spool(self) -> Spool:
         return self.arrival.spool
+
+    def expect(self, size: int | None) -> None:
+        assert size is None or size == self.size or not self.arrival.begun
 
     def wait(self, position: int, timeout: float | None) -> bool:
         if self.arrival.spool.byte_count > position:
@@ -454,4 +461,4 @@ class Here:
 
 def read(session: Session, message: Message | Whole) -> object:
     """Return the value of a message whose blobs are here."""
-    return session.payloads.read(message, lambda found, place: Blob.arriving(Here(session, found, place)))
+    return session.payloads.read(message, lambda found, place: Blob._of(Here(session, found, place)))

@@ -36,6 +36,8 @@ MODULES = {
     "netstructer.dial": "FACADES",
     "netstructer.pump": "FACADES",
     "netstructer.exchange": "FACADES",
+    "netstructer.incoming": "FACADES",
+    "netstructer.conversation": "FACADES",
     "netstructer.fairlock": "FACADES",
     "netstructer.__main__": "ROOF",
 }

@@ -16,7 +16,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.states import Role
-from pair import TINY, Pair, messages_in, opened, send, session_of
+from pair import TINY, Pair, messages_in, opened, read, send, session_of
 
 
 def test_values_and_blobs_are_held_to_the_peers_limits() -> None:

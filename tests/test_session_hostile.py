@@ -32,7 +32,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.events import Event, PeerLeft
 from netstructer.protocol.states import CancelCode, Kind, Role, State
-from pair import TINY, Hostile, Pair, data_body, error_in, messages_in, opened, send
+from pair import TINY, Hostile, Pair, data_body, error_in, messages_in, opened, read, send
 
 MIB = 1 << 20
 VALUE = b"".join(encode("value").buffers)

@@ -97,9 +97,10 @@ class Blob:
         self._origin = origin
         self._name = name
 
-    def named(self, name: str | None) -> Blob:
-        """Give this blob, which has just come, the name it was sent with; returns it."""
+    def named(self, name: str | None, size: int | None = None) -> Blob:
+        """Give this blob, which has just come, the name and the size that its value says it has; returns it."""
         self._name = name
+        self._origin.expect(size)
         return self
 
     @property

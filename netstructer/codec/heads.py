@@ -125,7 +125,7 @@ def read_blob(data: bytes, position: int, end: int, blobs: Sequence[Blob], place
     blob = blobs[place]
     if size and blob.size is not None and blob.size != size - 1:
         raise Malformed(f"a Blob of {size - 1} bytes came with {blob.size}")
-    return blob.named(name), stop
+    return blob.named(name, size - 1 if size else None), stop
 
 
 def open_container(tag: int, data: bytes, position: int, end: int, types: Types) -> tuple[int, Any, int, int, int]:

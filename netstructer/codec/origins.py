@@ -36,6 +36,7 @@ class Origin(Protocol):
     def size(self) -> int | None: ...
     @property
     def reusable(self) -> bool: ...
+    def expect(self, size: int | None) -> None: ...
     def chunks(self, owner: object, timeout: float | None, keep: bool | None) -> Iterator[Chunk]: ...
     def open(self, owner: object, timeout: float | None) -> BinaryIO: ...
 
@@ -52,6 +53,9 @@ class Memory:
         self._view = view.cast("B") if view.nbytes else memoryview(b"")
         self._data = data if type(data) is bytes else self._view
         self.size = view.nbytes
+
+    def expect(self, size: int | None) -> None:
+        """Nothing is expected of what is here."""
 
     def chunks(self, owner: object, timeout: float | None, keep: bool | None) -> Iterator[Chunk]:
         """Return the bytes, as views of them."""
@@ -70,6 +74,9 @@ class OfPath:
     def __init__(self, where: str, size: int) -> None:
         self._where = where
         self.size = size
+
+    def expect(self, size: int | None) -> None:
+        """Nothing is expected of what is here."""
 
     def chunks(self, owner: object, timeout: float | None, keep: bool | None) -> Iterator[Chunk]:
         """Return what the file holds.  Raises `FileChanged` at the latest at its end."""
@@ -119,6 +126,9 @@ class Once:
         self._opened = False
         self.size = size
 
+    def expect(self, size: int | None) -> None:
+        """Nothing is expected of what is here."""
+
     def chunks(self, owner: object, timeout: float | None, keep: bool | None) -> Iterator[Chunk]:
         """Return the bytes, cut to pieces and held to the size."""
         if self._opened:
@@ -147,6 +157,10 @@ class Arrived:
         """Whether the bytes can be had more than once in order, as far as is known now."""
         size = self._arriving.size
         return size is not None and size <= KEPT_BYTES and not self._arriving.spool.start
+
+    def expect(self, size: int | None) -> None:
+        """Take note of the size that the blob's value says it has."""
+        self._arriving.expect(size)
 
     def chunks(self, owner: object, timeout: float | None, keep: bool | None) -> Iterator[Chunk]:
         """Return the bytes, as they come."""

@@ -72,6 +72,10 @@ class Arriving(Protocol):
         """Take note that a reader is past `position`, so that the peer may send more.  Not `keep`: forget it."""
         ...
 
+    def expect(self, size: int | None) -> None:
+        """Take note of the plain bytes that the blob's value says it has; one of another length fails its reader."""
+        ...
+
     def new_spool(self) -> Spooled:
         """Return an empty spool in the same room, for plain bytes."""
         ...

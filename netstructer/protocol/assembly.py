@@ -31,13 +31,15 @@ _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LA
 class Message:
     """One value as it came in: chunks, how to read them, and what they count.  Single owner."""
 
-    __slots__ = ("arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "flags", "last_number",
-                 "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes", "stream",
+    __slots__ = ("arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "conversation", "flags",
+                 "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes", "stream",
                  "taken")  # fmt: skip
     stated = True
 
     def __init__(self, number: int, stream: int, header: bodies.First, room: SpoolRoom) -> None:
         self.number, self.stream, self.codec, self.plain_bytes = number, stream, header.codec, header.plain_bytes
+        self.conversation = header.conversation
+        """Whose message it is: 0 for the application's."""
         self.chunks = Spool(room)
         self.charge = MESSAGE_CHARGE
         """What it counts against the credit, with its blobs: they count 256 each until the application has it."""
@@ -64,7 +66,7 @@ class Whole:
     """A message that came in one record, or in a part of one: to those who read messages the same as a `Message`."""
 
     __slots__ = ("charge", "chunks", "codec", "flags", "last_number", "plain_bytes")
-    blob_count = 0
+    blob_count = conversation = 0
     stated = True
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from netstructer.errors import IllegalFrame
 
 __all__ = [
+    "ASIDE",
     "BLOB",
     "CANCEL_BYTES",
     "FIRST_GRANT",
@@ -73,13 +74,14 @@ TEXT_BYTES = 200
 
 OPEN_NEW, OPEN_RESUME = 1, 2
 STATUS_NEW, STATUS_RESUMED, STATUS_UNKNOWN, STATUS_BUSY = 0, 1, 2, 3
-BLOB, VALUE = 0, 1
+BLOB, VALUE, ASIDE = 0, 1, 2
 UNKNOWN = (1 << 64) - 1
 """A blob's plain bytes where they are not known at its beginning."""
 FIRST_GRANT = 256 << 10
 """Payload bytes of a blob that may be sent before the first GRANT for it: four records, and two of the longest blocks
 of zstd, which a reader needs whole."""
 _NOTHING = bytes(3)
+_KINDS = (BLOB, VALUE, ASIDE)
 
 
 class Open(NamedTuple):
@@ -218,7 +220,7 @@ class First(NamedTuple):
     """What follows the delivery number in the first record of a message.
 
     `place` is how many blobs a value has, or which of them a blob is; `parent` is the number of a blob's value, 0 for a
-    value.
+    value; `conversation` is that of an aside, 0 for all else.
     """
 
     kind: int
@@ -226,9 +228,10 @@ class First(NamedTuple):
     place: int
     plain_bytes: int
     parent: int
+    conversation: int = 0
 
     def pack(self) -> bytes:
-        head = _FIRST.pack(self.kind, self.codec, self.place, 0, self.plain_bytes)
+        head = _FIRST.pack(self.kind, self.codec, self.place, self.conversation, self.plain_bytes)
         return head + _PARENT.pack(self.parent) if self.kind == BLOB else head
 
     @classmethod
@@ -236,12 +239,12 @@ class First(NamedTuple):
         """Return the header, and the rest of the body."""
         if len(body) < _FIRST.size:
             raise IllegalFrame("a first record without its header")
-        kind, codec, place, zero, plain_bytes = _FIRST.unpack_from(body)
+        kind, codec, place, conversation, plain_bytes = _FIRST.unpack_from(body)
         body = body[_FIRST.size :]
-        if zero or kind not in (BLOB, VALUE) or (kind == VALUE and plain_bytes == UNKNOWN):
+        if kind not in _KINDS or bool(conversation) != (kind == ASIDE) or (kind != BLOB and plain_bytes == UNKNOWN):
             raise IllegalFrame("a first record of an unknown kind, of no stated length, or with spare bits set")
-        if kind == VALUE:
-            return cls(kind, codec, place, plain_bytes, 0), body
+        if kind != BLOB:
+            return cls(kind, codec, place, plain_bytes, 0, conversation), body
         if len(body) < _PARENT.size:
             raise IllegalFrame("a blob without its parent")
         return cls(kind, codec, place, plain_bytes, _PARENT.unpack_from(body)[0]), body[_PARENT.size :]

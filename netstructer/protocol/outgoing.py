@@ -93,8 +93,8 @@ class Outgoing:
     all of them so far.
     """
 
-    __slots__ = ("_chunks", "_current", "_following", "_pieces", "blob_bytes", "blobs", "codec", "error", "flags",
-                 "last_number", "number", "plain_bytes", "sealed", "stream", "under_way", "unsealed_blobs",
+    __slots__ = ("_chunks", "_current", "_following", "_pieces", "blob_bytes", "blobs", "codec", "conversation",
+                 "error", "flags", "last_number", "number", "plain_bytes", "sealed", "stream", "under_way", "unsealed_blobs",
                  "value_number", "wire_bytes")  # fmt: skip
     parent = None
     ready = True
@@ -110,6 +110,8 @@ class Outgoing:
         self.blobs: list[OutgoingBlob] = []
         self.under_way: list[OutgoingBlob] = []
         """Blobs that have a stream now: those that want to be fed are among them."""
+        self.conversation = 0
+        """The conversation that it belongs to, 0 for none."""
         self.blob_bytes = 0
         """Plain bytes of the blobs that are wholly sealed."""
         self.unsealed_blobs = 0
@@ -148,7 +150,8 @@ class Outgoing:
 
     def header(self) -> bytes:
         """Return what its first record begins with, after the delivery number."""
-        return bodies.First(bodies.VALUE, self.codec, len(self.blobs), self.plain_bytes, 0).pack()
+        kind = bodies.ASIDE if self.conversation else bodies.VALUE
+        return bodies.First(kind, self.codec, len(self.blobs), self.plain_bytes, 0, self.conversation).pack()
 
     def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
         """Return the chunk that is next, and whether it is the last."""

@@ -1,0 +1,111 @@
+"""Conversations: values beside the application's own, on the same link.  Floor: FAÇADES.  Law: `recv` never sees them.
+
+A file transfer is a dialogue: an offer, an answer, the bytes, a closing word.  Each dialogue has its own numbered lane
+in both directions, so any number of them, and the values that the application sends and receives meanwhile, share one
+link without taking each other's messages.
+
+    with link.conversation() as aside:                      with peer.accept_conversation() as aside:
+        aside.send({"what": "time"})                            aside.recv()
+        aside.recv()                                            aside.send(12)
+
+Both ends may send at any time.  Who is done closes; the other end's `recv` raises `LinkClosed` after what was sent
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from netstructer.errors import BadCompression, BadValue, LinkClosed, LinkLost, LinkTimeout, MessageCancelled
+from netstructer.sockets import deadline_after
+
+if TYPE_CHECKING:
+    from netstructer.codec.blob import Blob
+    from netstructer.exchange import Exchange
+    from netstructer.protocol.assembly import Message
+
+__all__ = ["Conversation"]
+
+CLOSE_SECONDS = 5.0
+"""How long the word that a conversation is over may take to leave."""
+
+
+class Conversation:
+    """One dialogue on a link.  Every method may be called from several threads at once."""
+
+    def __init__(
+        self, exchange: Exchange, number: int, blob_of: Callable[[Message, int], Blob], *, compress: bool
+    ) -> None:
+        self._exchange = exchange
+        self._blob_of = blob_of
+        self._compress = compress
+        self._closed = self._left_by_peer = False
+        self.number = number
+        """Names it on this link: odd where the client opened it, even where the server did."""
+
+    def send(self, value: object, *, timeout: float | None = None) -> None:
+        """Send one value; return when it and its blobs have been sealed.  Raises as `Link.send` does."""
+        if self._closed or self._left_by_peer:
+            raise LinkClosed("the conversation is over")
+        self._send((value,), timeout)
+
+    def recv(self, *, timeout: float | None = None) -> Any:
+        """Return the next value of the other end; its blobs may still be coming.
+
+        Raises `LinkTimeout`, `BadValue`, and `LinkClosed` where the other end has closed the conversation or the link.
+        """
+        if self._closed or self._left_by_peer:
+            raise LinkClosed("the conversation is over")
+        message = self._exchange.next_aside(self.number, deadline_after(timeout))
+        try:
+            read = self._exchange.session.payloads.read(message, self._blob_of)
+        except BadCompression as error:
+            self._exchange.fail(error)
+            raise
+        except BadValue:
+            self._exchange.forget(message)
+            raise
+        match read:
+            case (value,):
+                return value
+            case ():
+                self._left_by_peer = True
+                raise LinkClosed("the other end has closed the conversation")
+        self._exchange.forget(message)
+        raise BadValue("expected a value of a conversation, in a tuple of its own")
+
+    def wire_bytes(self) -> int:
+        """Return the bytes that the link has moved so far, both ways, as on the wire."""
+        traffic = self._exchange.session.traffic
+        return traffic.wire_sent + traffic.wire_received
+
+    def close(self) -> None:
+        """Say that this end is done, and forget what has not been read.  May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._left_by_peer:
+            try:
+                self._send((), CLOSE_SECONDS)
+            except (LinkClosed, LinkLost, LinkTimeout, MessageCancelled):
+                pass  # There is nobody to tell.
+        self._exchange.close_aside(self.number)
+
+    def _send(self, body: tuple[object, ...], timeout: float | None) -> None:
+        payloads = self._exchange.session.payloads
+        outgoing = payloads.compose(payloads.encode(body), compress=self._compress)
+        outgoing.conversation = self.number
+        self._exchange.submit(outgoing, deadline_after(timeout), lambda: outgoing.done)
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Conversation {self.number} of link {self._exchange.session.id}>"
