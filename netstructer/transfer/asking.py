@@ -18,7 +18,7 @@ from netstructer.transfer.progress import Report
 from netstructer.transfer.receiving import Overwrite, take
 from netstructer.transfer.wording import Offer, read_entries, read_offer
 
-__all__ = ["fetch", "listing"]
+__all__ = ["check_asked", "fetch", "listing"]
 
 
 def fetch(
@@ -45,7 +45,7 @@ def fetch(
     channel.send(("get", {"patterns": [pattern.text for pattern in wanted]}), timeout=timeout)
     with telling(channel, timeout=timeout):
         offered = expect(channel, read_offer, timeout=timeout)
-        _check_asked(offered, wanted)
+        check_asked(offered, wanted)
         done = take(
             channel,
             offered,
@@ -72,7 +72,7 @@ def listing(channel: Channel, path: str = "", *, timeout: float | None = None) -
         return expect(channel, read_entries, timeout=timeout)
 
 
-def _check_asked(offered: Offer, wanted: list[Pattern]) -> None:
+def check_asked(offered: Offer, wanted: list[Pattern]) -> None:
     """Raise `UnsafeName` where an offer has what no pattern asks for: a server must not choose what is overwritten."""
     if offered.into:
         raise UnsafeName("the other end chose a directory for what was asked for", name=offered.into)

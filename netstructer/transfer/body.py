@@ -34,6 +34,7 @@ Buffer = bytes | memoryview
 
 
 def start_of_file(offset: int) -> bytes:
+    """Return what stands before a file's pieces: at which of its bytes they begin."""
     return _START.pack(offset)
 
 
@@ -45,6 +46,7 @@ def piece_of(piece: bytes | int) -> tuple[Buffer, ...]:
 
 
 def end_of_file(state: int, digest: bytes = b"") -> bytes:
+    """Return what stands behind them; the digest only where the file is whole."""
     return _LENGTH.pack(0) + bytes([state]) + digest
 
 

@@ -22,6 +22,8 @@ __all__ = ["Gathered", "Path", "Source", "entry_at", "gather", "walk"]
 
 
 class Readable(Protocol):
+    """What a `Source` reads from: `read(n)` that returns bytes, empty at the end."""
+
     def read(self, size: int, /) -> bytes: ...
 
 

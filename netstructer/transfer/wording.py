@@ -40,7 +40,7 @@ MOST_PATTERNS = 10_000
 """Patterns in one request: more than a shell takes on one line, so that a list of files can be asked for as it is."""
 LONGEST_TEXT = 4096
 """Characters of a pattern, of a path in a request, and of a name in a refusal: PATH_MAX of Linux."""
-DIGEST_BYTES = 32
+_DIGEST_BYTES = 32
 """SHA-256."""
 
 REFUSALS = {
@@ -282,5 +282,5 @@ def _check_prefix(index: object, prefix: object, wants: str, entries: list[Entry
     if type(prefix) is not tuple or len(prefix) != 2 or type(prefix[0]) is not int or type(prefix[1]) is not bytes:
         raise BadValue("expected a prefix as its length and its digest")
     size = entries[index].size
-    if size is None or not min(1, size) <= prefix[0] <= size or len(prefix[1]) != DIGEST_BYTES:
+    if size is None or not min(1, size) <= prefix[0] <= size or len(prefix[1]) != _DIGEST_BYTES:
         raise BadValue("a prefix that cannot be one of its file")
