@@ -30,7 +30,7 @@ __all__ = ["check_name", "check_parts", "fold", "shown"]
 NAME_BYTES = 255
 """UTF-8 bytes of one name: what ext4, XFS and APFS hold; NTFS holds 255 UTF-16 units, which are never more."""
 PATH_BYTES = 4096
-"""UTF-8 bytes of a relative path with its slashes: PATH_MAX of Linux, the longest that its programs can be handed."""
+"""UTF-8 bytes of a relative path with its slashes: PATH_MAX of Linux, beyond which no call takes a path in one."""
 PATH_PARTS = 128
 """Names in one path: three times the deepest node_modules.  What removes a tree holds a descriptor open for each level,
 and macOS gives a process 256."""
@@ -103,7 +103,7 @@ def _reason_against(name: str) -> str | None:
         return "it is empty"
     if name in (".", ".."):
         return "it is a directory that is there already"
-    # Four bytes are the most that a character takes, so the length is told before anything reads every character.
+    # A character takes a byte at least, so a name of any length is refused without a look at all of it.
     if len(name) > NAME_BYTES or len(name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
         return f"it is longer than {NAME_BYTES} bytes"
     for character in name:

@@ -28,6 +28,7 @@ OF_THE_WIRE = {
 FACTS = {
     *("codec.compression.NONE", "codec.compression.ZSTD", "codec.compression.BLOCK_BYTES"),
     *("codec.frames.LENGTH_BYTES", "codec.frames.LEAST_TOKEN_BYTES", "dial.FEATURES"),
+    *("transfer.body.WHOLE", "transfer.body.CHANGED", "transfer.body.FAILED"),
 }
 ARGUMENTS = {
     "Link(timeout=)": (Link.__init__, "timeout"),

@@ -45,6 +45,7 @@ MODULES = {
 FOLDERS = {
     "netstructer.codec": "CODEC",
     "netstructer.protocol": "PROTOCOL",
+    "netstructer.transfer": "COMMONS",
     "netstructer.aio": "FACADES",
     "netstructer.services": "SERVICES",
     "netstructer.cli": "ROOF",

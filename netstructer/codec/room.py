@@ -8,6 +8,7 @@ whoever takes the lock next; nobody looks at a figure without booking first.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -87,11 +88,13 @@ class SpoolRoom:
             return stays
 
     def give(self, memory_bytes: int, claimed_bytes: int, sealed_bytes: int) -> None:
-        """Give back what a spool held: of memory, of what it claimed of the disk, of that what was sealed.
+        """Give back what a spool held: of memory, of what it claimed of the disk, and of that what was sealed."""
+        self.drop(memory_bytes, claimed_bytes, sealed_bytes)
+        self._ledger.settle()
 
-        Safe in finalisers.
-        """
-        self._ledger.give((self, memory_bytes, claimed_bytes, sealed_bytes))
+    def drop(self, memory_bytes: int, claimed_bytes: int, sealed_bytes: int) -> None:
+        """Give back as `give` does, without a lock: for finalisers."""
+        self._ledger.given.append((self, memory_bytes, claimed_bytes, sealed_bytes))
 
     @property
     def inherited(self) -> bool:
@@ -110,26 +113,18 @@ class SpoolRoom:
 
     def __del__(self) -> None:
         if self._promised:
-            self._ledger.give((None, 0, self._promised, 0))
+            self._ledger.given.append((None, 0, self._promised, 0))
 
 
 class _Ledger:
     """What all rooms of this process claim, and what was given back and is not booked yet."""
 
-    __slots__ = ("_given", "claimed", "lock")
+    __slots__ = ("claimed", "given", "lock")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.claimed = 0
-        self._given: deque[tuple[SpoolRoom | None, int, int, int]] = deque()
-
-    def give(self, given: tuple[SpoolRoom | None, int, int, int]) -> None:
-        self._given.append(given)
-        if self.lock.acquire(blocking=False):
-            try:
-                self.book()
-            finally:
-                self.lock.release()
+        self.given: deque[tuple[SpoolRoom | None, int, int, int]] = deque()
 
     def settle(self) -> None:
         with self.lock:
@@ -137,8 +132,8 @@ class _Ledger:
 
     def book(self) -> None:
         """Take off what was given back; for who has the lock."""
-        while self._given:
-            room, memory, claimed, sealed = self._given.popleft()
+        while self.given:
+            room, memory, claimed, sealed = self.given.popleft()
             self.claimed -= claimed
             if room is not None:
                 room._memory -= memory
@@ -156,5 +151,5 @@ def _after_fork() -> None:
     _ledger = _Ledger()
 
 
-if hasattr(os, "register_at_fork"):
+with contextlib.suppress(AttributeError):  # a system without fork
     os.register_at_fork(after_in_child=_after_fork)

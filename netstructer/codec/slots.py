@@ -98,8 +98,8 @@ class SlotFile:
 
     @property
     def loose(self) -> bool:
-        """Whether `shrink` is worth a call: half of the slots were freed since the last one."""
-        return self._slots > KEPT_SLOTS and self._freed * 2 >= self._slots
+        """Whether `shrink` is worth a call: half of the slots were freed since the last one, or all are free."""
+        return self._slots > KEPT_SLOTS and (self._freed * 2 >= self._slots or len(self._free) == self._slots)
 
     def shrink(self, slots: Iterable[int]) -> None:
         """Cut the file behind the last of `slots`, which are all that are held, if half of it goes."""

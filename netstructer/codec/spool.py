@@ -6,12 +6,12 @@ it lies on disk.
 
 Where a chunk lies
 ------------------
-A chunk stays in memory, by reference, while its spool holds at most `spool_memory_bytes` there and its room at most
-`credit_bytes`.  So who reads as fast as bytes come never touches a disk.  A chunk beyond that *waits for the disk*: it
-lies in memory still, but its bytes are claimed from the budgets of the disk, so that sealing it later needs no more
-room than it has.  When what waits would pass 64 KiB it is sealed into one slot of a file; so at most one slot's worth
-waits, and two slots in a row hold more than 64 KiB together.  When the reader has caught up before that, what waits
-is plain memory again and its claim is given back.
+A chunk stays in memory, by reference unless it is small, while its spool holds at most `spool_memory_bytes` there and
+its room at most `credit_bytes`.  So who reads as fast as bytes come never touches a disk.  A chunk beyond that *waits
+for the disk*: it lies in memory still, but its bytes are claimed from the budgets of the disk, so that sealing it
+later needs no more room than it has.  When what waits would pass 64 KiB it is sealed into one slot of a file; so at
+most one slot's worth waits, and two slots in a row hold more than 64 KiB together.  When the reader has caught up
+before that, what waits is plain memory again and its claim is given back.
 
 Locks, the collector, and forks
 -------------------------------
@@ -21,8 +21,8 @@ the middle of any other call, in the same thread.  So it never waits: it leaves 
 sweeps when they leave.
 
 After `os.fork` the child has a copy of key and counter, and the same file.  If it sealed, one nonce would seal two
-slots, and each process would write over the other's.  So in a child the rooms of its parent and their spools are
-refused, and closing one there closes the child's descriptor and nothing else.
+slots, and each process would write over the other's.  So in a child the spools of its parent and new ones in its rooms
+are refused, and closing one there closes the child's descriptor and nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ from netstructer.codec.room import SpoolRoom
 from netstructer.codec.slots import SLOT_BYTES, Buffer, SlotFile
 from netstructer.errors import Misuse
 
-__all__ = ["Spool", "SpoolRoom"]
+__all__ = ["JOIN_BYTES", "Spool", "SpoolRoom"]
+
+JOIN_BYTES = 4 * 1024
+"""Chunks that lie together are joined up to this: a copy costs less than two objects, each byte of which counts too."""
 
 _ALL = 1 << 62
 
@@ -70,44 +73,46 @@ class Spool:
         Raises `SpoolFull` where budgets or the disk have no room; then the spool is as it was.  A closed spool takes
         and forgets: its reader is gone.
         """
+        self._refuse_inherited()
         count = len(chunk)
-        self._enter()
         try:
-            if self._closed:
-                self.byte_count = self.start = self.byte_count + count
-            elif count:
-                self._add(chunk, count)
+            with self._lock:
+                if self._closed:
+                    self.byte_count = self.start = self.byte_count + count
+                elif count:
+                    self._add(chunk, count)
         finally:
-            self._leave()
+            self._sweep_if_closed()
 
     def read(self, position: int, most_bytes: int) -> bytes | memoryview:
-        """Return 1 to `most_bytes` bytes from `position` on, as many as lie together; none where the row ends there.
+        """Return 1 to `most_bytes` bytes from `position` on, as many as lie together; none where nothing is there yet.
 
-        Raises `Misuse` for what was forgotten or is not there yet, and `SourceFailed` where the disk gives back other
-        bytes than it was given, or none.
+        Raises `Misuse` for what was forgotten and for a position beyond `byte_count`, and `SourceFailed` where the disk
+        gives back other bytes than it was given, or none.
         """
-        self._enter()
+        self._refuse_inherited()
         try:
-            if self._closed:
-                raise Misuse("Spool.read: the spool is closed")
-            if not self.start <= position <= self.byte_count or most_bytes < 1:
-                raise Misuse(
-                    f"Spool.read: {most_bytes} bytes from {position}, where {self.start} to {self.byte_count} are held"
-                )
-            return self._read(position, most_bytes) if position < self.byte_count else b""
+            with self._lock:
+                if self._closed:
+                    raise Misuse("Spool.read: the spool is closed")
+                if not self.start <= position <= self.byte_count or most_bytes < 1:
+                    held = f"{self.start} to {self.byte_count} are held"
+                    raise Misuse(f"Spool.read: {most_bytes} bytes from {position}, where {held}")
+                return self._read(position, most_bytes) if position < self.byte_count else b""
         finally:
-            self._leave()
+            self._sweep_if_closed()
 
     def forget(self, position: int) -> None:
         """Forget what lies before `position`; chunks and slots are given back with the last of their bytes."""
-        self._enter()
+        self._refuse_inherited()
         try:
-            if position > self.byte_count:
-                raise Misuse(f"Spool.forget: {position}, where {self.byte_count} bytes were added")
-            if position > self.start:
-                self._forget(position)
+            with self._lock:
+                if position > self.byte_count:
+                    raise Misuse(f"Spool.forget: {position}, where {self.byte_count} bytes were added")
+                if position > self.start:
+                    self._forget(position)
         finally:
-            self._leave()
+            self._sweep_if_closed()
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         """Take the bytes out in order: each piece is forgotten once the next is asked for.  Raises what `read` does."""
@@ -120,37 +125,32 @@ class Spool:
     def close(self) -> None:
         """Forget all and close the file.  May be called twice, from anywhere, and never waits."""
         self._closed = True
-        if self._room.inherited:
-            self._sweep()
-        else:
-            self._sweep_unless_held()
+        self._sweep_if_closed()
 
     def __del__(self) -> None:
         self._sweep()
 
-    # --- below the lock -----------------------------------------------------------------------------------------------
-
-    def _enter(self) -> None:
+    def _refuse_inherited(self) -> None:
         if self._room.inherited:
             raise Misuse("this spool belongs to the process that this one was forked from")
-        self._lock.acquire()
 
-    def _leave(self) -> None:
-        self._lock.release()
-        if self._closed:
-            self._sweep_unless_held()
-
-    def _sweep_unless_held(self) -> None:
-        if self._lock.acquire(blocking=False):
+    def _sweep_if_closed(self) -> None:
+        """Sweep, unless somebody is inside: they come here when they leave."""
+        if not self._closed:
+            return
+        if self._room.inherited:  # its lock may be held by a thread that stayed in the parent
+            self._sweep()
+        elif self._lock.acquire(blocking=False):
             try:
                 self._sweep()
             finally:
                 self._lock.release()
 
+    # --- for who has the lock, or the spool alone ---------------------------------------------------------------------
+
     def _sweep(self) -> None:
-        """Give back all; for who has the lock, or has the spool alone."""
         if self._memory or self._sealed:
-            self._room.give(self._memory, self._waiting_bytes + self._sealed, self._sealed)
+            self._room.drop(self._memory, self._waiting_bytes + self._sealed, self._sealed)
         self._memory = self._sealed = self._waiting_bytes = self._waiting_pieces = self._head = 0
         self._pieces.clear()
         del self._starts[:]
@@ -165,7 +165,7 @@ class Spool:
             if self._waiting_bytes:  # the reader has caught up
                 self._room.give(0, self._waiting_bytes, 0)
                 self._waiting_bytes = self._waiting_pieces = 0
-            self._append(chunk, count)
+            self._append(chunk, count, waits=False)
             return
         if self._waiting_bytes + count >= SLOT_BYTES:
             try:
@@ -175,15 +175,19 @@ class Spool:
                 raise
             count = len(chunk)
         if count:
-            self._append(chunk, count)
-            self._waiting_bytes += count
-            self._waiting_pieces += 1
+            self._append(chunk, count, waits=True)
 
-    def _append(self, piece: Buffer, count: int) -> None:
-        self._starts.append(self.byte_count)
-        self._pieces.append(piece)
+    def _append(self, chunk: Buffer, count: int, waits: bool) -> None:
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, bytes) and len(last) + count <= JOIN_BYTES and waits == (self._waiting_bytes > 0):
+            self._pieces[-1] = last + chunk
+        else:
+            self._starts.append(self.byte_count)
+            self._pieces.append(_owned(chunk, count))
+            self._waiting_pieces += waits
         self.byte_count += count
         self._memory += count
+        self._waiting_bytes += count * waits
 
     def _seal(self, chunk: Buffer, count: int) -> Buffer:
         """Seal what waits, and of `chunk` whole slots; return the rest of it.  All of it, or nothing."""
@@ -200,8 +204,7 @@ class Spool:
             view = memoryview(chunk)
             whole = count - count % SLOT_BYTES
             cuts += [(self.byte_count + at, [view[at : at + SLOT_BYTES]]) for at in range(0, whole, SLOT_BYTES)]
-            # A copy: a view of less than a slot would keep all of a large chunk in memory.
-            rest = bytes(view[whole:]) if whole else chunk
+            rest = view[whole:] if whole else chunk
         slots = self._write(cuts)
         sealed = self._waiting_bytes + count - len(rest)
         del self._pieces[first:], self._starts[first:]
@@ -279,3 +282,10 @@ class Spool:
             self._head = 0
         if self._file is not None and self._file.loose:
             self._file.shrink(piece for piece in pieces if isinstance(piece, int))
+
+
+def _owned(chunk: Buffer, count: int) -> Buffer:
+    """Return a chunk that keeps alive no more than twice its bytes: a record may be mostly padding, or mostly head."""
+    if count <= JOIN_BYTES or (isinstance(chunk, memoryview) and count * 2 < memoryview(chunk.obj).nbytes):
+        return bytes(chunk)
+    return chunk

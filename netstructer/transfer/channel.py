@@ -1,0 +1,69 @@
+"""A conversation beside the user's values, and what is expected in it.  Floor: COMMONS.  Law: no answer is believed.
+
+Spec: files.md, "The conversation".  What the other end says is checked before it means anything; a refusal may come
+instead of every answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from netstructer.errors import LimitReached, LinkClosed, LinkLost, LinkTimeout, TransferRefused
+from netstructer.transfer.wording import check_refusal, refusal_of
+
+__all__ = ["Channel", "Clock", "expect", "tell", "telling"]
+
+TELL_SECONDS = 1.0
+"""How long an end that has failed tries to say so: it is a courtesy, and the error is on its way to the caller."""
+
+Clock = Callable[[], float]
+"""Seconds that only grow, as `time.monotonic`; given by who calls, because this floor has no clock."""
+
+T = TypeVar("T")
+
+
+class Channel(Protocol):
+    """One conversation on a link; values are any that netstructer sends, blobs included.
+
+    `timeout` is in seconds, None waits as long as the link lives; of a value with blobs it is the longest time in which
+    not one byte moves, not the time for all of them.  All three may raise `LinkTimeout`, `LinkLost` and `LinkClosed`;
+    `send` raises `MessageCancelled` when the other end gives up a blob, and what the blob's source raises.
+    """
+
+    def send(self, value: object, *, timeout: float | None = None) -> object: ...  # when it, blobs included, is sent
+    def recv(self, *, timeout: float | None = None) -> Any: ...  # the next value; its blobs are still arriving
+    def wire_bytes(self) -> int: ...  # moved on this link so far, both ways, as on the wire
+
+
+def expect(channel: Channel, read: Callable[[object], T], *, timeout: float | None) -> T:
+    """Return the next value of the other end, as `read` takes it.
+
+    Raises `TransferRefused` where the other end refuses, and `BadValue` or what `read` raises for any other value.
+    """
+    value = channel.recv(timeout=timeout)
+    check_refusal(value)
+    return read(value)
+
+
+@contextlib.contextmanager
+def telling(channel: Channel, *, timeout: float | None) -> Iterator[None]:
+    """Tell the other end of whatever is raised in the block, by kind and name, so that it need not wait for more.
+
+    Not of what it has refused itself.  What the link says against that is not raised: the first error is.
+    """
+    try:
+        yield
+    except TransferRefused:
+        raise
+    except BaseException as error:
+        tell(channel, error, timeout=timeout)
+        raise
+
+
+def tell(channel: Channel, error: BaseException, *, timeout: float | None) -> None:
+    """Tell the other end that this one has failed, if the link lets it."""
+    seconds = TELL_SECONDS if timeout is None else min(timeout, TELL_SECONDS)
+    with contextlib.suppress(LinkClosed, LinkLost, LinkTimeout, LimitReached):
+        channel.send(refusal_of(error), timeout=seconds)

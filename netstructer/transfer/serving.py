@@ -1,0 +1,128 @@
+"""The end that serves a directory: one request of a conversation, held to its end.  Floor: COMMONS.
+
+Spec: files.md, "Serving".  Law: nothing above or beside the directory is read, written or told of, and no path of this
+machine is: a request that fails is answered by a kind and the name that was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+from netstructer.errors import BadValue, LimitReached, TransferRefused, UnsafeName
+from netstructer.transfer.channel import Channel, Clock, tell
+from netstructer.transfer.gathering import Gathered, entry_at, walk
+from netstructer.transfer.globs import Pattern
+from netstructer.transfer.manifest import entries_value, is_partial_name
+from netstructer.transfer.outcome import Transfer
+from netstructer.transfer.places import Tree
+from netstructer.transfer.progress import Report
+from netstructer.transfer.receiving import Overwrite, receive
+from netstructer.transfer.sending import give
+from netstructer.transfer.wording import Offer, read_get, read_ls, refused, verb_of
+
+__all__ = ["serve"]
+
+
+def serve(
+    channel: Channel,
+    first: object,
+    directory: str | os.PathLike[str],
+    *,
+    writable: bool = True,
+    overwrite: Overwrite = "replace",
+    progress: Report | None = None,
+    timeout: float | None = None,
+    clock: Clock,
+) -> Transfer | None:
+    """Answer one request, whose first value is `first`, from what is below `directory`.
+
+    Returns what became of the files; None for a listing, and for a request that was refused, which the asker sees as
+    `TransferRefused`.  Raises what the link raises, and `OSError` where the disk fails while files arrive.
+    """
+    try:
+        verb = verb_of(first)
+        if verb == "offer":
+            if not writable:
+                raise refused("read-only")
+            return receive(
+                channel,
+                first,
+                directory,
+                overwrite=overwrite,
+                progress=progress,
+                timeout=timeout,
+                clock=clock,
+                check=False,
+            )
+        if verb == "get":
+            return _give(channel, read_get(first), directory, progress, timeout, clock)
+        if verb == "ls":
+            _list(channel, read_ls(first), directory, timeout)
+            return None
+        raise BadValue("a request of no known kind")
+    except (BadValue, LimitReached, TransferRefused, UnsafeName) as error:
+        tell(channel, error, timeout=timeout)
+        return None
+
+
+def _give(
+    channel: Channel,
+    patterns: list[str],
+    directory: str | os.PathLike[str],
+    progress: Report | None,
+    timeout: float | None,
+    clock: Clock,
+) -> Transfer:
+    wanted = [Pattern(text) for text in dict.fromkeys(patterns)]
+    with Gathered() as gathered:
+        tree = gathered.tree(os.fspath(directory))
+        for pattern in wanted:
+            _gather(gathered, tree, pattern)
+        if not gathered.entries and gathered.left:
+            raise refused("forbidden", gathered.left[0].name)
+        return give(channel, gathered, Offer(entries=gathered.entries), progress=progress, timeout=timeout, clock=clock)
+
+
+def _gather(gathered: Gathered, tree: Tree, pattern: Pattern) -> None:
+    """Take what a pattern finds, and all that is in it; what it finds inside of that is there already."""
+    found = False
+    taken: set[tuple[str, ...]] = set()
+    for parts in pattern.find(tree):
+        found = True
+        if any(parts[:count] in taken for count in range(1, len(parts) + 1)):
+            continue
+        name = "/".join(parts[pattern.fixed :])
+        try:
+            is_directory = entry_at(gathered, tree, parts, name)
+        except OSError:
+            gathered.leave(name, "failed", "other", "it cannot be read")
+            continue
+        taken.add(parts)
+        if is_directory:
+            walk(gathered, tree, parts, name)
+    if not found:
+        raise refused("missing", pattern.text)
+
+
+def _list(channel: Channel, path: str, directory: str | os.PathLike[str], timeout: float | None) -> None:
+    with Gathered() as gathered:
+        tree = gathered.tree(os.fspath(directory))
+        pattern = Pattern(path)
+        found = list(pattern.find(tree))
+        if not found and path:
+            raise refused("missing", path)
+        for parts in found:
+            if not pattern.is_wild and stat.S_ISDIR(tree.at(parts[:-1]).status(parts[-1]).st_mode):
+                _list_inside(gathered, tree, parts)
+            else:
+                entry_at(gathered, tree, parts, "/".join(parts))
+        channel.send(("entries", entries_value(gathered.entries)), timeout=timeout)
+
+
+def _list_inside(gathered: Gathered, tree: Tree, parts: tuple[str, ...]) -> None:
+    for name in sorted(tree.at(parts).names()):
+        if not is_partial_name(name):
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                entry_at(gathered, tree, (*parts, name), "/".join((*parts, name)))
