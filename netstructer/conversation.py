@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from netstructer.errors import BadCompression, BadValue, LinkClosed, LinkLost, LinkTimeout, MessageCancelled
+from netstructer.protocol.states import CancelCode
 from netstructer.sockets import deadline_after
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class Conversation:
         """Names it on this link: odd where the client opened it, even where the server did."""
 
     def send(self, value: object, *, timeout: float | None = None) -> None:
-        """Send one value; return when it and its blobs have been sealed.  Raises as `Link.send` does."""
+        """Send one value; return when it and its blobs have been sealed.
+
+        `timeout` is the longest time, in seconds, in which not one record of it may go.  Raises as `Link.send` does,
+        and `MessageCancelled` where the other end wants no more of a blob.
+        """
         if self._closed or self._left_by_peer:
             raise LinkClosed("the conversation is over")
         self._send((value,), timeout)
@@ -97,7 +102,9 @@ class Conversation:
         payloads = self._exchange.session.payloads
         outgoing = payloads.compose(payloads.encode(body), compress=self._compress)
         outgoing.conversation = self.number
-        self._exchange.submit(outgoing, deadline_after(timeout), lambda: outgoing.done)
+        self._exchange.submit(outgoing, lambda: outgoing.done, idle_seconds=timeout)
+        if outgoing.skipped_blobs:
+            raise MessageCancelled("the other end wants no more of a blob", code=CancelCode.ABANDONED)
 
     def __enter__(self) -> Conversation:
         return self

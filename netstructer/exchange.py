@@ -17,19 +17,15 @@ from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Event
-from netstructer.protocol.outgoing import FEED_BYTES, Batch, Outgoing, OutgoingBlob, Single
+from netstructer.protocol.outgoing import Batch, Outgoing, Single
 from netstructer.protocol.session import Session
 from netstructer.pump import Pump
+from netstructer.submission import Submission
 
 if TYPE_CHECKING:
     import socket
 
 __all__ = ["Exchange"]
-
-Buffer = bytes | bytearray | memoryview
-
-PATIENCE_SECONDS = 0.02
-"""What a slow source gives in this time is sent without waiting for more of it."""
 
 
 class Exchange:
@@ -80,66 +76,16 @@ class Exchange:
                 raise
             return len(frame), number
 
-    def submit(self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]) -> None:
-        """Queue a message and return when `until()` holds; `until` is asked under the lock.
-
-        The sources of its blobs are read meanwhile, without the lock.  Raises `LinkTimeout` at the deadline: what the
-        message had not sent by then is cancelled.  Raises what ended the session, or the message, or what a source
-        raised.
-        """
-        with self._lock.in_turn():
-            self.session.queue(outgoing)
-            hungry = self._work(outgoing, deadline, until)
-        while hungry is not None:
-            chunks, ended = self._pull(outgoing, hungry)
-            with self._lock.in_turn():
-                self.session.feed(hungry, chunks, ended)
-                hungry = self._work(outgoing, deadline, until)
-
-    def _work(
-        self, outgoing: Outgoing | Batch, deadline: float | None, until: Callable[[], bool]
-    ) -> OutgoingBlob | None:
-        """Work until `until()` holds, or until one of the blobs wants to be fed: return that one."""
-        try:
-            self._pump.wait(lambda: until() or outgoing.error is not None or outgoing.hungry() is not None, deadline)
-        except BaseException:
-            self._give_up(outgoing)
-            raise
-        if outgoing.error is not None:
-            raise outgoing.error
-        if until():
-            return None
-        if self._pump.ended:
-            raise self._over()
-        if deadline is not None and time.monotonic() >= deadline:
-            sent = outgoing.done
-            self._give_up(outgoing)
-            late = "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
-            raise LinkTimeout(f"{late} in time")
-        return outgoing.hungry()
-
-    def _pull(self, outgoing: Outgoing | Batch, blob: OutgoingBlob) -> tuple[list[Buffer], bool]:
-        """Read on in a blob's source, without the lock: a few records, or what comes of a slow one in a moment."""
-        chunks: list[Buffer] = []
-        pulled_bytes, ended = 0, False
-        patience = time.monotonic() + PATIENCE_SECONDS
-        try:
-            while not ended and pulled_bytes < FEED_BYTES:
-                more, ended = blob.pull(self.session.chunk_bytes)
-                chunks.extend(more)
-                pulled_bytes += sum(map(len, more))
-                if time.monotonic() >= patience:
-                    break
-        except BaseException as error:
-            with self._lock.in_turn():
-                self._give_up(outgoing, error)
-            raise
-        return chunks, ended
-
-    def _give_up(self, outgoing: Outgoing | Batch, error: BaseException | None = None) -> None:
-        if not outgoing.done:
-            self.session.abandon(outgoing, error)
-            self._pump.flush()
+    def submit(
+        self,
+        outgoing: Outgoing | Batch,
+        until: Callable[[], bool],
+        *,
+        deadline: float | None = None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """Queue a message and return when `until()` holds.  Raises as `Submission.run` does."""
+        Submission(self._pump, outgoing, until, deadline=deadline, idle_seconds=idle_seconds).run()
 
     def arrival(self, message: Message, place: int) -> Arrival:
         """Return a blob of a message that was taken."""
@@ -236,7 +182,7 @@ class Exchange:
             self._wait_for(lambda: bool(opened), deadline)
             return opened.popleft()
 
-    def next_aside(self, number: int, deadline: float | None) -> Message:
+    def next_aside(self, number: int, deadline: float | None) -> Message | Whole:
         """Take and return the next message of a conversation, waiting for it if need be."""
         asides = self._pump.asides
         with self._lock.in_turn():
@@ -260,13 +206,13 @@ class Exchange:
         if not pump.wait(lambda: came() or pump.closing or pump.left_by_peer, deadline):
             raise LinkTimeout("nothing came in time")
         if not came():
-            raise self._over()
+            raise self._pump.over()
 
     def _wait_for_message(self, deadline: float | None) -> None:
         pump = self._pump
         while not pump.inbox:
             if pump.ended or pump.closing or pump.left_by_peer:
-                raise self._over()
+                raise self._pump.over()
             if not pump.step(deadline):
                 raise LinkTimeout("no message came in time")
 
@@ -307,7 +253,7 @@ class Exchange:
             if not self._pump.wait(lambda: liveness.pongs > before, deadline):
                 raise LinkTimeout("no pong came in time")
             if liveness.rtt_seconds is None or liveness.pongs == before:
-                raise self._over()
+                raise self._pump.over()
             return liveness.rtt_seconds
 
     def _begin_close(self) -> None:
@@ -320,7 +266,3 @@ class Exchange:
             self.session.say_farewell()
         self._pump.flush()
         self._pump.wake()
-
-    def _over(self) -> NetstructerError:
-        error = self.session.error
-        return LinkClosed("the conversation is over") if error is None else error.again()

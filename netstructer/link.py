@@ -11,6 +11,8 @@ The walk of one value, from here to the socket and back:
 from __future__ import annotations
 
 import logging
+import os
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +37,8 @@ from netstructer.stats import LinkStats
 if TYPE_CHECKING:
     import socket
     from types import TracebackType
+
+    from netstructer.transfer import Overwrite, Report, Transfer
 
 __all__ = ["Link", "Sent"]
 
@@ -168,7 +172,7 @@ class Link:
             if done is not None:
                 return Sent(encoded.plain_bytes, done[0])
             outgoing = single.outgoing(_FLAGS[wait])
-        self._exchange.submit(outgoing, deadline_after(timeout), self._goal(outgoing, wait))
+        self._exchange.submit(outgoing, self._goal(outgoing, wait), deadline=deadline_after(timeout))
         return Sent(outgoing.sealed_bytes, outgoing.wire_bytes)
 
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
@@ -213,7 +217,7 @@ class Link:
                     batch.add(encoded)
                 else:
                     outgoing = session.payloads.compose(encoded, compress=self._compress)
-                    self._exchange.submit(outgoing, deadline, self._goal(outgoing, "queued"))
+                    self._exchange.submit(outgoing, self._goal(outgoing, "queued"), deadline=deadline)
                     parts.append(outgoing)
         finally:
             self._submit_batch(batch, deadline, parts)
@@ -221,7 +225,7 @@ class Link:
 
     def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> None:
         if batch.count:
-            self._exchange.submit(batch, deadline, self._goal(batch, "queued"))
+            self._exchange.submit(batch, self._goal(batch, "queued"), deadline=deadline)
             parts.append(batch)
 
     def __iter__(self) -> Iterator[Any]:
@@ -242,7 +246,52 @@ class Link:
             return lambda: outgoing.done and acknowledged(outgoing.last_number)
         return lambda: outgoing.done and acknowledged(outgoing.last_number) and taken(outgoing.value_number)
 
-    # --- beside the values ------------------------------------------------------------------------------------------
+    # --- files, and what else goes beside the values ----------------------------------------------------------------
+
+    def send_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Report | None = None,
+        resume: bool = True,
+        timeout: float | None = None,
+    ) -> Transfer:
+        """Send a file, or a directory with all that is in it, to a peer that calls `recv_file`; say what became of it.
+
+        What an earlier try brought over is not sent again; every file is held to its digest at the other end.
+        `progress` is called with a `Progress` (`name`, `done`, `total`, `rate`, `wire`).  `timeout` is the longest
+        time, in seconds, in which nothing moves.
+
+        Raises `FileChanged` for a file that changes while it is read, `SourceFailed` for one that cannot be read,
+        `UnsafeName`, `TransferRefused`, `DigestMismatch`, each when all other files are there; `OSError`,
+        `LinkTimeout`, `LinkClosed`, `LinkLost`.
+        """
+        from netstructer.transfer import offer  # Imported late: most links send no files.
+
+        with self.conversation() as aside:
+            return offer(aside, path, resume=resume, progress=progress, timeout=timeout, clock=time.monotonic)
+
+    def recv_file(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        progress: Report | None = None,
+        overwrite: Overwrite = "replace",
+        resume: bool = True,
+        timeout: float | None = None,
+    ) -> Transfer:
+        """Receive what the peer's `send_file` offers into a directory that exists; say what became of it.
+
+        A file gets its name when it is whole and its digest is right; what was half received is kept under a name of
+        its own, and continued when the same file is offered again.  `overwrite` says what becomes of a file that is
+        there already: `"replace"`, `"refuse"`, or `"keep"` both.  Raises as `send_file` does.
+        """
+        from netstructer.transfer import receive
+
+        with self.accept_conversation(timeout=timeout) as aside:
+            offered = aside.recv(timeout=timeout)
+            how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": progress, "timeout": timeout}
+            return receive(aside, offered, directory, **how, clock=time.monotonic)
 
     def conversation(self) -> Conversation:
         """Open a conversation: values to and fro beside the link's own, which `recv` does not see."""

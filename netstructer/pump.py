@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable
 
 from netstructer import sockets
-from netstructer.errors import ConnectionCut, LinkClosed
+from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
 from netstructer.protocol.arrivals import Arrival
@@ -104,6 +104,11 @@ class Pump:
         """
         self.unsent.clear()
         self.handle(self.session.fail(ConnectionCut("this end was interrupted in the middle of a record")))
+
+    def over(self) -> NetstructerError:
+        """Return what a caller gets who asks for more than there is."""
+        error = self.session.error
+        return LinkClosed("the conversation is over") if error is None else error.again()
 
     def wake(self) -> None:
         """Let everybody who sleeps look again."""
@@ -305,14 +310,9 @@ class Pump:
             self.wake()
 
     def _sort(self, message: Message | Whole) -> None:
-        if self.closing:
-            wanted = False
-        elif isinstance(message, Message) and message.conversation:
-            wanted = self.asides.put(message)
-        else:
-            wanted = True
+        if not self.closing and not message.conversation:
             self.inbox.append(message)
-        if not wanted:
+        elif self.closing or not self.asides.put(message):
             self.session.take(message)
             self.session.forget(message)
 

@@ -36,6 +36,7 @@ MODULES = {
     "netstructer.dial": "FACADES",
     "netstructer.pump": "FACADES",
     "netstructer.exchange": "FACADES",
+    "netstructer.submission": "FACADES",
     "netstructer.incoming": "FACADES",
     "netstructer.conversation": "FACADES",
     "netstructer.fairlock": "FACADES",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from netstructer.protocol.assembly import Message
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.states import Role
 
 __all__ = ["Asides"]
@@ -25,7 +25,7 @@ class Asides:
         self._parity = 1 if role is Role.CLIENT else 0
         self._next = 1 if role is Role.CLIENT else 2
         self._last_opened = 0
-        self._queues: dict[int, deque[Message]] = {}
+        self._queues: dict[int, deque[Message | Whole]] = {}
         self.opened: deque[int] = deque()
         """Conversations that the peer opened and nobody has accepted."""
 
@@ -35,7 +35,7 @@ class Asides:
         self._queues[number] = deque()
         return number
 
-    def put(self, message: Message) -> bool:
+    def put(self, message: Message | Whole) -> bool:
         """Take in a message; False where its conversation is over, or never was."""
         number = message.conversation
         if number not in self._queues:
@@ -51,15 +51,15 @@ class Asides:
         """Say whether a conversation has a message."""
         return bool(self._queues.get(number))
 
-    def next(self, number: int) -> Message:
+    def next(self, number: int) -> Message | Whole:
         """Return the next message of a conversation that has one, and take it out."""
         return self._queues[number].popleft()
 
-    def close(self, number: int) -> deque[Message]:
+    def close(self, number: int) -> deque[Message | Whole]:
         """End a conversation; return what nobody has read of it."""
         return self._queues.pop(number, deque())
 
-    def clear(self) -> list[Message]:
+    def clear(self) -> list[Message | Whole]:
         """End those that nobody has accepted, and return all that nobody has read."""
         self.opened.clear()
         unread = [message for queue in self._queues.values() for message in queue]

@@ -112,6 +112,7 @@ class Lanes:
         """Forget what is left of one blob that has begun; the rest of its value goes on."""
         self._unqueue(blob)
         blob.sealed = True
+        blob.parent.skipped_blobs += 1
         self._end_blob(blob)
         blob.release()
         if blob.root.done:

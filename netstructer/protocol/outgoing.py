@@ -94,8 +94,8 @@ class Outgoing:
     """
 
     __slots__ = ("_chunks", "_current", "_following", "_pieces", "blob_bytes", "blobs", "codec", "conversation",
-                 "error", "flags", "last_number", "number", "plain_bytes", "sealed", "stream", "under_way", "unsealed_blobs",
-                 "value_number", "wire_bytes")  # fmt: skip
+                 "error", "flags", "last_number", "number", "plain_bytes", "sealed", "skipped_blobs", "stream",
+                 "under_way", "unsealed_blobs", "value_number", "wire_bytes")  # fmt: skip
     parent = None
     ready = True
     count = 1
@@ -114,7 +114,7 @@ class Outgoing:
         """The conversation that it belongs to, 0 for none."""
         self.blob_bytes = 0
         """Plain bytes of the blobs that are wholly sealed."""
-        self.unsealed_blobs = 0
+        self.unsealed_blobs = self.skipped_blobs = 0
         self.number = self.last_number = self.value_number = self.stream = self.wire_bytes = 0
         self.sealed = False
         self.error: BaseException | None = None

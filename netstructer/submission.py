@@ -1,0 +1,127 @@
+"""Submission: one message from its queueing until what its sender waits for holds.  Floor: FAÇADES.
+
+Law: the sources of its blobs are read in the sender's thread, and never under the link's lock.
+
+The sender works for the link while it waits (pump.py).  Whenever a blob of its message has little left to seal, and
+credit for more, it lets go of the lock, reads on in that blob's source, compresses and cuts, and feeds what came of it.
+So a source that waits makes nobody wait but its own sender, and one that uses the same link does not wait for itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from netstructer.errors import LinkTimeout
+from netstructer.protocol.outgoing import FEED_BYTES, Batch, Outgoing, OutgoingBlob
+from netstructer.pump import Pump
+
+__all__ = ["Submission"]
+
+Buffer = bytes | bytearray | memoryview
+
+PATIENCE_SECONDS = 0.02
+"""What a slow source gives in this time is sent without waiting for more of it."""
+
+
+class Submission:
+    """One message on its way out.  Single owner.
+
+    `until()` says, under the lock, whether what is waited for holds.  `deadline` is a time on the monotonic clock;
+    `idle_seconds` is how long not one record of the message may go before that is a `LinkTimeout`, too.
+    """
+
+    def __init__(
+        self,
+        pump: Pump,
+        outgoing: Outgoing | Batch,
+        until: Callable[[], bool],
+        *,
+        deadline: float | None = None,
+        idle_seconds: float | None = None,
+    ) -> None:
+        self._pump, self._session = pump, pump.session
+        self._outgoing = outgoing
+        self._until = until
+        self._deadline = deadline
+        self._idle_seconds = idle_seconds
+        self._moved_bytes = 0
+
+    def run(self) -> None:
+        """Queue the message and return when `until()` holds.
+
+        Raises `LinkTimeout`: what the message had not sent by then is cancelled.  Raises what ended the session, or the
+        message, or what a source raised.
+        """
+        lock = self._pump.lock
+        with lock.in_turn():
+            self._session.queue(self._outgoing)
+            self._allow_time()
+            hungry = self._work()
+        while hungry is not None:
+            chunks, ended = self._pull(hungry)
+            with lock.in_turn():
+                self._session.feed(hungry, chunks, ended)
+                hungry = self._work()
+
+    def _work(self) -> OutgoingBlob | None:
+        """Work until what is waited for holds, or until a blob wants to be fed: return that one."""
+        outgoing, until = self._outgoing, self._until
+        while True:
+            try:
+                self._pump.wait(
+                    lambda: until() or outgoing.error is not None or outgoing.hungry() is not None, self._deadline
+                )
+            except BaseException:
+                self._give_up()
+                raise
+            if outgoing.error is not None:
+                raise outgoing.error
+            if until():
+                return None
+            if self._pump.ended:
+                raise self._pump.over()
+            self._check_time()
+            if (hungry := outgoing.hungry()) is not None:
+                return hungry
+
+    def _pull(self, blob: OutgoingBlob) -> tuple[list[Buffer], bool]:
+        """Read on in a blob's source: a few records, or what comes of a slow one in a moment."""
+        chunks: list[Buffer] = []
+        pulled_bytes, ended = 0, False
+        patience = time.monotonic() + PATIENCE_SECONDS
+        try:
+            while not ended and pulled_bytes < FEED_BYTES:
+                more, ended = blob.pull(self._session.chunk_bytes)
+                chunks.extend(more)
+                pulled_bytes += sum(map(len, more))
+                if time.monotonic() >= patience:
+                    break
+        except BaseException as error:
+            with self._pump.lock.in_turn():
+                self._give_up(error)
+            raise
+        return chunks, ended
+
+    def _check_time(self) -> None:
+        """Raise `LinkTimeout` where the time is over; allow more where records have gone since it was allowed."""
+        if self._deadline is None:
+            return
+        if self._idle_seconds is not None and self._outgoing.wire_bytes != self._moved_bytes:
+            self._allow_time()
+        if time.monotonic() < self._deadline:
+            return
+        sent = self._outgoing.done
+        self._give_up()
+        late = "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
+        raise LinkTimeout(f"{late} in time")
+
+    def _allow_time(self) -> None:
+        if self._idle_seconds is not None:
+            self._moved_bytes = self._outgoing.wire_bytes
+            self._deadline = time.monotonic() + self._idle_seconds
+
+    def _give_up(self, error: BaseException | None = None) -> None:
+        if not self._outgoing.done:
+            self._session.abandon(self._outgoing, error)
+            self._pump.flush()
