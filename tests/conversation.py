@@ -20,6 +20,8 @@ from netstructer.transfer.wording import verb_of
 
 SECONDS = 20.0
 """No wait of a test is longer: a conversation that hangs fails."""
+TURN_SECONDS = 0.002
+"""How often a wait looks whether the wire was cut."""
 ROOM = 8
 """Chunks in a pipe: the writer waits for the reader, as on a link."""
 
@@ -110,7 +112,7 @@ class Pipe:
             if self.wire.is_cut.is_set() and item is None:
                 raise ConnectionCut("cut")
             try:
-                self.chunks.put(item, timeout=0.01)
+                self.chunks.put(item, timeout=TURN_SECONDS)
                 return
             except queue.Full:
                 continue
@@ -139,7 +141,7 @@ def _wait(items: queue.Queue[Any], timeout: float | None, wire: Wire) -> Any:
     for _ in _turns(timeout):
         cut = wire.is_cut.is_set()
         try:
-            return items.get(timeout=0 if cut else 0.01)
+            return items.get(timeout=0 if cut else TURN_SECONDS)
         except queue.Empty:
             if cut:
                 raise ConnectionCut("cut") from None
@@ -147,7 +149,7 @@ def _wait(items: queue.Queue[Any], timeout: float | None, wire: Wire) -> Any:
 
 
 def _turns(timeout: float | None) -> Iterator[int]:
-    yield from range(max(1, int((SECONDS if timeout is None else timeout) / 0.01)))
+    yield from range(max(1, int((SECONDS if timeout is None else timeout) / TURN_SECONDS)))
     raise LinkTimeout("nothing moved")
 
 

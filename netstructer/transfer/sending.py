@@ -117,7 +117,9 @@ class _Body:
             for index, want in enumerate(self._answer.wants.decode()):
                 if want in "wp":
                     yield from self._file(index, self._gathered.entries[index])
-        except Exception as error:
+        except GeneratorExit:
+            raise  # the link wants no more of it
+        except BaseException as error:
             self.error = error
             raise
 
