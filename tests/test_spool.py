@@ -315,6 +315,45 @@ def test_a_file_that_is_mostly_free_is_cut() -> None:
     assert b"".join(spool) == row
 
 
+@pytest.mark.parametrize("count", range(KEPT_SLOTS - 1, KEPT_SLOTS + 8))
+def test_a_file_of_which_nothing_is_held_is_empty_unless_it_is_small(count: int) -> None:
+    spool, _ = filled(small_room(), count)
+    for position in range(SLOT_BYTES, spool.byte_count + 1, SLOT_BYTES):
+        spool.forget(position)
+
+    assert os.fstat(descriptor_of(spool)).st_size == (count * slots._STRIDE if count <= KEPT_SLOTS else 0)
+    spool.close()
+
+
+@pytest.mark.parametrize("used", [1, KEPT_SLOTS - 1, KEPT_SLOTS, KEPT_SLOTS + 1, 2 * KEPT_SLOTS])
+def test_a_file_is_cut_where_half_of_it_goes(used: int) -> None:
+    file = slots.SlotFile(Limits())
+    written = [file.write(bytes(SLOT_BYTES), at) for at in range(2 * KEPT_SLOTS)]
+    kept = written[used - 1 : used]
+    for slot in written:
+        if slot not in kept:
+            file.free(slot)
+    assert file.loose
+    file.shrink(kept)
+
+    assert not file.loose
+    expected = used if used <= KEPT_SLOTS else 2 * KEPT_SLOTS
+    assert os.fstat(file._descriptors[0]).st_size == expected * slots._STRIDE
+    assert file.read(kept[0], used - 1, SLOT_BYTES) == bytes(SLOT_BYTES)
+    file.close()
+
+
+def test_a_chunk_that_was_forgotten_is_let_go_at_once() -> None:
+    spool, chunks = Spool(SpoolRoom(Limits())), [bytearray(2 * JOIN_BYTES) for _ in range(5)]
+    for chunk in chunks:
+        spool.add(memoryview(chunk))
+    spool.forget(2 * JOIN_BYTES)
+
+    chunks[0].append(0)
+    with pytest.raises(BufferError):  # a chunk that is held cannot change its length
+        chunks[1].append(0)
+
+
 def test_a_file_that_cannot_be_cut_stays_and_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     spool, row = filled(small_room(), 2 * KEPT_SLOTS)
     monkeypatch.setattr(os, "ftruncate", raising(OSError(errno.EIO, "no")))
@@ -555,6 +594,16 @@ def test_a_slot_as_it_was_before_is_found() -> None:
     with pytest.raises(SourceFailed):
         spool.read(SLOT_BYTES, 1)
     spool.close()
+
+
+def test_a_slot_is_sealed_for_its_position() -> None:
+    file = slots.SlotFile(Limits())
+    slot = file.write(b"here", 100)
+
+    assert file.read(slot, 100, 4) == b"here"
+    with pytest.raises(SourceFailed):
+        file.read(slot, 101, 4)
+    file.close()
 
 
 @pytest.mark.parametrize("left", [0, 15, 16, 17, SLOT_BYTES, slots._STRIDE - 1])
