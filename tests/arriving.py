@@ -42,6 +42,7 @@ class Fed:
         self.codec, self.stated = codec, stated
         self.size = size if stated else None
         self.given_up = 0
+        self.expected: int | None = None
         self.spools: list[Spool] = []
         self.told = 0
         self._size = size
@@ -94,6 +95,9 @@ class Fed:
         self.told = max(self.told, position)
         if not keep:
             self.spool.forget(position)
+
+    def expect(self, size: int | None) -> None:
+        self.expected = size
 
     def new_spool(self) -> Spool:
         self.spools.append(Spool(self.room))

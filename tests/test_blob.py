@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import json
+import os
+import stat
+import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arriving import ALL_WAYS, Fed, fed, packed
 from netstructer.codec.blob import Blob
+from netstructer.codec.compression import NONE, ZSTD
 from netstructer.codec.origins import CHUNK_BYTES
+from netstructer.codec.reading import KEPT_BYTES
 from netstructer.codec.values import decode, encode
-from netstructer.errors import BadValue, Misuse
+from netstructer.errors import BadValue, FileChanged, LinkTimeout, Misuse, SourceFailed, UnsafeName
 
 SIZES = (0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES)
 
@@ -138,8 +147,282 @@ def test_saving_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert target.read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
     monkeypatch.chdir(tmp_path)
-    Blob(b"after").save("target")
+    assert Blob(b"after").save("target") == Path("target")
     assert target.read_bytes() == b"after"
+
+
+def test_in_a_directory_it_takes_its_name_and_no_file_s_place(tmp_path: Path) -> None:
+    where = Blob(b"abc", name="é 1.txt").save(tmp_path)
+
+    assert where == tmp_path / "é 1.txt"
+    assert where.read_bytes() == b"abc"
+    with pytest.raises(FileExistsError):
+        Blob(b"other", name="é 1.txt").save(tmp_path)
+    with pytest.raises(Misuse, match="no name"):
+        Blob(b"abc").save(tmp_path)
+    assert where.read_bytes() == b"abc"
+    assert list(tmp_path.iterdir()) == [where]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "/etc/x", "a/b", "a\\b", "C:x", "NUL", "x:y", "a\0", "x ", "\u202ex"]
+)
+def test_a_name_never_leads_out_of_the_directory(name: str, tmp_path: Path) -> None:
+    (tmp_path / "within").mkdir()
+    with pytest.raises(UnsafeName):
+        Blob(b"abc", name=name).save(tmp_path / "within")
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["within"]
+
+
+def test_a_link_that_is_there_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "within").mkdir()
+    (tmp_path / "within" / "x").symlink_to(tmp_path / "outside")
+    with pytest.raises(FileExistsError):
+        Blob(b"abc", name="x").save(tmp_path / "within")
+
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_taken_meanwhile_stays_taken(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no hard links on this file system")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+
+    def chunks() -> Any:
+        yield b"abc"
+        (tmp_path / "x").write_bytes(b"taken")
+
+    with pytest.raises(FileExistsError):
+        Blob.from_iter(chunks(), name="x").save(tmp_path)
+    Blob(b"abc", name="y").save(tmp_path)
+
+    assert (tmp_path / "x").read_bytes() == b"taken"
+    assert (tmp_path / "y").read_bytes() == b"abc"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]
+
+
+def test_what_was_saved_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(stat.S_ISDIR(os.fstat(handle).st_mode)), real(handle))
+    )
+    Blob(b"abc").save(tmp_path / "x")
+
+    assert synced == [False, True]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_blob_that_is_here_opens_as_a_file_that_seeks(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.json", json.dumps([1, 2]))
+    data = made.getvalue()
+    (tmp_path / "x.zip").write_bytes(data)
+    for blob in (Blob(data), Blob(bytearray(data)), Blob(memoryview(data)), Blob.from_path(tmp_path / "x.zip")):
+        for _ in range(2):
+            with blob.open(timeout=1) as file, zipfile.ZipFile(file) as archive:
+                assert json.load(archive.open("a.json")) == [1, 2]
+        with blob.open() as file:
+            assert not file.writable()
+    with Blob.from_iter([data]).open() as file:
+        assert not file.seekable()
+        assert file.read() == data
+
+
+@pytest.mark.parametrize("now", [b"", b"abcd", b"abcdef", b"x" * 200_000])
+def test_a_file_of_another_size_is_noticed_at_once(now: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "scan"
+    path.write_bytes(b"abcde")
+    blob = Blob.from_path(path)
+    path.write_bytes(now)
+    for read in (bytes, Blob.open, lambda blob: blob.save(tmp_path / "copy")):
+        with pytest.raises(FileChanged, match=f"'scan' holds {len(now)} bytes, and held 5") as changed:
+            read(blob)
+        assert changed.value.name == "scan"
+
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("change", ["grown", "cut", "overwritten"])
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_a_file_that_changes_while_it_is_read_is_noticed(change: str, at: int, tmp_path: Path) -> None:
+    path = tmp_path / "scan"
+    path.write_bytes(content(3 * CHUNK_BYTES))
+    os.utime(path, ns=(1, 1))
+    chunks = Blob.from_path(path).chunks()
+    for _ in range(at):
+        next(chunks)
+    if at == 0:
+        next(chunks)  # a file that changes before it is opened, and keeps its size, is read as it is
+    match change:
+        case "grown":
+            with path.open("ab") as file:
+                file.write(b"x")
+        case "cut":
+            os.truncate(path, 3 * CHUNK_BYTES - 1)
+        case _:
+            path.write_bytes(content(3 * CHUNK_BYTES)[::-1])
+    with pytest.raises(FileChanged, match="'scan' changed while it was read"):
+        list(chunks)
+
+
+def test_a_file_that_stands_still_may_be_replaced_or_taken_away(tmp_path: Path) -> None:
+    path, other = tmp_path / "scan", tmp_path / "other"
+    path.write_bytes(content(3 * CHUNK_BYTES))
+    chunks = Blob.from_path(path).chunks()
+    first = next(chunks)
+    other.write_bytes(b"abc")
+    os.replace(other, path)
+    path.unlink()
+
+    assert bytes(first) + b"".join(chunks) == content(3 * CHUNK_BYTES)
+
+
+# --- blobs that arrive ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("codec", "stated"), ALL_WAYS)
+def test_what_arrives_is_read_in_every_way_and_often(codec: int, stated: bool, tmp_path: Path) -> None:
+    data = content(5000)
+    arriving = fed(data, codec, stated)
+    blob = Blob._of(arriving, name="x")
+
+    assert (blob.size, blob.name) == (5000 if stated else None, "x")
+    assert blob.reusable == stated
+    assert bytes(blob) == data
+    assert b"".join(blob) == data
+    assert b"".join(blob.chunks(timeout=1)) == data
+    assert blob.save(tmp_path, timeout=1).read_bytes() == data
+    with blob.open(timeout=1) as file, blob.open() as other:
+        assert (file.read(), other.read(7)) == (data, data[:7])
+    assert (blob.size, blob.reusable) == (5000, True)
+    assert repr(blob) == "<Blob 'x', 5000 bytes>"
+
+
+@pytest.mark.parametrize("codec", [NONE, ZSTD])
+def test_what_is_large_is_taken_out_once(codec: int, tmp_path: Path) -> None:
+    data = os.urandom(KEPT_BYTES + 200_000)
+    take: Callable[[Blob], object]
+    for take in (lambda blob: list(blob), lambda blob: blob.save(tmp_path / "x"), lambda blob: b"".join(blob.chunks())):
+        arriving = fed(data, codec, True, 60_000)
+        blob = Blob._of(arriving)
+        assert not blob.reusable
+        assert next(iter(blob)) == data[: len(next(iter(blob)))]  # to look at the beginning takes nothing away
+        assert bytes(blob) == data
+        with blob.open() as file:
+            assert file.read() == data
+        take(blob)
+        assert arriving.spool.start == arriving.spool.byte_count
+        for again in (lambda blob: blob.chunks(), bytes, Blob.open, lambda blob: blob.save(tmp_path / "y")):
+            with pytest.raises(Misuse, match="has been taken out"):
+                again(blob)
+    assert (tmp_path / "x").read_bytes() == data
+    assert not (tmp_path / "y").exists()
+
+
+def test_what_compresses_well_is_small() -> None:
+    data = bytes(5 * KEPT_BYTES)
+    blob = Blob._of(fed(data, ZSTD, True, 60_000))
+
+    assert not blob.reusable
+    for _ in range(2):
+        assert b"".join(blob) == data
+
+
+def test_a_small_blob_that_was_forgotten_is_not_reusable() -> None:
+    blob = Blob._of(fed(b"abc", NONE, True))
+    list(blob.chunks(keep=False))
+
+    assert not blob.reusable
+    with pytest.raises(Misuse):
+        blob.chunks()
+
+
+def test_saving_what_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    data = content(5000)
+    for failure in (SourceFailed("the disk broke"), LinkTimeout("late")):
+        script = [data[:1000], failure, data[1000:]]
+        blob = Blob._of(Fed(script, size=5000))
+        with pytest.raises(type(failure)):
+            blob.save(tmp_path / "x")
+        assert list(tmp_path.iterdir()) == []
+        assert blob.save(tmp_path / "x").read_bytes() == data
+        (tmp_path / "x").unlink()
+
+
+def test_what_arrives_is_sent_on_like_any_other() -> None:
+    data = content(100_000)
+    blob = Blob._of(fed(data, ZSTD, True), name="x")
+    encoded = encode({"a": [blob, blob]})
+
+    assert encoded.blobs == [blob, blob]
+    assert [bytes(each) for each in encoded.blobs] == [data, data]
+    assert bytes(Blob.from_iter(blob, size=blob.size)) == data
+    assert bytes(Blob.from_file(blob.open(), size=blob.size)) == data
+
+
+def test_only_what_nobody_holds_is_given_up() -> None:
+    for hold in (Blob.chunks, Blob.open, iter, lambda blob: [blob]):
+        arriving = fed(content(5000), NONE, True, 10)
+        blob = Blob._of(arriving)
+        held = hold(blob)
+        used = blob.open()
+        used.read(10)
+        used.close()
+        list(zip(blob.chunks(), range(3), strict=False))
+        del blob
+        gc.collect()
+        assert arriving.given_up == 0
+        del held, used
+        gc.collect()
+        assert arriving.given_up == 1
+
+
+def test_a_blob_is_given_up_without_the_collector_of_cycles() -> None:
+    arriving = fed(content(5000), ZSTD, False, 10)
+    gc.disable()
+    try:
+        blob = Blob._of(arriving)
+        with blob.open() as file:
+            file.read(100)
+            file.seek(0)
+            file.read(100)
+        next(iter(blob))
+        del blob, file
+    finally:
+        gc.enable()
+
+    assert arriving.given_up == 1
+
+
+def test_what_arrives_is_told_what_its_value_says_of_it() -> None:
+    arriving = fed(b"abc", NONE, False)
+    blobs = [Blob._of(arriving), Blob(b"abc"), Blob.from_iter([b"abc"])]
+    back = decode(b"".join(encode([Blob(b"abc", name="x")] * 3).buffers), blobs=blobs)
+
+    assert back == blobs
+    assert [blob.name for blob in blobs] == ["x"] * 3
+    assert arriving.expected == 3
+
+
+def test_a_reader_waits_for_what_another_thread_brings(tmp_path: Path) -> None:
+    data = content(3000)
+    for codec, stated in ALL_WAYS:
+        arriving = Fed(size=len(data), codec=codec, stated=stated)
+        saver = threading.Thread(target=Blob._of(arriving).save, args=(tmp_path / "x",), kwargs={"timeout": 30})
+        saver.start()
+        for byte in packed(data, codec, stated):
+            arriving.feed(bytes([byte]))
+        arriving.finish()
+        saver.join()
+        assert (tmp_path / "x").read_bytes() == data
 
 
 # --- in values --------------------------------------------------------------------------------------------------------

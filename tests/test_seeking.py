@@ -367,7 +367,7 @@ class Beside(RuleBasedStateMachine):
 
 
 TestBeside = Beside.TestCase
-TestBeside.settings = settings(max_examples=150, stateful_step_count=25)
+TestBeside.settings = settings(max_examples=100, stateful_step_count=25)
 
 
 @given(data=st.data())
