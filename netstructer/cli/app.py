@@ -9,8 +9,11 @@ import typer
 import netstructer
 from netstructer.cli.demo import demo
 from netstructer.cli.doctor import doctor
+from netstructer.cli.get import get
 from netstructer.cli.keygen import keygen
+from netstructer.cli.ls import ls
 from netstructer.cli.outcomes import ExitCode
+from netstructer.cli.put import put
 from netstructer.cli.recv import recv
 from netstructer.cli.screen import prepare, stdout
 from netstructer.cli.send import send
@@ -20,7 +23,8 @@ __all__ = ["app", "run"]
 
 EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."
 SHORT_CODES = (
-    "Exit codes: 0 done, 2 usage, 3 key, 4 unreachable, 5 timeout, 6 peer, 7 limit, 130 Ctrl-C (netstructer --help)."
+    "Exit codes: 0 done, 2 usage, 3 key, 4 unreachable, 5 timeout, 6 peer, 7 limit, 8 file, 130 Ctrl-C "
+    "(netstructer --help)."
 )
 
 app = typer.Typer(
@@ -50,7 +54,7 @@ def _root(
     """Send any Python structure to another machine, encrypted, losing nothing and executing nothing."""
 
 
-for _command in (demo, keygen, recv, send, serve, doctor):
+for _command in (demo, keygen, recv, send, serve, put, get, ls, doctor):
     app.command(epilog=SHORT_CODES)(_command)
 
 

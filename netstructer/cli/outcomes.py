@@ -34,6 +34,7 @@ class ExitCode(IntEnum):
     TIMEOUT = 5
     PEER = 6
     LIMIT = 7
+    FILE = 8
     INTERRUPTED = 130
 
     @property
@@ -51,6 +52,7 @@ _MEANINGS = {
     ExitCode.TIMEOUT: "the time allowed has passed",
     ExitCode.PEER: "the peer: not netstructer, another version, a broken rule, or the link was lost",
     ExitCode.LIMIT: "a limit: a value too big, or a server that is full",
+    ExitCode.FILE: "a file: not there, refused, changed while it was read, or with an unsafe name; the others went",
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
 
@@ -62,6 +64,11 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.CannotListen, ExitCode.UNREACHABLE),
     (errors.LinkTimeout, ExitCode.TIMEOUT),
     (errors.LimitReached, ExitCode.LIMIT),
+    (errors.UnsafeName, ExitCode.FILE),
+    (errors.FileChanged, ExitCode.FILE),
+    (errors.DigestMismatch, ExitCode.FILE),
+    (errors.TransferRefused, ExitCode.FILE),
+    (errors.SourceFailed, ExitCode.FILE),
     (errors.Misuse, ExitCode.USAGE),
     (errors.NetstructerError, ExitCode.PEER),
     (OSError, ExitCode.USAGE),
@@ -93,8 +100,8 @@ def command(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
     def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except KeyboardInterrupt:
-            stderr.print("interrupted")
+        except KeyboardInterrupt as stop:
+            stderr.print(str(stop) or "interrupted")  # a command may have said what is to be done now
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError as error:
             if isinstance(error, errors.NetstructerError):

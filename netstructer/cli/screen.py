@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.highlighter import ReprHighlighter
@@ -53,9 +53,11 @@ class _Notes(logging.Handler):
         stderr.print(f"note: {one_line(record.getMessage().partition(chr(10))[0].lstrip('=<> '))}", style="yellow")
 
 
-def print_json(facts: Any) -> None:
-    """Print facts as one line of JSON."""
-    stdout.print(json.dumps(facts, ensure_ascii=True))
+def print_json(facts: Any, *, to: TextIO | None = None) -> None:
+    """Print facts as one line of JSON, and at once: somebody may wait for the line."""
+    stream = to or sys.stdout
+    stream.write(json.dumps(facts, ensure_ascii=True) + "\n")
+    stream.flush()
 
 
 def one_line(text: str) -> str:

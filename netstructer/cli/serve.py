@@ -7,13 +7,19 @@ from typing import Annotated
 import typer
 
 from netstructer import Link
+from netstructer.cli.closing import facts_of_transfer, line_of, sentence
+from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
 from netstructer.cli.literals import facts_of, type_name
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command, sentence_of
-from netstructer.cli.screen import pretty, print_json, size, stdout
+from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
+from netstructer.errors import Misuse
 
 __all__ = ["serve"]
+
+MISSING_SHOWN = 3
+"""Files of one transfer that did not arrive and are named; the line says how many there are."""
 
 
 @command
@@ -26,6 +32,16 @@ def serve(
         ),
     ] = "127.0.0.1:5000",
     echo: Annotated[bool, typer.Option("--echo", help="Send each value back as it came.")] = False,
+    files: Annotated[
+        str | None,
+        typer.Option(
+            "--files",
+            metavar="DIR",
+            help="Serve the files in this directory too: see put, get and ls.  Nothing outside of it is reached.",
+            show_default=False,
+        ),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="With --files: give files and take none.")] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the first link is over.")] = False,
     key_file: KeyFile = None,
     json: Json = False,
@@ -33,18 +49,34 @@ def serve(
     """Run a server that prints each value that comes, from any number of links, until Ctrl-C.
 
     Long values are shortened on the screen; `recv` prints them whole.  Where there is no key yet, a default key
-    file is made. With --json: one line for each event (listening, joined, value, refused, left).
+    file is made. With --files DIR it serves a directory to put, get and ls; whoever has the key can read and replace
+    what is in it. With --json: one line for each event (listening, joined, value, refused, files, left).
     """
-    inbox = Inbox(echo=echo)
+    if read_only and files is None:
+        raise Misuse("expected --read-only together with --files DIR")
+    room = FileRoom(files, writable=not read_only) if files is not None else None
+    inbox = Inbox(echo=echo, files=room)
     with listening(address, key_file, inbox) as (server, found):
+        if room is not None:
+            stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:
             host, port = server.address
             print_json({"event": "listening", "host": host, "port": port, "fingerprint": found.key.fingerprint})
         while True:
             entry = inbox.next(None)
-            (_print_facts if json else _print)(entry)
+            if json:
+                _print_facts(entry)
+            elif room is None or _is_news(entry):
+                _print(entry)
             if once and isinstance(entry, Left):
                 return
+
+
+def _is_news(entry: Entry) -> bool:
+    """Say whether a server of files shows an entry: its links come for one request and go, and that has a line."""
+    if isinstance(entry, Left):
+        return entry.error is not None
+    return not isinstance(entry, Joined)
 
 
 def _print(entry: Entry) -> None:
@@ -57,9 +89,23 @@ def _print(entry: Entry) -> None:
             stdout.print(pretty(value))
         case Refused(error=error):
             stdout.print(f"! {name} sent what is no value here: {sentence_of(error)}", style="yellow")
+        case Answered():
+            _print_answer(name, entry)
         case Left(error=error):
             why = f": {sentence_of(error)}" if error else ""
             stdout.print(f"- {name} left after {_totals(entry.link)}{why}", style="yellow" if error else "dim")
+
+
+def _print_answer(name: str, entry: Answered) -> None:
+    what = " ".join(filter(None, (name, entry.command, one_line(entry.subject))))
+    if entry.done is not None:
+        said = sentence(entry.done, verb="received" if entry.command == "put" else "sent")
+        missing = "".join(f"; {line_of(outcome)}" for outcome in entry.done.missing[:MISSING_SHOWN])
+        stdout.print(f"= {what}: {said}{missing}", style="yellow" if missing else "cyan")
+    elif entry.error is not None:
+        stdout.print(f"! {what}: {sentence_of(entry.error)}", style="yellow")
+    else:
+        stdout.print(f"= {what}", style="dim")
 
 
 def _totals(link: Link) -> str:
@@ -78,6 +124,16 @@ def _print_facts(entry: Entry) -> None:
             facts |= {"event": "value", **facts_of(value)}
         case Refused(error=error):
             facts |= {"event": "refused", "error": type(error).__name__, "text": sentence_of(error)}
+        case Answered(command=asked, subject=subject, done=done, error=error):
+            facts |= {
+                "event": "files",
+                "command": asked,
+                "subject": subject,
+                "error": type(error).__name__ if error else None,
+                "text": sentence_of(error) if error else None,
+            }
+            if done is not None:
+                facts |= facts_of_transfer(done)
         case Left(error=error):
             stats = entry.link.stats
             facts |= {

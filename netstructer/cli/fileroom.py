@@ -1,0 +1,140 @@
+"""The file room: how `serve --files` answers requests for files, on many links at once.  Floor: ROOF.
+
+Each link has a thread for them, beside the one that takes its values: neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from netstructer import Link
+from netstructer.errors import BadValue, LinkClosed, LinkLost, NetstructerError, TransferRefused
+from netstructer.names import shown
+from netstructer.transfer import Channel, Transfer, serve
+from netstructer.transfer.wording import REFUSALS, verb_of
+
+__all__ = ["Answered", "FileRoom"]
+
+SUBJECTS = 3
+"""Names of a request that are told; the rest is counted."""
+SUBJECT_CHARACTERS = 100
+_COMMANDS = {"offer": "put", "get": "get", "ls": "ls"}
+"""What a request is called by the command that makes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A request is over: `done` says what became of the files, `error` why there are none; a listing has neither."""
+
+    link: Link
+    command: str
+    subject: str
+    """What it was about, in the words of the peer: to be escaped where it is shown."""
+    done: Transfer | None
+    error: Exception | None
+
+
+class FileRoom:
+    """A directory that is served.  Raises `OSError` where it is none."""
+
+    def __init__(self, directory: str, *, writable: bool) -> None:
+        self.path = os.path.realpath(directory)
+        self.writable = writable
+        with os.scandir(self.path):
+            pass  # it is a directory, and may be read
+
+    @contextmanager
+    def answering(self, link: Link, report: Callable[[Answered], None]) -> Iterator[None]:
+        """Answer the requests of a link in a thread of its own; ends with the link, which is over at the end."""
+        name = f"netstructer-files-{link.id}"
+        thread = threading.Thread(target=self._attend, args=(link, report), name=name, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    def _attend(self, link: Link, report: Callable[[Answered], None]) -> None:
+        while True:
+            try:
+                channel = link.accept_conversation()
+            except NetstructerError:
+                return  # the link is over; who takes its values says how
+            try:
+                self._converse(link, channel, report)
+            finally:
+                channel.close()
+
+    def _converse(self, link: Link, channel: Channel, report: Callable[[Answered], None]) -> None:
+        """Answer one request.  Raises nothing of the link's or the disk's: what went wrong is told."""
+        noting = _Noting(channel)
+        command, subject, done, error = "", "", None, None
+        try:
+            first = channel.recv()
+            command, subject = _command_of(first), _subject_of(first)
+            done = serve(noting, first, self.path, writable=self.writable, clock=time.monotonic)
+        except (NetstructerError, OSError) as fault:
+            if isinstance(fault, (LinkClosed, LinkLost)) and not command:
+                return  # opened, and nothing was asked
+            error = fault
+        error = error or noting.refusal
+        report(Answered(link=link, command=command or "?", subject=subject, done=done, error=error))
+
+
+class _Noting:
+    """A conversation of which the first refusal is noted, whichever end it is of: `serve` does not return it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.refusal: TransferRefused | None = None
+        self.wire_bytes = channel.wire_bytes
+
+    def send(self, value: object, *, timeout: float | None = None) -> object:
+        self._note(value)
+        return self._channel.send(value, timeout=timeout)
+
+    def recv(self, *, timeout: float | None = None) -> Any:
+        value = self._channel.recv(timeout=timeout)
+        self._note(value, gave_up=True)
+        return value
+
+    def _note(self, value: object, *, gave_up: bool = False) -> None:
+        if self.refusal is not None or not isinstance(value, tuple) or value[:1] != ("refused",):
+            return
+        if gave_up:
+            self.refusal = TransferRefused("the other end gave it up")
+            return
+        fields: dict[str, str] = value[1]  # this end's own, made by wording.refusal_of
+        named = f"{shown(fields['name'])}: " if fields["name"] else ""
+        self.refusal = TransferRefused(named + REFUSALS[fields["kind"]], name=fields["name"])
+
+
+def _command_of(first: object) -> str:
+    try:
+        return _COMMANDS.get(verb_of(first), "?")
+    except BadValue:
+        return "?"
+
+
+def _subject_of(first: object) -> str:
+    """Return what a request is about, whatever its shape: it has not been checked yet."""
+    fields = first[1] if isinstance(first, tuple) and len(first) == 2 else None
+    if not isinstance(fields, dict):
+        return ""
+    listed = fields.get("patterns") or fields.get("names") or fields.get("path")
+    names = [name for name in (listed if isinstance(listed, list) else [listed]) if isinstance(name, str)]
+    into = fields.get("into")
+    if isinstance(into, str) and "names" in fields:
+        names = [f"{into}/{name}" if into else name for name in dict.fromkeys(name.split("/")[0] for name in names)]
+    more = f" and {len(names) - SUBJECTS:,} more" if len(names) > SUBJECTS else ""
+    return _shortened(", ".join(names[:SUBJECTS])) + more
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SUBJECT_CHARACTERS else text[: SUBJECT_CHARACTERS - 1] + "…"

@@ -1,0 +1,114 @@
+"""`netstructer get`: files and trees from a server, continued where an earlier try ended.  Floor: ROOF.
+
+Law: with `-` stdout holds the bytes of the files and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from netstructer.address import Address
+from netstructer.cli.moving import DryRun, NoResume, Timeout, View, conversing
+from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.outcomes import command
+from netstructer.cli.places import STANDARD_STREAM, split_get
+from netstructer.cli.put import CONTINUES
+from netstructer.errors import Misuse
+from netstructer.transfer import fetch
+from netstructer.transfer.pouring import pour
+
+__all__ = ["get"]
+
+
+@command
+def get(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HOST:PORT/PATH... [DIRECTORY]",
+            help="What to get from a server; then the directory here that it goes to (made if it is missing; without "
+            "one: the current directory), - for stdout.",
+        ),
+    ],
+    dry_run: DryRun = False,
+    no_resume: NoResume = False,
+    timeout: Timeout = 10.0,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Get files and whole directories from a server: netstructer serve --files DIR.
+
+    A PATH may be a pattern, in quotes so that it reaches the server as it stands: 'server:5000/photos/*.jpg' brings
+    the files that end so, 'server:5000/**/*.jpg' those of all directories, server:5000/photos the directory with all
+    that is in it, server:5000/ everything.
+
+    What is here already is not sent again, and what an earlier try has brought over is continued. A file gets its
+    name when all of it is here and its digest is right. Where a file has the name, it is replaced.
+
+    With -, the bytes of the files go to stdout: netstructer get server:5000/photos.tar - | tar x
+    """
+    address, patterns, directory = split_get(arguments)
+    if directory == STANDARD_STREAM:
+        _pour(address, patterns, dry_run=dry_run, timeout=timeout, key_file=key_file, json=json)
+        return
+    advice = "interrupted" if no_resume or dry_run else CONTINUES
+    view = View(json=json)
+    with (
+        conversing(address, key_file, timeout=timeout, advice=advice) as channel,
+        _place_for(directory or ".", dry_run=dry_run) as here,
+        view.progress() as report,
+    ):
+        done = fetch(
+            channel,
+            patterns,
+            here,
+            resume=not no_resume,
+            dry_run=dry_run,
+            progress=report,
+            clock=time.monotonic,
+            check=False,
+        )
+    view.close(done, verb="received")
+
+
+def _pour(
+    address: Address, patterns: list[str], *, dry_run: bool, timeout: float, key_file: str | None, json: bool
+) -> None:
+    """Write files to stdout, and all that is said to stderr."""
+    if dry_run:
+        raise Misuse("expected --dry-run or -, not both")
+    if sys.stdout.isatty():
+        raise Misuse("stdout is a terminal, and files may hold anything: pipe it, or name a directory")
+    view = View(json=json, facts_to=sys.stderr)
+    with conversing(address, key_file, timeout=timeout) as channel, view.progress() as report:
+        done = pour(channel, patterns, sys.stdout.buffer, progress=report, clock=time.monotonic)
+        sys.stdout.buffer.flush()
+    view.close(done, verb="received")
+
+
+@contextmanager
+def _place_for(directory: str, *, dry_run: bool) -> Iterator[str]:
+    """Yield a directory that exists: the one that was named, made if it is missing, or in a dry run one as empty.
+
+    Raises `OSError`.  One that was made and into which nothing came is not left behind.
+    """
+    missing = not os.path.lexists(directory)
+    if missing and dry_run:
+        with TemporaryDirectory(prefix="netstructer-") as empty:
+            yield empty
+        return
+    os.makedirs(directory, exist_ok=True)
+    try:
+        yield directory
+    finally:
+        if missing:
+            with suppress(OSError):  # it is not empty, as it should be
+                os.rmdir(directory)

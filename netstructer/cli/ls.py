@@ -1,0 +1,81 @@
+"""`netstructer ls`: what there is at a server.  Floor: ROOF."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated
+
+import typer
+
+from netstructer.cli.moving import Timeout, conversing
+from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.outcomes import command
+from netstructer.cli.places import parse_place
+from netstructer.cli.screen import one_line, print_json, size, stdout
+from netstructer.transfer import Entry, listing
+
+__all__ = ["ls"]
+
+NANOSECONDS = 1_000_000_000
+NO_TIME = "-" * 16
+
+
+@command
+def ls(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST:PORT[/PATH]",
+            help="A server, and a file, directory or pattern (in quotes) in the directory that it serves.",
+        ),
+    ],
+    timeout: Timeout = 10.0,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """List what there is at a server: netstructer serve --files DIR.
+
+    One line for each entry: bytes, time of the last change, name. A directory ends in a slash; behind a symbolic link
+    stands where it points. A name is what get takes: netstructer get HOST:PORT/NAME. With --json: one line of JSON for
+    each.
+    """
+    where = parse_place(place)
+    with conversing(where.address, key_file, timeout=timeout) as channel:
+        entries = listing(channel, (where.path or "").removesuffix("/"))
+    if json:
+        for entry in entries:
+            print_json(_facts_of(entry))
+        return
+    lines = [_line_of(entry) for entry in entries]
+    if lines:
+        stdout.out("\n".join(lines), highlight=False)
+
+
+def _line_of(entry: Entry) -> str:
+    name = one_line(entry.name)
+    if entry.kind == "directory":
+        name += "/"
+    elif entry.target is not None:
+        name += f" -> {one_line(entry.target)}"
+    return f"{'' if entry.size is None else size(entry.size):>10}  {_time_of(entry)}  {name}"
+
+
+def _time_of(entry: Entry) -> str:
+    if entry.mtime_ns is None:
+        return NO_TIME
+    try:
+        moment = datetime.datetime.fromtimestamp(entry.mtime_ns // NANOSECONDS)
+    except (OverflowError, OSError, ValueError):  # a year that no calendar here has
+        return NO_TIME
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _facts_of(entry: Entry) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "size": entry.size,
+        "mtime_ns": entry.mtime_ns,
+        "mode": entry.mode,
+        "target": entry.target,
+    }

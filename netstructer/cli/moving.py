@@ -1,0 +1,130 @@
+"""One transfer, as `put` and `get` hold it: the link, what is shown meanwhile, and how it ends.  Floor: ROOF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TextIO
+
+import typer
+
+from netstructer import Link
+from netstructer.address import Address
+from netstructer.cli.bars import Bars
+from netstructer.cli.closing import facts_of_outcome, facts_of_transfer, line_of, planned, sentence
+from netstructer.cli.options import find
+from netstructer.cli.outcomes import code_of
+from netstructer.cli.screen import print_json, stderr, stdout
+from netstructer.errors import NetstructerError
+from netstructer.transfer import Channel, Progress, Report, Transfer
+
+__all__ = ["Compress", "DryRun", "NoResume", "Timeout", "View", "conversing"]
+
+MISSING_SHOWN = 20
+"""Files that have not arrived and are named one by one; the rest is counted.  --json names all."""
+
+NoResume = Annotated[
+    bool, typer.Option("--no-resume", help="Begin each file anew, whatever is there of it from an earlier try.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be moved, and move nothing.")]
+Compress = Annotated[bool, typer.Option(help="Compress what gets smaller by it.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", min=0.001, help="For connecting.  A transfer may take as long as the other end is there."
+    ),
+]
+
+
+@contextmanager
+def conversing(
+    address: Address, key_file: str | None, *, timeout: float, compress: bool = True, advice: str = ""
+) -> Iterator[Channel]:
+    """Open a link and a conversation about files on it.
+
+    Ctrl-C cuts the link, so that nothing is waited for, and is raised on with `advice`.  Raises what `Link` raises,
+    and `MissingKey`.
+    """
+    with Link(address, key=find(key_file).key, timeout=timeout, compress=compress) as link:
+        try:
+            yield link.conversation()
+        except KeyboardInterrupt:
+            link.abort()
+            raise KeyboardInterrupt(advice) from None
+
+
+class View:
+    """What is shown of one transfer: bars on a terminal, lines of JSON with `json`, else nothing but the end."""
+
+    def __init__(self, *, json: bool, facts_to: TextIO | None = None) -> None:
+        self._json = json
+        self._facts_to = facts_to
+
+    @contextmanager
+    def progress(self) -> Iterator[Report | None]:
+        """Yield what is to be called with progress, if anything is shown."""
+        if self._json:
+            yield self._tell
+        elif stderr.is_terminal:
+            with Bars() as bars:
+                yield bars.report
+        else:
+            yield None
+
+    def close(self, done: Transfer, *, verb: str) -> None:
+        """Show what became of it; `verb` is `sent` or `received`.
+
+        Raises `typer.Exit` with the code of the first file that has not arrived.
+        """
+        error = _error_of(done)
+        if self._json:
+            for outcome in done.outcomes:
+                self._print({"event": "file", **facts_of_outcome(outcome)})
+            self._print({"event": "done", **facts_of_transfer(done), "error": type(error).__name__ if error else None})
+        else:
+            if done.dry:
+                _print_lines(stdout.out, [planned(outcome) for outcome in done.outcomes])
+            else:
+                _show_missing(done)
+            stderr.print(sentence(done, verb=verb))
+        if error is not None:
+            raise typer.Exit(code_of(error))
+
+    def _tell(self, progress: Progress) -> None:
+        self._print(
+            {
+                "event": "progress",
+                "name": progress.name,
+                "done": progress.done,
+                "total": progress.total,
+                "rate": round(progress.rate),
+                "wire": progress.wire,
+                "files_done": progress.files_done,
+                "files_total": progress.files_total,
+                "whole_done": progress.whole_done,
+                "whole_total": progress.whole_total,
+            }
+        )
+
+    def _print(self, facts: dict[str, object]) -> None:
+        print_json(facts, to=self._facts_to)
+
+
+def _error_of(done: Transfer) -> NetstructerError | None:
+    try:
+        done.check()
+    except NetstructerError as error:
+        return error
+    return None
+
+
+def _show_missing(done: Transfer) -> None:
+    missing = done.missing
+    _print_lines(stderr.print, [line_of(outcome) for outcome in missing[:MISSING_SHOWN]])
+    if len(missing) > MISSING_SHOWN:
+        stderr.print(f"and {len(missing) - MISSING_SHOWN:,} more")
+
+
+def _print_lines(show: Callable[[str], object], lines: list[str]) -> None:
+    if lines:
+        show("\n".join(lines))

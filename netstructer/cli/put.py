@@ -1,0 +1,84 @@
+"""`netstructer put`: files and trees to a server, continued where an earlier try ended.  Floor: ROOF."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from netstructer.cli.moving import Compress, DryRun, NoResume, Timeout, View, conversing
+from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.outcomes import command
+from netstructer.cli.places import STANDARD_STREAM, Place, split_put
+from netstructer.errors import Misuse
+from netstructer.transfer import Source, offer
+
+__all__ = ["put"]
+
+CONTINUES = "interrupted; the same command continues where it stopped"
+
+
+@command
+def put(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH... HOST:PORT[/DIR]",
+            help="Files and directories here, - for stdin; then the server and, if wanted, a directory in the one "
+            "that it serves.",
+        ),
+    ],
+    dry_run: DryRun = False,
+    no_resume: NoResume = False,
+    compress: Compress = True,
+    timeout: Timeout = 10.0,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Put files and whole directories at a server: netstructer serve --files DIR.
+
+    Each PATH arrives under its own last name: put photos server:5000/2024 makes 2024/photos there. What is there
+    already is not sent again, and what an earlier try has brought over is continued. A file gets its name when all of
+    it is there and its digest is right. Where a file has the name, it is replaced.
+
+    With -, stdin becomes the file that the place names: tar c photos | netstructer put - server:5000/photos.tar
+    """
+    paths, place = split_put(arguments)
+    sources, into = _sources(paths, place)
+    advice = "interrupted" if no_resume or dry_run or STANDARD_STREAM in paths else CONTINUES
+    view = View(json=json)
+    with (
+        conversing(place.address, key_file, timeout=timeout, compress=compress, advice=advice) as channel,
+        view.progress() as report,
+    ):
+        done = offer(
+            channel,
+            sources,
+            into=into,
+            resume=not no_resume,
+            dry_run=dry_run,
+            progress=report,
+            clock=time.monotonic,
+            check=False,
+        )
+    view.close(done, verb="sent")
+
+
+def _sources(paths: list[str], place: Place) -> tuple[list[str | Source], str]:
+    """Return what is to be offered and the directory that it goes to.
+
+    Raises `Misuse`, `UnsafeName`, and `OSError` for a path that is not there, before anything is connected.
+    """
+    if STANDARD_STREAM not in paths:
+        for path in paths:
+            os.stat(path)
+        return list(paths), place.directory
+    if len(paths) > 1:
+        raise Misuse("expected - alone: stdin is one file")
+    if not place.path or place.path.endswith("/"):
+        raise Misuse(f"expected a name for what comes from stdin, as in {place.address}/NAME")
+    into, _, name = place.directory.rpartition("/")
+    return [Source(sys.stdin.buffer, name)], into
