@@ -37,6 +37,7 @@ def body_of(hostile: Hostile, kind: int, flags: int) -> bytes:
         Kind.PONG: lambda: ping[0] if ping else bytes(8),
         Kind.ACK: lambda: bodies.Ack(1, 8 << 20, 0).pack(),
         Kind.ALERT: lambda: bodies.Alert(1, "text").pack(),
+        Kind.GRANT: lambda: bodies.Grant(0, 1 << 20).pack(),
         Kind.CANCEL: lambda: bodies.Cancel(number, 99, 4).pack(),
         Kind.FAREWELL: lambda: bodies.Farewell(number, 0, "").pack(),
         Kind.BATCH: lambda: bodies.batch(number, [b"\0\0\0\1", b"\xc0"]),
@@ -100,8 +101,8 @@ def _check_stays_failed(hostile: Hostile) -> None:
 @pytest.mark.parametrize(("role", "state"), PLACES)
 def test_every_kind_flag_and_stream(role: Role, state: State) -> None:
     # All kinds there are and a few that are none, with all flags and streams; of two ends and seven states each, that
-    # is 2 × 7 × 19 × 13 × 9 = 31,122 cells, thinned to every seventh beside the plain ones.
-    kinds = [*Kind, 0x00, 0x07, 0x09, 0x13, 0x14, 0x16, 0x7F, 0xFF]
+    # is 2 × 7 × 20 × 13 × 9 = 32,760 cells, thinned to every seventh beside the plain ones.
+    kinds = [*Kind, 0x00, 0x07, 0x0A, 0x13, 0x14, 0x16, 0x7F, 0xFF]
     cells = [(kind, flags, stream) for kind in kinds for flags in FLAGS for stream in STREAMS]
     plain = [cell for cell in cells if cell[1] in (0, 3) and cell[2] in (0, 1, 2)]
     found = [check_cell(role, state, *cell) for cell in dict.fromkeys([*cells[::7], *plain])]
@@ -152,6 +153,7 @@ def test_the_table_sees_every_kind_and_every_state() -> None:
     assert all(Cause.END in moves and Cause.FAULT in moves for state, moves in MOVES.items() if state not in ENDED)
     assert MOVES[State.CLOSED] == MOVES[State.FAILED] == {}
     assert {Kind.DATA, Kind.CANCEL, Kind.FAREWELL, Kind.BATCH} == RELIABLE
+    assert [state for state in State if Kind.GRANT in MOVES[state]] == [State.READY, State.LEAVING]
 
 
 def test_nothing_but_open_is_legal_before_the_key_is_proved() -> None:
