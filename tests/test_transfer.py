@@ -16,6 +16,7 @@ from conversation import both, nothing_outside, pair, ticking
 from netstructer.errors import (
     DigestMismatch,
     FileChanged,
+    LimitReached,
     LinkTimeout,
     Misuse,
     SourceFailed,
@@ -792,6 +793,22 @@ def test_a_server_that_takes_nothing_says_so(here: Path, there: Path) -> None:
     assert sent.kind == "read-only"
     assert received is None
     assert files_of(there) == {}
+
+
+def test_more_than_one_transfer_takes_is_refused_at_either_end(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (here / name).write_bytes(b"x")
+    monkeypatch.setattr(manifest, "MOST_ENTRIES", 2)
+
+    with pytest.raises(LimitReached, match="more than 2 files"):
+        offer(pair()[0], sorted(here.iterdir()), clock=ticking())
+    got, given = get("*", there, here)
+
+    assert isinstance(got, Refused)
+    assert got.kind == "too-many"
+    assert given is None
 
 
 @pytest.mark.parametrize("into", ["..", "/tmp", "a/../..", "C:", "a/./b", "nul"])

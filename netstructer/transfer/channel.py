@@ -10,10 +10,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from netstructer.errors import LimitReached, LinkClosed, LinkLost, LinkTimeout, TransferRefused
-from netstructer.transfer.wording import check_refusal, refusal_of
+from netstructer.errors import LimitReached, LinkClosed, LinkLost, LinkTimeout
+from netstructer.transfer.wording import Refused, check_refusal, refusal_of
 
-__all__ = ["Channel", "Clock", "expect", "tell", "telling"]
+__all__ = ["Channel", "Clock", "expect", "telling"]
 
 TELL_SECONDS = 1.0
 """How long an end that has failed tries to say so: it is a courtesy, and the error is on its way to the caller."""
@@ -55,15 +55,9 @@ def telling(channel: Channel, *, timeout: float | None) -> Iterator[None]:
     """
     try:
         yield
-    except TransferRefused:
-        raise
     except BaseException as error:
-        tell(channel, error, timeout=timeout)
+        if not (isinstance(error, Refused) and error.told):
+            seconds = TELL_SECONDS if timeout is None else min(timeout, TELL_SECONDS)
+            with contextlib.suppress(LinkClosed, LinkLost, LinkTimeout, LimitReached):
+                channel.send(refusal_of(error), timeout=seconds)
         raise
-
-
-def tell(channel: Channel, error: BaseException, *, timeout: float | None) -> None:
-    """Tell the other end that this one has failed, if the link lets it."""
-    seconds = TELL_SECONDS if timeout is None else min(timeout, TELL_SECONDS)
-    with contextlib.suppress(LinkClosed, LinkLost, LinkTimeout, LimitReached):
-        channel.send(refusal_of(error), timeout=seconds)

@@ -82,7 +82,7 @@ def entries_of(columns: dict[str, Any]) -> list[Entry]:
         _check_number(time, "time", -(1 << 63), (1 << 63) - 1, here=True)
         _check_number(mode, "mode", 0, 0o777, here=kind != "link")
         target = targets.get(index)
-        if (kind == "link") != (type(target) is str):
+        if (kind == "link") != (index in targets) or (kind == "link" and type(target) is not str):
             raise BadValue("a link without a target, or a target without a link")
         entry = Entry(name=name, kind=kind, size=size, mtime_ns=time, mode=mode, target=target)
         taken.take(entry)

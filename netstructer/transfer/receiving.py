@@ -75,7 +75,7 @@ def take(
     directory: str | os.PathLike[str],
     *,
     dry: bool = False,
-    resume: bool,
+    resume: bool = True,
     overwrite: Overwrite,
     progress: Report | None,
     timeout: float | None,

@@ -11,16 +11,16 @@ import os
 import stat
 
 from netstructer.errors import BadValue, LimitReached, TransferRefused, UnsafeName
-from netstructer.transfer.channel import Channel, Clock, tell
+from netstructer.transfer.channel import Channel, Clock, telling
 from netstructer.transfer.gathering import Gathered, entry_at, walk
 from netstructer.transfer.globs import Pattern
 from netstructer.transfer.manifest import entries_value, is_partial_name
 from netstructer.transfer.outcome import Transfer
 from netstructer.transfer.places import Tree
 from netstructer.transfer.progress import Report
-from netstructer.transfer.receiving import Overwrite, receive
+from netstructer.transfer.receiving import Overwrite, take
 from netstructer.transfer.sending import give
-from netstructer.transfer.wording import Offer, read_get, read_ls, refused, verb_of
+from netstructer.transfer.wording import Offer, read_get, read_ls, read_offer, refused, verb_of
 
 __all__ = ["serve"]
 
@@ -42,29 +42,32 @@ def serve(
     `TransferRefused`.  Raises what the link raises, and `OSError` where the disk fails while files arrive.
     """
     try:
-        verb = verb_of(first)
-        if verb == "offer":
-            if not writable:
-                raise refused("read-only")
-            return receive(
-                channel,
-                first,
-                directory,
-                overwrite=overwrite,
-                progress=progress,
-                timeout=timeout,
-                clock=clock,
-                check=False,
-            )
-        if verb == "get":
-            return _give(channel, read_get(first), directory, progress, timeout, clock)
-        if verb == "ls":
-            _list(channel, read_ls(first), directory, timeout)
-            return None
-        raise BadValue("a request of no known kind")
-    except (BadValue, LimitReached, TransferRefused, UnsafeName) as error:
-        tell(channel, error, timeout=timeout)
-        return None
+        with telling(channel, timeout=timeout):
+            verb = verb_of(first)
+            if verb == "offer":
+                if not writable:
+                    raise refused("read-only")
+                return take(
+                    channel,
+                    read_offer(first),
+                    directory,
+                    overwrite=overwrite,
+                    progress=progress,
+                    timeout=timeout,
+                    clock=clock,
+                )
+            if verb == "get":
+                return _give(channel, read_get(first), directory, progress, timeout, clock)
+            if verb == "ls":
+                _list(channel, read_ls(first), directory, timeout)
+                return None
+            raise BadValue("a request of no known kind")
+    except (BadValue, TransferRefused, UnsafeName):
+        pass  # the asker has been told, or has told us
+    except LimitReached as error:
+        if type(error) is not LimitReached:
+            raise  # the spool's, say: that is no fault of the request
+    return None
 
 
 def _give(

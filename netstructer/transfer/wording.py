@@ -206,6 +206,8 @@ class Refused(TransferRefused):
     """A refusal with its kind, one of `REFUSALS`: of this end, or as the other end said it."""
 
     kind: str = "failed"
+    told: bool = False
+    """Whether it is the other end's word, which needs not be told it."""
 
 
 def refused(kind: str, name: str = "") -> Refused:
@@ -222,7 +224,7 @@ def check_refusal(value: object) -> None:
         raise BadValue("a refusal of no known kind")
     name = fields["name"]
     text = f"the other end refused{f' {shown(name)}' if name else ''}: {REFUSALS[fields['kind']]}"
-    raise Refused(text, kind=fields["kind"], name=name)
+    raise Refused(text, kind=fields["kind"], name=name, told=True)
 
 
 def kind_of(error: BaseException) -> str:
