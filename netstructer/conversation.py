@@ -77,6 +77,7 @@ class Conversation:
                 return value
             case ():
                 self._left_by_peer = True
+                self._exchange.close_aside(self.number)
                 raise LinkClosed("the other end has closed the conversation")
         self._exchange.forget(message)
         raise BadValue("expected a value of a conversation, in a tuple of its own")

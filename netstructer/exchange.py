@@ -114,7 +114,8 @@ class Exchange:
                 self._pump.flush()
 
     def drop(self, arrival: Arrival) -> None:
-        """Want no more of a blob.  Takes no lock, so the collector may call it."""
+        """Want no more of a blob.  Takes no lock of the link's, so the collector may call it."""
+        arrival.spool.close()
         if not arrival.over:
             self._pump.dropped.append(arrival)
             current_keeper().nudge(self._pump)
@@ -186,7 +187,9 @@ class Exchange:
         """Take and return the next message of a conversation, waiting for it if need be."""
         asides = self._pump.asides
         with self._lock.in_turn():
-            self._wait_for(lambda: asides.waiting(number), deadline)
+            self._wait_for(lambda: asides.waiting(number) or asides.over(number), deadline)
+            if asides.over(number):
+                raise LinkClosed("the conversation is over")
             message = asides.next(number)
             self.session.take(message)
             if self.session.has_output(time.monotonic()):
@@ -200,6 +203,7 @@ class Exchange:
                 self.session.take(message)
                 self.session.forget(message)
             self._pump.flush()
+            self._pump.wake()
 
     def _wait_for(self, came: Callable[[], bool], deadline: float | None) -> None:
         pump = self._pump
@@ -239,6 +243,7 @@ class Exchange:
         with self._lock.in_turn():
             self._pump.closing = True
             self._pump.inbox.clear()
+            self._pump.asides.clear()
             self._pump.handle(self.session.fail(LinkClosed("the link was aborted here")))
 
     def ping(self, deadline: float | None) -> float:

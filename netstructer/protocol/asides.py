@@ -2,8 +2,9 @@
 
 Spec: protocol.md, "Conversations".  A conversation is a numbered exchange of values beside the application's own: file
 transfers are one each.  The number travels in the head of a message, so sorting needs no decoding.  The client opens
-odd numbers, the server even ones, each in rising order; so a number that is not above the last one opened by the peer,
-and is not under way, belongs to a conversation that is over.
+odd numbers, the server even ones.  They are given out in rising order, but a conversation that was opened first may
+speak later than the next ones: so it is remembered which numbers the peer has used, as one figure that all are below or
+equal to, and the few above it.  A number that was used, and is not under way, belongs to a conversation that is over.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from netstructer.protocol.states import Role
 
 __all__ = ["Asides"]
 
+MOST_AHEAD = 4096
+"""How many of the peer's conversations may have begun before one with a lower number: beyond that it is over."""
+
 
 class Asides:
     """The conversations of one session.  Single owner."""
 
-    __slots__ = ("_last_opened", "_next", "_parity", "_queues", "opened")
+    __slots__ = ("_ahead", "_next", "_parity", "_queues", "_used", "opened")
 
     def __init__(self, role: Role) -> None:
         self._parity = 1 if role is Role.CLIENT else 0
         self._next = 1 if role is Role.CLIENT else 2
-        self._last_opened = 0
+        self._used = 0 if role is Role.CLIENT else -1
+        self._ahead: set[int] = set()
         self._queues: dict[int, deque[Message | Whole]] = {}
         self.opened: deque[int] = deque()
         """Conversations that the peer opened and nobody has accepted."""
@@ -39,13 +44,28 @@ class Asides:
         """Take in a message; False where its conversation is over, or never was."""
         number = message.conversation
         if number not in self._queues:
-            if number & 1 == self._parity or number <= self._last_opened:
+            if number & 1 == self._parity or not self._use(number):
                 return False
-            self._last_opened = number
             self._queues[number] = deque()
             self.opened.append(number)
         self._queues[number].append(message)
         return True
+
+    def _use(self, number: int) -> bool:
+        """Take note of a number of the peer's; False for one that it has used before."""
+        if number <= self._used or number in self._ahead:
+            return False
+        self._ahead.add(number)
+        if len(self._ahead) > MOST_AHEAD:
+            self._used = min(self._ahead) - 2
+        while self._used + 2 in self._ahead:
+            self._used += 2
+            self._ahead.remove(self._used)
+        return True
+
+    def over(self, number: int) -> bool:
+        """Say whether a conversation was closed here, or never opened."""
+        return number not in self._queues
 
     def waiting(self, number: int) -> bool:
         """Say whether a conversation has a message."""

@@ -1,0 +1,129 @@
+"""Asides: which conversation a message is of, which numbers are new, and what is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netstructer.codec.spool import SpoolRoom
+from netstructer.limits import Limits
+from netstructer.protocol import bodies
+from netstructer.protocol.asides import MOST_AHEAD, Asides
+from netstructer.protocol.assembly import Message
+from netstructer.protocol.states import Role
+
+ROOM = SpoolRoom(Limits.DEFAULT)
+
+
+def message(conversation: int) -> Message:
+    return Message(1, 1, bodies.First(bodies.ASIDE, 0, 0, 0, 0, conversation), ROOM)
+
+
+def numbers(role: Role) -> tuple[list[int], list[int]]:
+    """Return the first numbers of this end's conversations, and of the peer's."""
+    odd, even = [1, 3, 5, 7, 9], [2, 4, 6, 8, 10]
+    return (odd, even) if role is Role.CLIENT else (even, odd)
+
+
+def taken(asides: Asides, conversations: Iterable[int]) -> list[bool]:
+    return [asides.put(message(number)) for number in conversations]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_client_opens_odd_numbers_and_the_server_even_ones(role: Role) -> None:
+    asides = Asides(role)
+    mine, _ = numbers(role)
+
+    assert [asides.open() for _ in mine] == mine
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_messages_come_out_by_conversation_in_order(role: Role) -> None:
+    asides = Asides(role)
+    mine, [theirs, *_] = asides.open(), numbers(role)[1]
+    sent = [message(number) for number in (mine, theirs, theirs, mine)]
+    assert all(asides.put(one) for one in sent)
+    assert list(asides.opened) == [theirs]
+
+    assert [asides.next(number) for number in (theirs, mine, mine, theirs)] == [sent[1], sent[0], sent[3], sent[2]]
+    assert not asides.waiting(mine)
+    assert not asides.waiting(theirs)
+    assert list(asides.opened) == [theirs]  # once, not for each message
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_what_is_of_no_conversation_is_not_taken(role: Role) -> None:
+    asides = Asides(role)
+    mine, theirs = numbers(role)
+
+    assert taken(asides, mine) == [False] * 5  # this end has opened none of them
+    for number in (asides.open(), theirs[0]):
+        assert taken(asides, [number]) == [True]
+        assert not asides.over(number)
+        assert len(asides.close(number)) == 1
+        assert asides.over(number)
+        assert not asides.waiting(number)
+        assert taken(asides, [number]) == [False]
+        assert list(asides.close(number)) == []
+    assert list(asides.opened) == theirs[:1]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_a_conversation_that_speaks_later_than_the_next_ones_is_no_less_new(role: Role) -> None:
+    asides = Asides(role)
+    _, theirs = numbers(role)
+    backwards = theirs[::-1]
+
+    assert taken(asides, backwards) == [True] * 5
+    assert list(asides.opened) == backwards
+    for number in theirs:
+        asides.close(number)
+    assert taken(asides, backwards) == [False] * 5
+
+
+@given(role=st.sampled_from(list(Role)), steps=st.lists(st.tuples(st.integers(1, 14), st.booleans()), max_size=60))
+def test_a_number_is_new_once(role: Role, steps: list[tuple[int, bool]]) -> None:
+    asides, parity = Asides(role), role is Role.CLIENT
+    used: set[int] = set()
+    live: set[int] = set()
+    for number, close in steps:
+        expected = number % 2 != parity and (number in live or number not in used)
+        assert asides.put(message(number)) == expected
+        if expected:
+            used.add(number)
+            live.add(number)
+        if close:
+            asides.close(number)
+            live.discard(number)
+
+    assert set(asides.opened) == used
+    floor = next(number for number in range(2 - (role is Role.SERVER), 99, 2) if number not in used) - 2
+    assert (asides._used, asides._ahead) == (floor, {number for number in used if number > floor})
+
+
+def test_a_peer_that_passes_numbers_over_costs_little() -> None:
+    asides = Asides(Role.SERVER)
+    for place in range(3 * MOST_AHEAD):
+        number = 4 * place + 3  # 1, 5, 9 ... are never used
+        assert taken(asides, [number]) == [True]
+        asides.close(number)
+        assert len(asides._ahead) <= MOST_AHEAD
+    asides.opened.clear()
+
+    assert taken(asides, [1, 3, 4 * 2 * MOST_AHEAD - 3]) == [False] * 3
+    assert taken(asides, [12 * MOST_AHEAD - 3, 12 * MOST_AHEAD + 1]) == [True, True]
+
+
+def test_clear_returns_all_that_nobody_has_read_and_leaves_what_was_accepted_open() -> None:
+    asides = Asides(Role.SERVER)
+    mine = asides.open()
+    sent = [message(number) for number in (1, mine, 1, 3)]
+    assert all(asides.put(one) for one in sent)
+    assert asides.opened.popleft() == 1
+
+    assert set(asides.clear()) == set(sent)
+    assert (list(asides.opened), asides.clear()) == ([], [])
+    assert not any(asides.waiting(number) or asides.over(number) for number in (1, 3, mine))
