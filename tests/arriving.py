@@ -45,6 +45,7 @@ class Fed:
         self.expected: int | None = None
         self.spools: list[Spool] = []
         self.told = 0
+        self.calls: list[int] = []
         self._size = size
         self._script: Iterator[Step] | None = None if script is None else iter(script)
         self._credit = credit
@@ -92,6 +93,7 @@ class Fed:
 
     def consumed(self, position: int, *, keep: bool) -> None:
         assert position <= self.spool.byte_count
+        self.calls.append(position)
         self.told = max(self.told, position)
         if not keep:
             self.spool.forget(position)

@@ -146,6 +146,17 @@ def test_a_plain_blob_is_read_where_it_lies() -> None:
     assert arriving.spools == []
 
 
+def test_what_was_read_before_is_told_once() -> None:
+    arriving = fed(LARGE, NONE, True, PIECE_BYTES)
+    file = ArrivingFile(arriving)
+    for _ in range(2):
+        file.seek(0)
+        file.read()
+
+    assert arriving.calls == sorted(set(arriving.calls))
+    assert arriving.calls[-1] == len(LARGE)
+
+
 def test_a_compressed_blob_makes_a_second_spool_once_and_only_when_it_must() -> None:
     arriving = fed(LARGE, ZSTD, True, PIECE_BYTES, credit=PIECE_BYTES)
     file = ArrivingFile(arriving)
