@@ -1,0 +1,193 @@
+"""The conversation around a blob: values overtake it, blobs wait for each other's readers, sources and links that fail.
+
+Both ends are in this process; what needs two is in test_any_size.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loopback import PATIENCE_SECONDS, Task, linked
+from netstructer import Blob, Limits
+from netstructer.errors import LinkTimeout, MessageCancelled, NetstructerError, SourceFailed
+from streaming_support import MIB, contents
+
+SHORT_SPOOL = Limits(spool_link_bytes=4 * MIB)
+"""Ends that keep little of what nobody reads, so that what is longer stands still."""
+PIECES = [random.Random(number).randbytes(MIB) for number in range(4)]
+
+
+def random_pieces(mebibytes: int) -> Iterator[bytes]:
+    """Yield pieces that no compressor makes smaller: it does not look back as far as the same one."""
+    yield from itertools.islice(itertools.cycle(PIECES), mebibytes)
+
+
+# --- values around it -------------------------------------------------------------------------------------------------
+
+
+def test_the_structure_is_there_before_the_bytes_are() -> None:
+    """A source that waits until the peer has answered the structure: nothing of it was needed for that."""
+    answered = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        assert answered.wait(PATIENCE_SECONDS)
+        yield b"second"
+
+    with linked() as (near, far):
+        sending = Task(near.send, {"scan": Blob.from_iter(pieces()), "n": 1})
+        value = far.recv(timeout=PATIENCE_SECONDS)
+        assert value["n"] == 1
+        far.send("have it")
+        assert near.recv(timeout=PATIENCE_SECONDS) == "have it"
+        near.send("overtakes")
+        assert far.recv(timeout=PATIENCE_SECONDS) == "overtakes"
+        assert sending.running
+        answered.set()
+
+        assert bytes(value["scan"]) == b"firstsecond"
+        sending.result()
+
+
+@pytest.mark.parametrize("order", ["reversed", "alternately"])
+def test_the_blobs_of_one_value_are_read_in_any_order(order: str) -> None:
+    """More in each than is kept unread: one that is not read must not keep the next from coming."""
+    blobs = {name: Blob.from_iter(random_pieces(size)) for name, size in (("a", 16), ("b", 12), ("c", 1))}
+    with linked(limits=SHORT_SPOOL) as (near, far):
+        sending = Task(near.send, blobs)
+        value = far.recv(timeout=PATIENCE_SECONDS)
+        found = dict.fromkeys(value, 0)
+        if order == "reversed":
+            for name in reversed(list(value)):
+                found[name] = sum(len(chunk) for chunk in value[name])
+        else:
+            readers = {name: iter(blob) for name, blob in value.items()}
+            while readers:
+                for name, reader in list(readers.items()):
+                    chunk = next(reader, None)
+                    if chunk is None:
+                        del readers[name]
+                    else:
+                        found[name] += len(chunk)
+        sending.result()
+
+    assert found == {"a": 16 * MIB, "b": 12 * MIB, "c": MIB}
+
+
+# --- links that end ---------------------------------------------------------------------------------------------------
+
+
+def test_who_closes_after_sending_loses_nothing() -> None:
+    """What was sealed is on its way or in the reader's spool when the farewell comes, and is read after it."""
+    whole = b"".join(random_pieces(24))
+    with linked(limits=SHORT_SPOOL) as (near, far):
+
+        def send_and_leave() -> None:
+            near.send({"scan": Blob.from_iter(random_pieces(24))})
+            near.close()
+
+        leaving = Task(send_and_leave)
+        reader = iter(far.recv(timeout=PATIENCE_SECONDS)["scan"])
+        found = bytearray()
+        while leaving.running:
+            found += next(reader, b"")  # no further than it takes to let the sender go
+        for chunk in reader:
+            found += chunk
+        leaving.result()
+
+    assert hashlib.sha256(found).digest() == hashlib.sha256(whole).digest()
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+@pytest.mark.parametrize("who", ["sender", "reader"])
+def test_a_link_that_ends_in_the_middle_is_never_a_short_file(who: str, end: str) -> None:
+    with linked(limits=SHORT_SPOOL) as (near, far):
+        sending = Task(near.send, {"scan": Blob.from_iter(random_pieces(32))})
+        reader = iter(far.recv(timeout=PATIENCE_SECONDS)["scan"])
+        next(reader)
+        ending = near if who == "sender" else far
+        ending.close(timeout=0.2) if end == "close" else ending.abort()
+
+        with pytest.raises(NetstructerError):
+            for _ in reader:
+                pass
+        # A reader that closes wants no more of it, which is no fault of the sender's.
+        assert isinstance(sending.error(), NetstructerError) or (who, end) == ("reader", "close")
+
+
+def test_a_send_that_runs_out_of_time_takes_its_blob_back() -> None:
+    with linked(limits=SHORT_SPOOL) as (near, far):
+        sending = Task(near.send, {"scan": Blob.from_iter(random_pieces(32))}, timeout=0.5)
+        value = far.recv(timeout=PATIENCE_SECONDS)
+        assert isinstance(sending.error(), LinkTimeout)
+
+        with pytest.raises(MessageCancelled):
+            bytes(value["scan"])
+        near.send("still here")
+        assert far.recv(timeout=PATIENCE_SECONDS) == "still here"
+
+
+# --- sources that fail ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0, 1, 70_000, 12 * MIB])
+@pytest.mark.parametrize("how", ["iterate", "bytes", "open", "save"])
+def test_a_source_that_fails_is_an_error_at_the_reader(how: str, after: int, tmp_path: Path) -> None:
+    target = tmp_path / "target.raw"
+    whole = hashlib.shake_256(b"whole").digest(after)
+    sent_chunks: list[bytes] = []
+
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, after, 100_000):
+            yield whole[start : start + 100_000]
+        raise ZeroDivisionError("the disk is on fire")
+
+    def read(blob: Blob) -> None:
+        if how == "iterate":
+            sent_chunks.extend(bytes(chunk) for chunk in blob)
+        elif how == "bytes":
+            bytes(blob)
+        elif how == "open":
+            with blob.open() as file:
+                while chunk := file.read(1 << 16):
+                    sent_chunks.append(chunk)
+        else:
+            blob.save(target)
+
+    with linked() as (near, far):
+        sending = Task(near.send, {"scan": Blob.from_iter(pieces())})
+        value = far.recv(timeout=PATIENCE_SECONDS)
+        with pytest.raises(SourceFailed) as caught:
+            read(value["scan"])
+        assert isinstance(caught.value, MessageCancelled)
+        assert "fire" not in str(caught.value)  # what the sender's source says is the sender's
+        assert whole.startswith(b"".join(sent_chunks))
+        assert isinstance(sending.error(), ZeroDivisionError)
+        assert contents(tmp_path) == []
+        for one, other in ((near, far), (far, near)):
+            one.send("still here")
+            assert other.recv(timeout=PATIENCE_SECONDS) == "still here"
+
+
+def test_a_blob_that_is_dropped_tells_its_sender_to_stop() -> None:
+    """An endless source: only the peer can end it."""
+    with linked() as (near, far):
+        sending = Task(near.send, {"scan": Blob.from_iter(itertools.cycle(PIECES))})
+        value = far.recv(timeout=PATIENCE_SECONDS)
+        reading = iter(value["scan"])
+        next(reading)
+        assert sending.running
+        del reading, value
+        gc.collect()
+
+        sending.result()
+        near.send("still here")
+        assert far.recv(timeout=PATIENCE_SECONDS) == "still here"
