@@ -107,7 +107,7 @@ class Exchange:
         """Take in how far the reader of a blob has come.  What it would keep is forgotten where room is short."""
         with self._lock.in_turn():
             arrivals = self.session.arrivals
-            if keep and arrivals.cramped():
+            if keep and arrivals.cramped(arrival):
                 arrival.spool.forget(position)
             arrivals.consumed(arrival, position)
             if self.session.has_output(time.monotonic()):

@@ -14,18 +14,20 @@ from netstructer.sockets import deadline_after
 
 __all__ = ["Incoming"]
 
+STEP_BYTES = 64 << 10
+"""How far a reader goes before it says so again: an eighth of the first window."""
+
 
 class Incoming:
     """One blob on its way in.  Thread-safe.  `owner` is what must not go away before it: its link."""
 
-    __slots__ = ("_arrival", "_exchange", "_expected_bytes", "_owner", "_step_bytes")
+    __slots__ = ("_arrival", "_exchange", "_expected_bytes", "_owner")
 
     def __init__(self, exchange: Exchange, message: Message, place: int, owner: object) -> None:
         self._exchange = exchange
         self._arrival = exchange.arrival(message, place)
         self._owner = owner
         self._expected_bytes: int | None = None
-        self._step_bytes = exchange.session.arrivals.window_bytes // 8
 
     @property
     def codec(self) -> int:
@@ -74,7 +76,7 @@ class Incoming:
         arrival = self._arrival
         if not keep:
             arrival.spool.forget(position)
-        if not arrival.over and position - arrival.consumed >= self._step_bytes:
+        if not arrival.over and position - arrival.consumed >= STEP_BYTES:
             self._exchange.consumed(arrival, position, keep=keep)
 
     def new_spool(self) -> Spool:

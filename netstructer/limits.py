@@ -18,6 +18,7 @@ __all__ = ["Limits"]
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
+TIB = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +47,22 @@ class Limits:
     about what decoding it costs.  Honest keys share a hash only by -1 and -2: a grid of d dimensions, 2**d of them."""
 
     # --- messages and records ----------------------------------------------------------------------------------------
-    message_bytes: int = GIB + 64 * KIB
-    """Bytes of one message on its way, as chunks."""
+    message_bytes: int = TIB
+    """Stated bytes of the blobs of one value together, and payload bytes of one whose length is not stated.  Blobs
+    stream: however long they are, what waits of them is bounded by the spools, so a file of 100 GB is one send."""
     body_bytes: int = 64 * KIB
     """Largest record body: one L2-friendly piece, 0.142 % of overhead.  1 KiB to 1 MiB."""
     credit_bytes: int = 8 * MIB
     """What the peer may send ahead of what the application has taken: 80 ms of a 100 MB/s link."""
     streams: int = 64
-    """Unfinished messages that the peer may have on one link at a time."""
+    """Unfinished messages that the peer may have on one link at a time; blobs hold at most three quarters of them, so
+    at least 2: a blob that nobody reads leaves a stream to values."""
     unsent_bytes: int = 256 * KIB
     """Sealed bytes that wait for the socket before `send` waits too: about one socket buffer."""
     backlog_bytes: int = 64 * MIB
     """What may wait for one slow link before a broadcast passes it over."""
-    ack_bytes: int = 256 * KIB
-    """Received bytes after which an acknowledgement is due at once."""
+    ack_bytes: int = MIB
+    """Received bytes after which an acknowledgement is due at once: eight of them in a window."""
     ack_seconds: float = 0.05
     """Time after which an acknowledgement is due however little came."""
 
@@ -173,7 +176,6 @@ Limits.BULK = Limits(
     decimal_digits=1 << 20,
     decimal_exponent=1 << 30,
     unseeded_members=256,
-    message_bytes=1 << 40,
     credit_bytes=64 * MIB,
     spool_link_bytes=64 * GIB,
     spool_process_bytes=256 * GIB,

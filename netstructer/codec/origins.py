@@ -23,7 +23,7 @@ from netstructer.names import shown
 
 __all__ = ["CHUNK_BYTES", "Arrived", "Memory", "OfPath", "Once", "Origin"]
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 """Largest piece that is handed out of a source: one record body at its usual size."""
 
 Chunk = bytes | memoryview
@@ -175,7 +175,8 @@ class Arrived:
     def _check(self) -> None:
         if self._arriving.spool.start:
             raise Misuse(
-                "this blob has been taken out: in order, more than 1 MiB is read once; open() it to read it often"
+                "the beginning of this blob is not kept any more: more than 1 MiB is taken out in order once; "
+                "open() keeps what it reads, as far as there is room"
             )
 
 

@@ -11,8 +11,18 @@ grows.  It is the greater of two:
     what the application has done with + a window     the reader's own pace; what this allows stays in memory
     what has come                      + a window     as long as nobody reads yet, and the spool's budget has room
 
+The window is small at first, because what is on its way stands before every small message that is sent after it, and
+doubles where that is the bottleneck: where, after all that was granted had come, the next bytes took
+`GAP_SECONDS` more to come.  That is the delay of a network, in which a larger window costs nothing; between processes of
+one machine it is a tenth of that.
+
 So a blob that waits for its reader is taken in up to the budget of the spool, and one that is being read is never
 written to disk only because its reader is slower than the network: then the peer waits, and its source with it.
+
+Room.  An honest peer never finds the spools full.  What is granted beyond the first of the two figures is promised: its
+room on disk is kept until it comes.  What is within it stays in memory, as a rule; but chunks are not cut to fit, and
+where many blobs come at once the memory of all spools has an end, too.  So the last part of the budget is promised to
+nobody: a window for each blob that may be under way.
 """
 
 from __future__ import annotations
@@ -37,6 +47,11 @@ from netstructer.protocol.states import CancelCode
 
 __all__ = ["Arrival", "Arrivals"]
 
+WINDOW_BYTES = 512 << 10
+"""The first window of a blob: a millisecond of sealing."""
+GAP_SECONDS = 0.0005
+"""A pause of the peer, for want of credit, after which the window doubles."""
+
 
 class Arrival:
     """One blob of a value: what of its payload is here.  Single owner, but for `spool`, which has a lock of its own.
@@ -45,8 +60,9 @@ class Arrival:
     last one, None while unknown.  `whole` and `error` exclude each other.
     """
 
-    __slots__ = ("begun", "charge", "codec", "consumed", "error", "granted", "number", "parent_number", "plain_bytes",
-                 "promised", "reading", "spool", "stated", "stream", "unwanted", "whole")  # fmt: skip
+    __slots__ = ("begun", "codec", "consumed", "error", "granted", "heard", "number", "parent_number", "plain_bytes",
+                 "probe", "promised", "reading", "spool", "stated", "stream", "unwanted", "whole",
+                 "window_bytes")  # fmt: skip
     refused = False
 
     def __init__(self, parent_number: int, room: SpoolRoom) -> None:
@@ -57,6 +73,12 @@ class Arrival:
         self.spool = Spool(room)
         self.granted = bodies.FIRST_GRANT
         """Payload bytes that the peer may have sent."""
+        self.window_bytes = WINDOW_BYTES
+        """How far the peer may be ahead of the reader."""
+        self.probe: int | None = None
+        """The grant before the last one: what comes beyond it tells whether the peer had to wait."""
+        self.heard = 0.0
+        """When the last chunk came."""
         self.promised = 0
         """Of these: what room on disk was kept for."""
         self.consumed = 0
@@ -83,7 +105,7 @@ class Arrivals:
     `grant(arrival)` and `cancel(stream, number, code)` tell the peer.
     """
 
-    __slots__ = ("_cancel", "_grant", "_limits", "_live", "plain_bytes", "room")
+    __slots__ = ("_cancel", "_grant", "_limits", "_live", "_over", "now", "plain_bytes", "room")
 
     def __init__(
         self, limits: Limits, *, grant: Callable[[bytes], None], cancel: Callable[[int, int, int], None]
@@ -92,20 +114,25 @@ class Arrivals:
         self._grant = grant
         self._cancel = cancel
         self._live: set[Arrival] = set()
+        self.now = 0.0
+        """The time at which what is taken in has come; on the monotonic clock."""
+        self._over: NetstructerError | None = None
         self.room = SpoolRoom(limits)
         """What the messages and blobs of this link may hold, in memory and on disk."""
         self.plain_bytes = 0
         """Plain bytes of the blobs that are whole."""
 
     @property
-    def window_bytes(self) -> int:
-        """How far the peer may be ahead of the reader of a blob."""
-        return max(bodies.FIRST_GRANT, min(self._limits.spool_memory_bytes, self._limits.credit_bytes // 2))
+    def _reserve_bytes(self) -> int:
+        """What of the budget of the disk is promised to nobody."""
+        return min(self._limits.streams * WINDOW_BYTES, self._limits.spool_link_bytes // 2)
 
     def expect(self, parent_number: int) -> Arrival:
         """Return a new blob of a value, not begun yet."""
         arrival = Arrival(parent_number, self.room)
         self._live.add(arrival)
+        if self._over is not None:
+            self.refuse(arrival, CancelCode.ABANDONED, self._over)
         return arrival
 
     def begin(self, arrival: Arrival, number: int, stream: int, codec: int, plain_bytes: int | None) -> None:
@@ -129,7 +156,8 @@ class Arrivals:
         if arrival.codec == NONE and arrival.stated and found > (arrival.plain_bytes or 0):
             raise IllegalFrame(f"a blob of {arrival.plain_bytes} bytes has more")
         if chunk:
-            self._keep(arrival, len(chunk))
+            self._look_for_gap(arrival, found)
+            self._settle(arrival, found)
             try:
                 arrival.spool.add(chunk)
             except SpoolFull as error:
@@ -143,13 +171,13 @@ class Arrivals:
         if arrival.stated and total != arrival.plain_bytes:
             raise IllegalFrame(f"a blob of {arrival.plain_bytes} bytes ends with a total of {total}")
         self._live.discard(arrival)
-        self._keep(arrival, arrival.promised)
         if arrival.error is not None:
             return
         if arrival.codec == NONE and total != arrival.spool.byte_count:
             raise IllegalFrame(f"a blob of {arrival.spool.byte_count} bytes ends with a total of {total}")
         arrival.plain_bytes = total
         arrival.whole = True
+        self._settle(arrival, total)
         self.plain_bytes += total
 
     def refuse(self, arrival: Arrival, code: CancelCode, error: NetstructerError) -> None:
@@ -173,33 +201,39 @@ class Arrivals:
         """Take in how far the application is done with a blob; grant more if that is due."""
         if position > arrival.consumed:
             arrival.consumed = position
+            self._settle(arrival, arrival.spool.byte_count)
             self.review(arrival)
 
     def review(self, arrival: Arrival) -> None:
         """Grant more of a blob where that is due: when half of the window is used up."""
-        window = self.window_bytes
+        window = arrival.window_bytes
         came = arrival.spool.byte_count
         if not arrival.begun or arrival.over or arrival.granted - came > window // 2:
             return
-        limit = arrival.consumed + window
-        if not arrival.reading and limit < came + window:
-            further = came + window - max(limit, arrival.granted)
-            if self.room.promise(further):
+        limit = kept = self._kept_in_memory(arrival)
+        wanted = (arrival.consumed if arrival.reading else came) + window
+        if wanted > max(limit, arrival.granted):
+            further = wanted - max(came, kept) - arrival.promised
+            if self.room.promise(further + self._reserve_bytes):
+                self.room.keep(self._reserve_bytes)
                 arrival.promised += further
-                limit = came + window
+                limit = wanted
         if limit - arrival.granted >= min(window // 4, bodies.FIRST_GRANT // 4):
+            if arrival.probe is None:
+                arrival.probe = arrival.granted
             arrival.granted = limit
             self._grant(bodies.Grant(arrival.number, limit).pack())
 
-    def cramped(self) -> bool:
+    def cramped(self, arrival: Arrival) -> bool:
         """Say whether there is no room for another window of what has been read and is kept."""
-        if not self.room.promise(self.window_bytes):
+        if not self.room.promise(arrival.window_bytes):
             return True
-        self.room.keep(self.window_bytes)
+        self.room.keep(arrival.window_bytes)
         return False
 
     def end(self, error: NetstructerError, code: CancelCode | None = None) -> None:
-        """Fail everything that has not come: with a code the peer is told."""
+        """Fail everything that has not come, and what is asked for later: with a code the peer is told."""
+        self._over = error
         for arrival in tuple(self._live):
             if code is None:
                 self._fail(arrival, error)
@@ -213,18 +247,32 @@ class Arrivals:
             text = f"blobs of {found} bytes together are over the limit of {limit}"
             self.refuse(arrival, CancelCode.TOO_BIG, MessageTooBig(text, limit=limit, found=found))
 
+    def _look_for_gap(self, arrival: Arrival, found: int) -> None:
+        """Double the window where the peer had to wait for a grant, and not for itself."""
+        if arrival.probe is not None and found > arrival.probe:
+            most = max(bodies.FIRST_GRANT, self._limits.credit_bytes // 2)
+            if self.now - arrival.heard >= GAP_SECONDS:
+                arrival.window_bytes = min(2 * arrival.window_bytes, most)
+            arrival.probe = None
+        arrival.heard = self.now
+
     def _fail(self, arrival: Arrival, error: NetstructerError) -> None:
         if arrival.over:
             return
         arrival.error = error  # What came before it can still be read.
-        self._keep(arrival, arrival.promised)
+        self._settle(arrival, arrival.spool.byte_count)
 
     def _stop(self, arrival: Arrival, code: CancelCode) -> None:
         self._cancel(arrival.stream, arrival.number, code)
 
-    def _keep(self, arrival: Arrival, count: int) -> None:
-        """Give back room that was promised: the bytes came, or will not."""
-        kept = min(count, arrival.promised)
-        if kept:
-            arrival.promised -= kept
-            self.room.keep(kept)
+    def _settle(self, arrival: Arrival, came: int) -> None:
+        """Give back what was promised of the disk and is not needed any more: `came` bytes are here, or about to be."""
+        needed = 0 if arrival.over else max(0, arrival.granted - max(came, self._kept_in_memory(arrival)))
+        if needed < arrival.promised:
+            self.room.keep(arrival.promised - needed)
+            arrival.promised = needed
+
+    def _kept_in_memory(self, arrival: Arrival) -> int:
+        """Return up to where a blob needs no room on disk, as a rule."""
+        most = max(bodies.FIRST_GRANT, self._limits.spool_memory_bytes)
+        return arrival.consumed + min(arrival.window_bytes, most)

@@ -72,7 +72,7 @@ class Inflow:
         number, body = bodies.number_of(body)
         if not self.inbound.admit(number, charge, now):
             return None, None
-        assembly = self.assembly
+        assembly, self.arrivals.now = self.assembly, now
         message = assembly.data(flags, stream, number, body)
         if flags & _ACKNOWLEDGE or (message is not None and message.flags & _ACKNOWLEDGE):
             self.inbound.hurry()
