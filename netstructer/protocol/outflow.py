@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from netstructer.codec import frames
 from netstructer.codec.values import Encoded
-from netstructer.errors import IllegalFrame, MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
+from netstructer.errors import IllegalFrame, LinkClosed, MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.delivery import Outbound, charge_of
@@ -299,6 +299,8 @@ def _wants(message: Outgoing | OutgoingBlob) -> int:
 def _refused(code: int) -> NetstructerError:
     if code == CancelCode.TOO_BIG:
         return MessageTooBig("the peer takes no message of this size")
+    if code == CancelCode.CLOSED:
+        return LinkClosed("the peer closed the link before it had the blobs")
     if code == CancelCode.NO_ROOM:
         return SpoolFull("the peer has no room for this message")
     return MessageCancelled("the peer gave this message up", code=code)

@@ -184,7 +184,7 @@ class Session:
         """End the conversation, after what is queued.  May be said again, without effect."""
         if self._outflow.farewell is None and self.error is None:
             self._outflow.farewell = (code, text)
-            self.arrivals.end(LinkClosed("the link was closed before the blob had come"), CancelCode.ABANDONED)
+            self.arrivals.end(LinkClosed("the link was closed before the blob had come"), CancelCode.CLOSED)
 
     def frames_to_send(self, room_bytes: int, now: float) -> list[Buffer]:
         """Seal what is due, until about `room_bytes` are there; return the buffers to write, in order."""

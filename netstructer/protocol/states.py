@@ -63,6 +63,7 @@ class CancelCode(IntEnum):
     NO_ROOM = 2
     SOURCE_FAILED = 3
     ABANDONED = 4
+    CLOSED = 5
 
 
 class AlertCode(IntEnum):
