@@ -24,7 +24,8 @@ class Fed:
     """An `Arriving` that is fed by its script: bytes come, an error is raised once, the end makes the payload whole.
 
     With `credit`, no more than so many bytes come ahead of what was consumed: a reader that waits for more has
-    forgotten to say how far it is.  Without a script, another thread calls `feed`, `finish` and `fail`.
+    forgotten to say how far it is.  Where it is `cramped`, there is no room to keep anything.  Without a script,
+    another thread calls `feed`, `finish` and `fail`.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Fed:
         stated: bool = True,
         credit: int | None = None,
         spool: Spool | None = None,
+        cramped: bool = False,
     ) -> None:
         self.room = SpoolRoom(Limits.DEFAULT)
         self.spool = Spool(self.room) if spool is None else spool
@@ -49,6 +51,7 @@ class Fed:
         self._size = size
         self._script: Iterator[Step] | None = None if script is None else iter(script)
         self._credit = credit
+        self._cramped = cramped
         self._whole = False
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
@@ -95,7 +98,7 @@ class Fed:
         assert position <= self.spool.byte_count
         self.calls.append(position)
         self.told = max(self.told, position)
-        if not keep:
+        if not keep or self._cramped:
             self.spool.forget(position)
 
     def expect(self, size: int | None) -> None:

@@ -67,6 +67,22 @@ def test_it_is_read_in_every_manner(way: tuple[int, bool], piece_bytes: int) -> 
         assert file.readinto1(into) == 0
 
 
+def test_what_asks_for_nothing_waits_for_nothing() -> None:
+    file = ArrivingFile(Fed([LinkTimeout("late")] * 9, size=5))
+
+    assert (file.read(0), file.read1(0), file.readline(0), file.readinto(bytearray())) == (b"", b"", b"", 0)
+    assert file.seek(3) == 3
+    with pytest.raises(LinkTimeout):
+        file.read(1)
+
+
+@pytest.mark.parametrize("size", [-1, None, 5])
+def test_lines_may_be_empty(way: tuple[int, bool], size: int | None) -> None:
+    file = ArrivingFile(fed(b"\n\nab\n\n", *way))
+
+    assert [file.readline(size) for _ in range(5)] == [b"\n", b"\n", b"ab\n", b"\n", b""]
+
+
 def test_positions_that_are_none_are_refused(way: tuple[int, bool]) -> None:
     file = ArrivingFile(fed(SMALL, *way))
     file.seek(7)
@@ -215,6 +231,29 @@ def test_a_second_spool_without_any_room_says_so_and_harms_nothing(monkeypatch: 
     assert file.read(400_000) == LARGE[10:400_010]
     file.seek(0)
     assert file.read() == LARGE
+
+
+@pytest.mark.parametrize("read", ["read", "readinto", "readline"])
+def test_where_nothing_can_be_kept_reading_goes_on_after_timeouts(way: tuple[int, bool], read: str) -> None:
+    plain = b"".join(b"%06d" % number for number in range(50_000))
+    pieces = cut(packed(plain, *way), 4_000)
+    script = [step for piece in pieces for step in (LinkTimeout("late"), piece)]
+    arriving = Fed(script, size=len(plain), codec=way[0], stated=way[1], cramped=True)
+    file = ArrivingFile(arriving)
+    found, timeouts = b"", 0
+    while len(found) < len(plain):
+        into = bytearray(min(100_000, len(plain) - len(found)))
+        try:
+            found += into[: file.readinto(into)] if read == "readinto" else getattr(file, read)(100_000)
+        except LinkTimeout:
+            timeouts += 1
+
+    assert found == plain
+    assert timeouts >= len(pieces) - 1
+    assert arriving.spools == []
+    file.seek(0)
+    with pytest.raises(BytesGone):
+        file.read(1)
 
 
 def test_what_was_taken_out_in_order_is_gone(way: tuple[int, bool]) -> None:

@@ -5,6 +5,9 @@ by position.  Compressed, it is expanded as the file reads forward; the first ti
 ahead), it makes a second spool, of plain bytes, and fills that from the start as far as it is asked.  The second spool
 is a cache: where the room is full it drops what it has, and what is asked for again is expanded again.
 
+Where the room is full the payload itself is not all kept, and what is gone is gone (`BytesGone`).  That harms nobody
+who only reads on: a read that breaks off holds what it had gathered, for the next one.
+
 Each file has a position, and a second spool, of its own: many may be open on one blob, each in a thread of its own.
 """
 
@@ -77,10 +80,14 @@ class ArrivingFile(io.BufferedIOBase):
             self._position += len(piece)
             return piece
         found = io.BytesIO()
-        while piece:
-            found.write(piece)
-            left -= len(piece)
-            piece = self._piece(self._position + found.tell(), left)
+        try:
+            while piece:
+                found.write(piece)
+                left -= len(piece)
+                piece = self._piece(self._position + found.tell(), left)
+        except BaseException:
+            self._hold(found.getvalue())
+            raise
         self._position += found.tell()
         return found.getvalue()
 
@@ -99,9 +106,13 @@ class ArrivingFile(io.BufferedIOBase):
         view = memoryview(into)
         view = view.cast("B") if view.nbytes else memoryview(b"")
         filled = 0
-        while piece := self._piece(self._position + filled, len(view) - filled):
-            view[filled : filled + len(piece)] = piece
-            filled += len(piece)
+        try:
+            while piece := self._piece(self._position + filled, len(view) - filled):
+                view[filled : filled + len(piece)] = piece
+                filled += len(piece)
+        except BaseException:
+            self._hold(bytes(view[:filled]))
+            raise
         self._position += filled
         return filled
 
@@ -114,10 +125,14 @@ class ArrivingFile(io.BufferedIOBase):
             return self._held[begin:end]
         left = _count(size)
         found = bytearray()
-        while piece := self._piece(self._position + len(found), left - len(found), line=True):
-            found += piece
-            if piece.endswith(b"\n"):
-                break
+        try:
+            while piece := self._piece(self._position + len(found), left - len(found), line=True):
+                found += piece
+                if piece.endswith(b"\n"):
+                    break
+        except BaseException:
+            self._hold(bytes(found))
+            raise
         self._position += len(found)
         return bytes(found)
 
@@ -144,6 +159,11 @@ class ArrivingFile(io.BufferedIOBase):
         newline = self._held.find(b"\n", begin) if line else -1
         end = len(self._held) if newline < 0 else newline + 1
         return self._held[begin : min(end, begin + most)]
+
+    def _hold(self, gathered: bytes) -> None:
+        """Keep what a call that breaks off had gathered from the position on."""
+        if gathered:
+            self._held, self._held_at = gathered, self._position
 
     def _open(self) -> _Stored | _Expanded:
         if self._source is None:
