@@ -30,6 +30,7 @@ from netstructer.transfer import (
     Transfer,
     fetch,
     listing,
+    manifest,
     offer,
     places,
     receive,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from netstructer.errors import BadValue, LimitReached, UnsafeName
-from netstructer.names import check_parts, fold, shown
+from netstructer.names import PATH_BYTES, PATH_PARTS, check_parts, fold, shown
 
 __all__ = ["Entry", "Taken", "check_target", "entries_of", "entries_value", "is_partial_name"]
 
@@ -95,6 +95,7 @@ class Taken:
 
     def __init__(self) -> None:
         self._spelled: dict[str, tuple[str, bool]] = {}  # folded path -> as written, and whether it is a directory
+        self._above: set[str] = set()  # directories whose names were checked
         self._count = 0
 
     def take(self, entry: Entry) -> None:
@@ -106,9 +107,7 @@ class Taken:
             raise LimitReached(
                 f"more than {MOST_ENTRIES} files for one transfer", limit=MOST_ENTRIES, found=self._count + 1
             )
-        parts = check_parts(entry.parts)
-        if any(is_partial_name(part) for part in parts):
-            raise UnsafeName(f"{shown(entry.name)} is what an unfinished transfer is called", name=entry.name)
+        parts = self._checked_parts(entry)
         if entry.target is not None:
             check_target(parts, entry.target)
         is_directory = entry.kind == "directory"
@@ -132,6 +131,18 @@ class Taken:
         self._spelled.update(new)
         self._count += 1
 
+    def _checked_parts(self, entry: Entry) -> tuple[str, ...]:
+        """Return the names of an entry, checked; those of a directory that was checked before are not checked again."""
+        parts = entry.parts
+        above = entry.name.rpartition("/")[0]
+        short = len(parts) <= PATH_PARTS and 4 * len(entry.name) <= PATH_BYTES
+        new = parts[-1:] if short and above in self._above else parts
+        check_parts(new)
+        if any(is_partial_name(part) for part in new):
+            raise UnsafeName(f"{shown(entry.name)} is what an unfinished transfer is called", name=entry.name)
+        self._above.add(above)
+        return parts
+
 
 def check_target(parts: tuple[str, ...], target: str) -> None:
     """Raise `UnsafeName` unless a link at `parts` that says `target` stays in its tree, which is `parts[0]`.
@@ -154,7 +165,7 @@ def check_target(parts: tuple[str, ...], target: str) -> None:
 
 def is_partial_name(name: str) -> bool:
     """Say whether a name is one that this package gives to what has not fully arrived."""
-    return _PARTIAL.fullmatch(fold(name)) is not None
+    return name.startswith(".") and _PARTIAL.fullmatch(fold(name)) is not None
 
 
 def _check_number(number: object, what: str, least: int, most: int, *, here: bool) -> None:
