@@ -18,6 +18,7 @@ from netstructer.codec.spool import Spool
 from netstructer.codec.tokens import Sealer
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import Agreement
@@ -365,6 +366,22 @@ def opened(role: Role, *, limits: Limits = Limits.DEFAULT) -> Hostile:
     return Hostile(role, limits=limits).stand(State.READY)
 
 
+class Told:
+    """What arrivals would have the peer told, instead of an outflow."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.grants: list[bodies.Grant] = []
+        self.cancels: list[tuple[int, int, int]] = []
+        """Stream, number, code."""
+        self.arrivals = Arrivals(limits, grant=self._grant, cancel=self._cancel)
+
+    def _grant(self, body: bytes) -> None:
+        self.grants.append(bodies.Grant.unpack(memoryview(body)))
+
+    def _cancel(self, stream: int, number: int, code: int) -> None:
+        self.cancels.append((stream, number, code))
+
+
 def data_body(number: int, payload: bytes, *, total: int | None = None) -> bytes:
     """Return the body of a whole plain value in one record."""
     head = bodies.First(bodies.VALUE, 0, 0, len(payload), 0).pack()
@@ -387,17 +404,21 @@ __all__ = [
     "WALL",
     "Draw",
     "End",
+    "Here",
     "Hostile",
     "MessageArrived",
     "Opened",
     "Pair",
     "PeerLeft",
+    "Told",
     "agreement",
     "data_body",
     "error_in",
+    "feed",
     "frame_of",
     "messages_in",
     "opened",
+    "read",
     "send",
     "session_of",
     "tokens_of",

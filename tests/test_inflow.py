@@ -11,14 +11,20 @@ from netstructer.errors import IllegalFrame, NetstructerError
 from netstructer.protocol import bodies
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.states import Role
-from pair import BOTH, C2S, TINY, data_body
+from pair import BOTH, C2S, TINY, Told, data_body
 
 
-def inflow() -> Inflow:
-    return Inflow(Role.SERVER, C2S, limits=TINY, now=0.0)
+class Short(Inflow):
+    """The inflow of a server, as it is."""
+
+    __slots__ = ("told",)
+
+    def __init__(self) -> None:
+        self.told = Told(TINY)
+        super().__init__(Role.SERVER, C2S, limits=TINY, arrivals=self.told.arrivals, now=0.0)
 
 
-class LongInflow(Inflow):
+class Long(Short):
     """Takes the long way always."""
 
     __slots__ = ()
@@ -34,11 +40,12 @@ def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object
     except NetstructerError as error:
         return type(error), str(error)
     inbound = found.inbound
-    state = (inbound.received, inbound.next_number, inbound.urgent, inbound.due, found._assembly._held)
+    state = (inbound.received, inbound.next_number, inbound.urgent, inbound.due, len(found.assembly), bool(found.assembly.adopted))
     if message is None:
         return (*state, refusal and refusal[1])
     # The short way charges an unread message its whole body, the long way its chunks; each gives back what it took.
     assert inbound.unread == message.total_charge() <= inbound.received
+    assert message.conversation == 0
     shape = (message.codec, message.plain_bytes, message.last_number, message.flags)
     return (*state, shape, message.total_plain_bytes(), b"".join(bytes(chunk) for chunk in message.chunks))
 
@@ -62,7 +69,7 @@ def test_the_short_way_is_the_long_way(
     plain_bytes = len(chunk) if plain_bytes is None else plain_bytes
     head = bodies.First(kind, codec, place, plain_bytes, 1).pack()
     body = bodies.number(number + begun) + head + chunk + bodies.total(plain_bytes if total is None else total)
-    short, long = inflow(), LongInflow(Role.SERVER, C2S, limits=TINY, now=0.0)
+    short, long = Short(), Long()
     if begun:
         for found in (short, long):
             first = bodies.number(1) + bodies.First(bodies.VALUE, 0, 0, 9, 0).pack() + b"half"
@@ -73,7 +80,7 @@ def test_the_short_way_is_the_long_way(
 
 @pytest.mark.parametrize("flags", [BOTH, BOTH | 4, BOTH | 8])
 def test_flags_of_a_single_are_heeded(flags: int) -> None:
-    for found in (inflow(), LongInflow(Role.SERVER, C2S, limits=TINY, now=0.0)):
+    for found in (Short(), Long()):
         message, _ = found.data(flags, 1, memoryview(data_body(1, b"\xc0")), 0.0)
         assert message is not None
         assert found.inbound.urgent == bool(flags & 4)
@@ -101,13 +108,13 @@ def test_what_is_remarkable_goes_the_long_way(
     codec: int, plain_bytes: int, flags: int, stream: int, number: int
 ) -> None:
     body = bodies.single(number, codec, b"chunk", plain_bytes)
-    short, long = inflow(), LongInflow(Role.SERVER, C2S, limits=TINY, now=0.0)
+    short, long = Short(), Long()
 
     assert outcome(short, flags, stream, body) == outcome(long, flags, stream, body)
 
 
 def test_a_batch_that_was_had_before_or_is_too_much_for_this_end() -> None:
-    found = inflow()
+    found = Short()
     batch = bodies.batch(1, [b"\0\0\0\1", b"\xc0"])
     assert len(found.batch(memoryview(batch), 0.0)) == 1
     assert found.batch(memoryview(batch), 0.0) == []
