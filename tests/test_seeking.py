@@ -335,6 +335,16 @@ def test_other_bytes_than_were_stated_never_end(
             file.read()
 
 
+def test_a_byte_too_many_is_never_read() -> None:
+    for codec in (NONE, ZSTD):
+        payload = packed(SMALL + b"x", NONE, True) if codec == NONE else packed(SMALL, ZSTD, True) + b"x"
+        file = ArrivingFile(Fed(cut(payload, 10), size=len(SMALL), codec=codec))
+        file.seek(len(SMALL))
+        for read in (file.read1, file.peek, file.readline, lambda file=file: file.read(1)):
+            with pytest.raises((IllegalFrame, BadCompression)):
+                read()
+
+
 # --- beside a file that is there --------------------------------------------------------------------------------------
 
 

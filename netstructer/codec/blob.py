@@ -122,7 +122,7 @@ class Blob:
         return self._origin.reusable
 
     def chunks(self, *, timeout: float | None = None, keep: bool | None = None) -> Iterator[Chunk]:
-        """Return the bytes in order, as pieces of 1 to 65,536 bytes; 131,072 of what arrives compressed.
+        """Return the bytes in order, as pieces of 1 to 262,144 bytes.
 
         Of what arrives, the first MiB of its payload is kept until more than that was taken out; `keep` says to keep
         all of it, in the spool's room, or nothing.

@@ -24,7 +24,7 @@ from netstructer.names import shown
 __all__ = ["CHUNK_BYTES", "Arrived", "Memory", "OfPath", "Once", "Origin"]
 
 CHUNK_BYTES = 256 * 1024
-"""Largest piece that is handed out of a source: one record body at its usual size."""
+"""Largest piece that is handed out of a source: four records, so that one of four chunks is put together of two."""
 
 Chunk = bytes | memoryview
 
