@@ -304,6 +304,19 @@ def test_a_pipe_is_sent_to_its_end(there: Path) -> None:
     assert sent.outcomes[0].size == received.outcomes[0].size == 900_000
 
 
+def test_a_pipe_that_breaks_is_said_and_the_rest_goes_on(here: Path, there: Path) -> None:
+    class Broken:
+        def read(self, size: int) -> bytes:
+            raise OSError(errno.EIO, "broken")
+
+    (here / "x").write_bytes(b"x")
+
+    sent, received = put([Source(Broken(), "pipe"), here / "x"], there, check=False)
+
+    assert statuses(sent) == statuses(received) == {"pipe": "failed", "x": "sent"}
+    assert files_of(there) == {"x": b"x"}
+
+
 @POSIX
 def test_a_sparse_file_stays_sparse_and_is_not_read(here: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 1 << 28

@@ -349,6 +349,19 @@ BODIES = {
 }
 
 
+def test_bodies_and_names_are_as_the_page_says() -> None:
+    """Written by hand from files.md: what other implementations write."""
+    digest = bytes.fromhex("edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb")  # of "abc" and newline
+    written = [start_of_file(0), *piece_of(b"abc\n"), end_of_file(0, digest), start_of_file(7), end_of_file(2)]
+    expected = "0000000000000000 00000004 6162630a 00000000 00" + digest.hex() + "0000000000000007 00000000 02"
+
+    assert b"".join(map(bytes, written)) == bytes.fromhex(expected)
+    assert b"".join(map(bytes, piece_of(1 << 20))) == bytes.fromhex("ffffffff 0000000000100000")
+    entry = Entry(name="d/Scan.TIFF", size=5, mtime_ns=7, mode=0o644)
+    target, made = hashlib.sha256(b"scan.tiff").hexdigest()[:16], hashlib.sha256(b"5 7 420").hexdigest()[:16]
+    assert partials.partial_name(entry) == f".netstructer-{target}-{made}.part"
+
+
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_that_is_none_ends_in_an_error(there: Path, name: str) -> None:
     with nothing_outside(there):

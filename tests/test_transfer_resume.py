@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,8 @@ from netstructer.transfer.manifest import Entry
 from netstructer.transfer.partial import Partial, partial_name
 from netstructer.transfer.places import Tree
 
+ROOT = Path(__file__).resolve().parent.parent
 SIZE = 3 << 20
-CUTS = 500
 IN_FLIGHT = 64 * 1024
 """What the pipe of the tests hands over at a time: of a piece that was cut, nothing is written."""
 
@@ -59,15 +62,16 @@ def leave_partial(path: Path, directory: Path, data: bytes) -> Path:
     return kept
 
 
+@pytest.mark.parametrize("cuts", [100, pytest.param(500, marks=pytest.mark.long)])
 def test_a_transfer_that_is_cut_anywhere_is_completed_and_sends_no_more_than_was_missing(
-    here: Path, tmp_path: Path
+    here: Path, tmp_path: Path, cuts: int
 ) -> None:
     data = random.Random(5).randbytes(SIZE)
     (here / "x").write_bytes(data)
-    draw = random.Random(7)
+    draw = random.Random(cuts)
     excess = []
 
-    for number in range(CUTS):
+    for number in range(cuts):
         there = tmp_path / f"there-{number}"
         there.mkdir()
         cut = draw.randrange(SIZE + 60)
@@ -317,3 +321,35 @@ def test_trailing_zeros_that_were_left_out_are_still_counted(here: Path, there: 
     assert sent.outcomes[0].status == "resumed"
     assert sent.moved < (1 << 20) + 100_000 + 2 * IN_FLIGHT
     assert (there / "x").read_bytes() == (here / "x").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such end")
+def test_a_killed_receiver_leaves_what_can_be_continued(here: Path, there: Path) -> None:
+    data = os.urandom(SIZE)
+    (here / "x").write_bytes(data)
+    program = """
+import os, signal, sys
+from conversation import both, pair, ticking
+from netstructer.transfer import offer, serve
+def report(progress):
+    if progress.done > 1_500_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+end, other, _ = pair()
+both(lambda: offer(end, [sys.argv[1]], clock=ticking()),
+     lambda: serve(other, other.recv(), sys.argv[2], progress=report, clock=ticking()))
+"""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    child = subprocess.run(
+        [sys.executable, "-c", program, str(here / "x"), str(there)],
+        env=os.environ | {"PYTHONPATH": paths},
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert "x" not in names_in(there)
+
+    sent, _, _ = put(here / "x", there)
+
+    assert sent.outcomes[0].status == "resumed"
+    assert sent.moved <= SIZE - 1_500_000 + IN_FLIGHT
+    assert (there / "x").read_bytes() == data
+    assert names_in(there) == ["x"]

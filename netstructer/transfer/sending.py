@@ -6,7 +6,6 @@ digest, and this end reads its own.  One file that fails does not stop the other
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -128,40 +127,46 @@ class _Body:
         if isinstance(origin, Source):
             yield from self._stream(index, origin)
             return
-        self.states[index] = ("failed", size, 0)
-        source, digest, start = self._open(index)
+        source, digest, start, ended = self._open(index)
         yield start_of_file(start)
         self._meter.begin(entry.name, size, start)
-        position, status = start, "failed"
-        with source or contextlib.nullcontext():
-            for piece in _until_failure(pieces_of(source.handle, start, size)) if source is not None else [None]:
-                if piece is None:
-                    break
-                yield from piece_of(piece)
-                count = feed(digest, piece)
-                position += count
-                self._meter.advance(count)
-            else:
-                status = "whole" if position == size and source is not None and source.unchanged() else "changed"
-        yield _ENDS[status] + (digest.digest() if status == "whole" else b"")
-        self.states[index] = (self._status_of(index, status, start), position, position - start)
+        position = start
+        if source is not None:
+            with source:
+                for piece in _until_failure(pieces_of(source.handle, start, size)):
+                    if piece is None:
+                        ended = "failed"
+                        break
+                    yield from piece_of(piece)
+                    count = feed(digest, piece)
+                    position += count
+                    self._meter.advance(count)
+                else:
+                    ended = "whole" if position == size and source.unchanged() else "changed"
+        yield _ENDS[ended] + (digest.digest() if ended == "whole" else b"")
+        self.states[index] = (self._status_of(index, ended, start), position, position - start)
         self._meter.end()
 
-    def _open(self, index: int) -> tuple[FileSource | None, _Hash, int]:
-        """Open a file, and find where to begin: behind the receiver's prefix, if ours has the same digest."""
+    def _open(self, index: int) -> tuple[FileSource | None, _Hash, int, str]:
+        """Open a file, and find where to begin: behind the receiver's prefix, if ours has the same digest.
+
+        Without a file, the last says how it ended before it began.
+        """
         source: FileSource | None = None
+        ended = "changed"
         try:
             source = self._gathered.open(index)
-            if index in self._answer.prefixes:
-                length, theirs = self._answer.prefixes[index]
+            if source.unchanged():
+                length, theirs = self._answer.prefixes.get(index, (0, b""))
                 prefix = digest_of(source.handle, length)
                 if prefix.digest() == theirs:
-                    return source, prefix, length
+                    return source, prefix, length, ""
+                return source, hashlib.sha256(), 0, ""
         except OSError:
-            if source is not None:
-                source.close()
-            source = None
-        return source, hashlib.sha256(), 0
+            ended = "failed"
+        if source is not None:
+            source.close()
+        return None, hashlib.sha256(), 0, ended
 
     def _status_of(self, index: int, ended: str, start: int) -> Status:
         if ended != "whole":
@@ -172,13 +177,17 @@ class _Body:
         digest, position = hashlib.sha256(), 0
         yield start_of_file(0)
         self._meter.begin(source.name, None)
-        while piece := bytes(source.readable.read(PIECE_BYTES)):
+        ended = "whole"
+        for piece in _until_failure(iter(lambda: bytes(source.readable.read(PIECE_BYTES)), b"")):
+            if piece is None:
+                ended = "failed"
+                break
             yield from piece_of(piece)
-            digest.update(piece)
-            position += len(piece)
-            self._meter.advance(len(piece))
-        self.states[index] = ("sent", position, position)
-        yield end_of_file(WHOLE, digest.digest())
+            count = feed(digest, piece)
+            position += count
+            self._meter.advance(count)
+        yield _ENDS[ended] + (digest.digest() if ended == "whole" else b"")
+        self.states[index] = ("sent" if ended == "whole" else "failed", position, position)
         self._meter.end()
 
     def outcomes_with(self, done: Done, into: str) -> list[Outcome]:
@@ -228,7 +237,7 @@ def _outcome(entry: Entry, status: Status, *, size: int | None, moved: int, wher
     return Outcome(name=entry.name, status=status, kind=entry.kind, size=size, moved=moved, where=where, reason=reason)
 
 
-def _until_failure(pieces: Iterator[Piece]) -> Iterator[Piece | None]:
+def _until_failure(pieces: Iterator[Piece] | Iterator[bytes]) -> Iterator[Piece | None]:
     """Return the pieces, and None where the file cannot be read on."""
     while True:
         try:
