@@ -10,11 +10,8 @@ iterator or a file over it, the rest is given up.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import io
 import os
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from typing import Any, BinaryIO, Protocol
 
 from netstructer.codec.origins import CHUNK_BYTES, Arrived, Chunk, Memory, OfPath, Once, Origin
 from netstructer.codec.reading import Arriving
+from netstructer.codec.saving import write_whole
 from netstructer.errors import Misuse
 from netstructer.names import check_name
 
@@ -153,29 +151,10 @@ class Blob:
         where = Path(path)
         within = where.is_dir()
         if within:
-            where = self._place_in(where)
-        handle, beside = tempfile.mkstemp(dir=where.parent, prefix=".blob-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                for chunk in self.chunks(timeout=timeout):
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            if within:
-                _move_new(beside, where)
-            else:
-                os.replace(beside, where)
-        except BaseException:
-            os.unlink(beside)
-            raise
-        _sync(where.parent)
-        return where
-
-    def _place_in(self, directory: Path) -> Path:
-        if self._name is None:
-            raise Misuse("Blob.save: this blob has no name; give the path of a file, not of a directory")
-        where = directory / check_name(self._name)
-        _check_new(where)
+            if self._name is None:
+                raise Misuse("Blob.save: this blob has no name; give the path of a file, not of a directory")
+            where = where / check_name(self._name)
+        write_whole(where, lambda: self.chunks(timeout=timeout), new=within)
         return where
 
     def __bytes__(self) -> bytes:
@@ -194,32 +173,3 @@ def _read(readable: Readable) -> bytes:
     if not isinstance(chunk, (bytes, bytearray, memoryview)):
         raise Misuse(f"Blob.from_file: read() returned a {type(chunk).__name__}; open the file in binary mode")
     return bytes(chunk)
-
-
-def _check_new(where: Path) -> None:
-    if os.path.lexists(where):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(where))
-
-
-def _move_new(beside: str, where: Path) -> None:
-    """Move a file to a name that nothing has; a link is what refuses a name that has just been taken."""
-    try:
-        os.link(beside, where)
-    except FileExistsError:
-        raise
-    except OSError:
-        # A file system without hard links.
-        _check_new(where)
-        os.rename(beside, where)
-    else:
-        os.unlink(beside)
-
-
-def _sync(directory: Path) -> None:
-    """Have the system write down the new name, where it does that on request (not on Windows)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
