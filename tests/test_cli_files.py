@@ -1,0 +1,615 @@
+"""Files from the command line, through real processes: put, get, ls, and the server that has them.
+
+One server process for all tests that need no other; each test has a directory of its own in the served one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loopback import Relay
+from netstructer import Key, Link
+from netstructer.address import Address, parse_address
+from netstructer.errors import InvalidAddress, Misuse, TransferRefused, UnsafeName
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+from rich.console import Console
+from typer.testing import CliRunner
+
+from netstructer.cli.app import app
+from netstructer.cli.bars import Bars, drawn
+from netstructer.cli.closing import facts_of_transfer, line_of, planned, sentence
+from netstructer.cli.fileroom import FileRoom
+from netstructer.cli.outcomes import ExitCode
+from netstructer.cli.places import Place, parse_place, split_get, split_put
+from netstructer.transfer import Outcome, Progress, Transfer, offer
+from test_cli import SECONDS, closed_port, finished, listening, run, start
+
+KEY = Key.generate()
+PIECE = 1 << 20
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals, symbolic links and modes of POSIX")
+
+
+# --- the harness ------------------------------------------------------------------------------------------------------
+
+
+class Served:
+    """A running `serve --files --json`: where, what directory, and what it has told so far."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str, directory: Path) -> None:
+        self.address, self.directory = address, directory
+        self._events: list[dict[str, Any]] = []
+        self._told = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader.start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with self._told:
+                self._events.append(json.loads(line))
+                self._told.notify_all()
+
+    def event(self, **facts: object) -> dict[str, Any]:
+        """Wait for an event with these facts."""
+
+        def found() -> dict[str, Any] | None:
+            return next((one for one in self._events if facts.items() <= one.items()), None)
+
+        with self._told:
+            event = self._told.wait_for(found, SECONDS)
+
+        assert event is not None, f"no {facts} among {self._events}"
+        return event
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    directory = tmp_path_factory.mktemp("served")
+    with listening("serve", "127.0.0.1:0", "--files", str(directory), "--json", key=KEY) as (process, address):
+        yield Served(process, address, directory)
+        process.kill()
+        process.wait()
+
+
+def facts_of(out: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the lines of `--json`, the last one by itself."""
+    *before, last = [json.loads(line) for line in out.splitlines()]
+    assert last["event"] == "done"
+    return before, last
+
+
+def make_tree(top: Path) -> Path:
+    """Make a tree with files of several sizes, an empty directory, and on POSIX modes and a link."""
+    (top / "leaf" / "deep").mkdir(parents=True)
+    (top / "void").mkdir()
+    (top / "read.me").write_text("hello\n")
+    (top / "leaf" / "empty").touch()
+    (top / "leaf" / "deep" / "größe.bin").write_bytes(os.urandom(300_000))
+    (top / "leaf" / "notes.md").write_text("# notes\n" * 1000)
+    os.utime(top / "read.me", ns=(1_000_000_000_000_000_000, 1_000_000_000_000_000_000))
+    if os.name == "posix":
+        (top / "read.me").chmod(0o640)
+        (top / "leaf" / "link").symlink_to("deep/größe.bin")
+    return top
+
+
+def contents(top: Path) -> dict[str, object]:
+    """Return all that is below a directory: bytes and time of files, targets of links, None for directories."""
+    found: dict[str, object] = {}
+    for path in sorted(top.rglob("*")):
+        name = path.relative_to(top).as_posix()
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        elif path.is_dir():
+            found[name] = None
+        else:
+            found[name] = (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode)
+    return found
+
+
+def stopping(served: Served, direction: str, after: int) -> Relay:
+    """Return a relay to a server that passes on so many bytes one way, and then nothing any more."""
+
+    def hold(way: str, offset: int, data: bytes) -> bytes:
+        if way == direction and offset + len(data) > after:
+            relay.held.set()
+        return data
+
+    relay = Relay(parse_address(served.address), tamper=hold)
+    return relay
+
+
+@contextmanager
+def stopped(served: Served, direction: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a command whose transfer stops in the middle, and yield its process when it has; AT is the server."""
+    with stopping(served, direction, 3 * PIECE) as relay:
+        process = start(*(one.replace("AT", str(relay.address)) for one in arguments), key=KEY)
+        try:
+            assert relay.held.wait(SECONDS)
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+            relay.held.clear()
+
+
+# --- there and back ---------------------------------------------------------------------------------------------------
+
+
+def test_files_and_trees_go_there_and_back(served: Served, tmp_path: Path) -> None:
+    tree, one = make_tree(tmp_path / "tree"), tmp_path / "one.bin"
+    one.write_bytes(os.urandom(PIECE))
+    first, out, err = run("put", str(tree), str(one), f"{served.address}/both/here", "--json", key=KEY)
+    lines, done = facts_of(out)
+    again, out_again, err_again = run("put", str(tree), str(one), f"{served.address}/both/here/", key=KEY)
+    back, out_back, err_back = run(
+        "get", f"{served.address}/both/here/tree", f"{served.address}/both/here/one.bin", str(tmp_path / "new"), key=KEY
+    )
+    there = served.directory / "both" / "here"
+
+    assert (first, again, back) == (ExitCode.OK,) * 3
+    assert err == ""
+    assert contents(there / "tree") == contents(tree) == contents(tmp_path / "new" / "tree")
+    assert one.read_bytes() == (there / "one.bin").read_bytes() == (tmp_path / "new" / "one.bin").read_bytes()
+    assert (done["files"], done["directories"], done["same"], done["missing"], done["error"]) == (5, 4, 0, {}, None)
+    assert done["bytes"] == PIECE + 300_000 + 8000 + 6 < done["wire_bytes"] + 8000
+    steps = [line for line in lines if line["event"] == "progress"]
+    assert {step["name"] for step in steps} >= {"one.bin", "tree/read.me", "tree/leaf/deep/größe.bin"}
+    assert all(step.keys() >= {"done", "total", "rate", "wire", "whole_done", "whole_total"} for step in steps)
+    assert (steps[-1]["files_done"], steps[-1]["whole_done"]) == (5, done["bytes"])
+    assert {line["name"]: line["status"] for line in lines if line["event"] == "file"}["one.bin"] == "sent"
+    # What people see: one line at the end, on stderr.
+    assert (out_again, out_back) == ("", "")
+    assert "5 the same, there already" in err_again
+    assert err_back.startswith("received 5 files")
+    assert len(err_back.splitlines()) == len(err_again.splitlines()) == 1
+    told = served.event(event="files", command="put", subject="both/here/tree, both/here/one.bin", same=0)
+    assert (told["files"], told["bytes"], told["error"]) == (5, done["bytes"], None)
+
+
+def test_patterns_and_lists_are_of_the_serving_end(served: Served, tmp_path: Path) -> None:
+    make_tree(served.directory / "patterns" / "tree")
+    place = f"{served.address}/patterns"
+    listed, table, _ = run("ls", place + "/tree", key=KEY)
+    found, lines, _ = run("ls", f"{place}/**/*.m?", "--json", key=KEY)
+    got, _, err = run("get", f"{place}/tree/**/*.m[de]", str(tmp_path / "new"), key=KEY)
+    none, _, complaint = run("get", f"{place}/*.none", str(tmp_path / "not"), key=KEY)
+
+    assert (listed, found, got, none) == (ExitCode.OK, ExitCode.OK, ExitCode.OK, ExitCode.FILE)
+    rows = {row[30:] for row in table.splitlines()}
+    assert rows == {"patterns/tree/read.me", "patterns/tree/leaf/", "patterns/tree/void/"}
+    assert "       6 B  2001-09-09" in table
+    facts = [json.loads(line) for line in lines.splitlines()]
+    assert [(one["name"], one["kind"], one["size"]) for one in facts] == [
+        ("patterns/tree/read.me", "file", 6),
+        ("patterns/tree/leaf/notes.md", "file", 8000),
+    ]
+    assert sorted(path.relative_to(tmp_path / "new").as_posix() for path in (tmp_path / "new").rglob("*.*")) == [
+        "leaf/notes.md",
+        "read.me",
+    ]
+    assert err.startswith("received 2 files")
+    assert "there is no such file" in complaint
+    assert not (tmp_path / "not").exists()
+
+
+def test_pipes_carry_the_bytes_and_nothing_else(served: Served, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(make_tree(tmp_path / "tree"), "tree")
+    raw = {"encoding": None, "stdin": subprocess.PIPE}
+    place = f"{served.address}/pipes/tree.tar"
+    with start("put", "-", place, key=KEY, **raw) as process:
+        out, err = process.communicate(packed.getvalue(), timeout=SECONDS)  # type: ignore[arg-type]
+    with start("get", place, "-", "--json", key=KEY, **raw) as back:
+        bytes_back, told = back.communicate(timeout=SECONDS)
+
+    assert (process.returncode, out) == (ExitCode.OK, b"")
+    assert err.startswith(b"sent 1 file, ")  # type: ignore[arg-type]
+    assert (served.directory / "pipes" / "tree.tar").read_bytes() == packed.getvalue()
+    assert back.returncode == ExitCode.OK
+    assert bytes_back == packed.getvalue()
+    lines, done = facts_of(told.decode())  # type: ignore[attr-defined]
+    assert done["bytes"] == lines[-2]["done"] == len(packed.getvalue())
+
+
+@POSIX
+def test_a_terminal_has_bars_while_a_pipe_has_bytes(served: Served) -> None:
+    import pty
+
+    (served.directory / "bars.bin").write_bytes(noise := os.urandom(PIECE))
+    screen, stderr = pty.openpty()
+    shown = b""
+    with start("get", f"{served.address}/bars.bin", "-", key=KEY, encoding=None, stderr=stderr) as process:
+        os.close(stderr)
+        assert process.stdout is not None
+        out: list[Any] = []
+        reader = threading.Thread(target=lambda: out.append(process.stdout.read()))  # type: ignore[union-attr]
+        reader.start()
+        try:
+            while piece := os.read(screen, 65536):
+                shown += piece
+        except OSError:  # what Linux says when the last process has closed the terminal
+            pass
+        reader.join(SECONDS)
+        process.wait(SECONDS)
+    os.close(screen)
+
+    assert process.returncode == ExitCode.OK
+    assert out == [noise]
+    assert b"bars.bin" in shown
+    assert "━".encode() in shown
+    assert b"1.0 MiB of 1.0 MiB" in shown
+    assert shown.rstrip().endswith(b"on the wire")
+
+
+def test_a_dry_run_moves_nothing(served: Served, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    (served.directory / "dry").mkdir()
+    (served.directory / "dry" / "there.txt").write_text("there")
+    put, out, err = run("put", str(tree), f"{served.address}/dry", "--dry-run", key=KEY)
+    get, out_back, _ = run("get", f"{served.address}/dry", str(tmp_path / "new"), "--dry-run", "--json", key=KEY)
+    lines, done = facts_of(out_back)
+
+    assert (put, get) == (ExitCode.OK, ExitCode.OK)
+    assert "send            6 B  tree/read.me\n" in out
+    assert "send      293.0 KiB  tree/leaf/deep/größe.bin\n" in out
+    assert err.startswith("would have sent 4 files")
+    assert [path.name for path in (served.directory / "dry").iterdir()] == ["there.txt"]
+    assert (done["dry_run"], done["files"], done["bytes"]) == (True, 1, 5)
+    assert lines[0]["status"] == "sent"
+    assert not (tmp_path / "new").exists()
+
+
+# --- what is cut off --------------------------------------------------------------------------------------------------
+
+
+@POSIX
+def test_a_put_that_was_killed_continues(served: Served, tmp_path: Path) -> None:
+    source = tmp_path / "cut.bin"
+    source.write_bytes(os.urandom(8 * PIECE))
+    there = served.directory / "killed"
+    with stopped(served, "out", "put", str(source), "AT/killed", "--json") as process:
+        assert process.stdout is not None
+        begun = json.loads(process.stdout.readline())
+        process.kill()
+    served.event(event="files", command="put", subject="killed/cut.bin")
+    before = [path.name for path in there.iterdir()]
+    code, out, _ = run("put", str(source), f"{served.address}/killed", "--json", key=KEY)
+    _, done = facts_of(out)
+
+    assert (begun["name"], begun["done"], begun["total"]) == ("cut.bin", 0, 8 * PIECE)
+    assert len(before) == 1
+    assert before[0].endswith(".part")
+    assert code == ExitCode.OK
+    assert (done["resumed"], done["bytes"] + done["resumed_bytes"]) == (1, 8 * PIECE)
+    assert done["resumed_bytes"] >= 2 * PIECE
+    assert [path.name for path in there.iterdir()] == ["cut.bin"]
+    assert (there / "cut.bin").read_bytes() == source.read_bytes()
+
+
+@POSIX
+def test_ctrl_c_says_that_the_same_command_continues(served: Served, tmp_path: Path) -> None:
+    (served.directory / "stop.bin").write_bytes(os.urandom(8 * PIECE))
+    with stopped(served, "in", "get", "AT/stop.bin", str(tmp_path)) as process:
+        process.send_signal(signal.SIGINT)
+        code, out, err = finished(process)
+    again, _, said = run("get", f"{served.address}/stop.bin", str(tmp_path), key=KEY)
+
+    assert (code, out) == (ExitCode.INTERRUPTED, "")
+    assert err == "interrupted; the same command continues where it stopped\n"
+    assert again == ExitCode.OK
+    assert "1 continued" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["stop.bin"]
+    assert (tmp_path / "stop.bin").read_bytes() == (served.directory / "stop.bin").read_bytes()
+
+
+def test_a_link_that_waits_holds_no_other_up(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "quick.txt").write_text("quick")
+    with Link(served.address, key=KEY) as slow, slow.conversation() as waiting, slow.conversation() as second:
+        waiting.send(("offer", {"nonsense": 1}))
+        second.send(("get", {"patterns": ["missing"]}))
+        with pytest.raises(TransferRefused):
+            raise_refusal(second.recv(timeout=SECONDS))
+        with Link(served.address, key=KEY) as quick, quick.conversation() as asking:
+            done = offer(asking, tmp_path / "quick.txt", into="quick", clock=lambda: 0.0)
+
+    assert done.counts["sent"] == 1
+    assert (served.directory / "quick" / "quick.txt").read_text() == "quick"
+
+
+def raise_refusal(value: object) -> None:
+    from netstructer.transfer.wording import check_refusal
+
+    check_refusal(value)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@POSIX
+def test_nothing_outside_of_the_directory_is_reached(served: Served, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    (served.directory / "way-out").symlink_to(outside)
+    (served.directory / "secret-link").symlink_to(outside / "secret")
+    (tmp_path / "mine.txt").write_text("mine")
+    written, _, complaint = run("put", str(tmp_path / "mine.txt"), f"{served.address}/way-out", key=KEY)
+    codes = [
+        run("get", f"{served.address}/{path}", str(tmp_path / "new"), key=KEY)[0]
+        for path in ("way-out/secret", "secret-link", "../outside/secret")
+    ]
+    refused = []
+    with Link(served.address, key=KEY) as link:  # what the command would not even ask for
+        for into in ("../outside", "/etc", "a/../../outside", "C:", "way-out", "a\\..\\b", "nul"):
+            with link.conversation() as asking, pytest.raises((TransferRefused, UnsafeName)) as caught:
+                offer(asking, tmp_path / "mine.txt", into=into, clock=lambda: 0.0)
+            refused.append(caught.type)
+
+    assert written == ExitCode.FILE
+    assert complaint.startswith("mine.txt: refused: ")
+    assert codes == [ExitCode.FILE] * 3
+    assert len(refused) == 7
+    assert [path.name for path in outside.iterdir()] == ["secret"]
+    assert (outside / "secret").read_text() == "secret"
+    assert not (tmp_path / "new").exists()
+    assert served.event(event="files", command="get", subject="secret-link")["error"] == "TransferRefused"
+
+
+def test_a_read_only_server_gives_and_takes_not(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "given.txt").write_text("given")
+    (tmp_path / "mine.txt").write_text("mine")
+    arguments = ("serve", "0", "--files", str(tmp_path / "served"), "--read-only")
+    with listening(*arguments, key=KEY) as (process, address):
+        assert process.stderr is not None
+        notes = [process.stderr.readline() for _ in range(2)]
+        put, _, complaint = run("put", str(tmp_path / "mine.txt"), address, key=KEY)
+        get, out, _ = run("get", f"{address}/given.txt", "-", key=KEY)
+        sent, _, _ = run("send", address, "42", key=KEY)
+        process.send_signal(signal.SIGINT)
+        code, shown, _ = finished(process)
+
+    assert (put, get, sent) == (ExitCode.FILE, ExitCode.OK, ExitCode.OK)
+    assert "it takes no files" in complaint
+    assert out == "given"
+    assert [path.name for path in (tmp_path / "served").iterdir()] == ["given.txt"]
+    if os.name == "posix":
+        assert code == ExitCode.INTERRUPTED
+    assert notes[1] == f"serving the files in {tmp_path / 'served'}, read only\n"
+    lines = [line.split(" ", 3) for line in shown.splitlines()]  # one for each request: mark, link, peer, what
+    assert [line[0] for line in lines] == ["!", "=", "<", "42"]
+    assert lines[0][3] == "put mine.txt: it takes no files"
+    assert lines[1][3].startswith("get given.txt: sent 1 file, 5 B ")
+
+
+@POSIX
+def test_what_does_not_go_is_named_and_the_rest_goes(served: Served, tmp_path: Path) -> None:
+    tree = tmp_path / "odd"
+    tree.mkdir()
+    for name in ("fine", "bad\x1b[31m", "a:b"):
+        (tree / name).write_text(name)
+    (tree / "away").symlink_to("/etc")
+    os.mkfifo(tree / "pipe")
+    code, out, err = run("put", str(tree), served.address, key=KEY)
+
+    assert (code, out) == (ExitCode.FILE, "")
+    assert "odd/bad\\x1b[31m: not offered: " in err
+    assert "odd/pipe: skipped: a pipe\n" in err
+    assert err.splitlines()[-1].startswith("sent 1 file, 4 B ")
+    assert err.endswith("; 2 unsafe; 2 skipped\n")
+    assert [path.name for path in (served.directory / "odd").iterdir()] == ["fine"]
+
+
+def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    keyless, _, no_key = run("put", str(tmp_path / "mine.txt"), "127.0.0.1:1")
+    nobody, _, no_server = run("get", f"{closed_port()}/x", str(tmp_path / "new"), key=KEY)
+
+    assert (keyless, nobody) == (ExitCode.KEY, ExitCode.UNREACHABLE)
+    assert "no key" in no_key
+    assert "nothing listens" in no_server
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["put", "5000"], "expected what to put and where"),
+        (["put", "here.txt", "there.txt"], "expected HOST:PORT"),
+        (["put", "no-such-file", "5000"], "no-such-file: No such file"),
+        (["put", "-", "5000"], "expected a name"),
+        (["put", "-", "5000/directory/"], "expected a name"),
+        (["put", "-", "x", "5000/name"], "expected - alone"),
+        (["get", "5000"], "5000/ gets all"),
+        (["get", "5000", "somewhere"], "5000/ gets all"),
+        (["get", "a:1/x", "b:1/x"], "expected one server"),
+        (["get", "a:1/x", "-", "--dry-run"], "expected --dry-run or -"),
+        (["ls", "somewhere"], "expected HOST:PORT"),
+        (["serve", "0", "--read-only"], "together with --files"),
+        (["serve", "0", "--files", "no-such-directory"], "no-such-directory: No such file"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_before_anything_is_connected(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+
+    assert done.exit_code == ExitCode.USAGE
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+HERE = Address("127.0.0.1", 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("5000", Place(HERE, None)),
+        ("5000/", Place(HERE, "")),
+        ("5000/a/b", Place(HERE, "a/b")),
+        ("127.0.0.1:5000", Place(HERE, None)),
+        ("127.0.0.1:5000/a:b/c", Place(HERE, "a:b/c")),
+        ("[::1]:5000/dir", Place(Address("::1", 5000), "dir")),
+        ("server.example:1/*.md", Place(Address("server.example", 1), "*.md")),
+        ("a:5000//x", Place(Address("a", 5000), "/x")),
+        ("a:5000/x\ny", Place(Address("a", 5000), "x\ny")),
+    ],
+)
+def test_a_place_is_read(text: str, place: Place) -> None:
+    assert parse_place(text) == place
+    assert split_put(["-", text]) == (["-"], place)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "C:\\x",
+            "C:/x",
+            "c:",
+            "C:\\5000\\x",
+            "\\\\server\\share",
+            "dir",
+            "dir/5000",
+            "./5000/x",
+            "/5000",
+            "-",
+            "",
+            ".",
+        ),
+        *(
+            "host:/path",
+            "host:name/5000",
+            "::1",
+            "::1/x",
+            "[::1]",
+            "[::1]/x",
+            "host:123456",
+            "host:5000\\x",
+            "x/y:5000",
+        ),
+        *("host:99999", ":5000", "host:0", "a b:5000/x"),
+    ],
+)
+def test_what_is_no_place_is_not_taken_for_one(text: str) -> None:
+    with pytest.raises(InvalidAddress):
+        parse_place(text)
+
+
+@pytest.mark.parametrize("text", ["C:\\x", "C:/x", "dir", "./5000/x", "5000", "host:5000", ".", "-", "/5000/x"])
+def test_the_last_argument_of_get_is_a_directory_unless_it_is_a_place_with_a_path(text: str) -> None:
+    assert split_get(["5000/a", "5000/b", text]) == (HERE, ["a", "b"], text)
+    assert split_get(["5000/a", "127.0.0.1:5000/b"]) == (HERE, ["a", "b"], None)
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../x", "/x", "a//b", "a/./b", "nul", "a\\b", "C:", "x\0", "~/", "a."])
+def test_a_directory_to_put_into_is_below(path: str) -> None:
+    if path == "~/":
+        assert parse_place(f"5000/{path}").directory == "~"  # a name like any other: no shell reads it there
+        return
+    with pytest.raises(UnsafeName, match="is no path below the served directory"):
+        _ = parse_place(f"5000/{path}").directory
+
+
+def test_put_and_get_want_a_server() -> None:
+    with pytest.raises(Misuse, match="HOST:PORT"):
+        split_put(["only"])
+    with pytest.raises(InvalidAddress):
+        split_get(["only"])
+
+
+def progress(**facts: Any) -> Progress:
+    usual: dict[str, Any] = {"name": "a", "done": 0, "total": 0, "rate": 0.0, "wire": 0, "files_done": 0}
+    usual |= {"files_total": 1, "whole_done": 0, "whole_total": 0}
+    return Progress(**(usual | facts))
+
+
+def lines_of(event: Progress | None, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, markup=False)
+    console.print(drawn(event, width))
+    return console.file.getvalue().rstrip("\n").split("\n")  # type: ignore[attr-defined]
+
+
+def test_bars_fit_and_show_the_end_of_a_long_name() -> None:
+    deep = progress(name="d/" * 100 + "largé \x1b[31m漢字", done=1 << 20, total=4 << 20, rate=float(1 << 20))
+    several = progress(name="b", files_done=3, files_total=20_000, whole_done=1, whole_total=7300 << 30, rate=1e9)
+    stream = progress(done=5000, total=None, whole_total=None)
+
+    for width in (80, 100):
+        one = lines_of(deep, width)
+        assert [len(line) <= width for line in one] == [True]
+        assert "\\x1b[31m漢字" in one[0]
+        assert one[0].startswith("…")
+        assert "1.0 MiB of 4.0 MiB   1.0 MiB/s    0:03" in one[0]
+        two = lines_of(several, width)
+        assert len(two) == 2
+        assert two[1].startswith("3 of 20,000")
+        assert two[1].endswith("2:10:38")
+        assert "4.9 KiB" in lines_of(stream, width)[0]
+    assert lines_of(None, 80) == [""]
+    assert "0 B of 0 B" in lines_of(progress(), 80)[0]
+
+
+def test_bars_show_the_latest_event() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with Bars(console) as bars:
+        bars.report(progress(name="first"))
+        bars.report(progress(name="second", done=1, total=2))
+
+    assert "second" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_closing_line_says_all_of_it() -> None:
+    done = Transfer(wire=900, seconds=2.0)
+    done.outcomes = [
+        Outcome(name="a", status="sent", size=1024, moved=1024),
+        Outcome(name="b", status="resumed", size=4096, moved=1024),
+        Outcome(name="c", status="same", size=5, moved=0),
+        Outcome(name="l", status="sent", kind="link"),
+        Outcome(name="d\n", status="refused", reason="a directory is in the way"),
+        Outcome(name="e", status="changed", size=9, moved=9),
+    ]
+    said = sentence(done, verb="sent")
+    facts = facts_of_transfer(done)
+
+    assert said == (
+        "sent 2 files, 1 link, 2.0 KiB in 2.0 s (1.0 KiB/s), 900 B on the wire; "
+        "1 continued, 3.0 KiB of it there before; 1 the same, there already; 1 refused; 1 changed"
+    )
+    assert (facts["files"], facts["links"], facts["resumed_bytes"]) == (2, 1, 3072)
+    assert facts["missing"] == {"refused": 1, "changed": 1}
+    assert [line_of(outcome) for outcome in done.missing] == [
+        "d\\n: refused: a directory is in the way",
+        "e: dropped, it changed while it was read",
+    ]
+    assert planned(done.outcomes[1]) == "continue    1.0 KiB  b (3.0 KiB there before)"
+    assert planned(Outcome(name="-", status="sent")) == "send         stream  -"
+    assert sentence(Transfer(dry=True), verb="sent") == "would have sent nothing, 0 B"
+
+
+def test_a_file_room_is_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        FileRoom(str(tmp_path / "file"), writable=True)
+
+    assert FileRoom(str(tmp_path), writable=False).path == os.path.realpath(tmp_path)
