@@ -292,6 +292,44 @@ def test_one_blob_is_skipped_and_its_value_goes_on(parked: bool) -> None:
     assert (len(lanes), lanes._most, lanes.waiting_bytes) == (0, 4, 0)
 
 
+class Asked(Lanes):
+    """Counts how often it is asked whether something may begin."""
+
+    __slots__ = ("asked",)
+
+    def _may_begin(self, outgoing: Outgoing | OutgoingBlob | Batch) -> bool:
+        self.asked += 1
+        return super()._may_begin(outgoing)
+
+
+def test_as_many_blobs_as_a_value_takes_cost_as_much_each_as_a_few() -> None:
+    asked = {}
+    for count in (100, 65_535):
+        lanes, value = Asked(Role.CLIENT, 64), message(blobs=count)
+        lanes.asked = 0
+        lanes.add(value)
+        assert len(seal_all(lanes)) == count + 1
+        assert value.done
+        asked[count] = lanes.asked / count
+
+    assert max(asked.values()) < 4
+
+
+def test_a_value_that_is_dropped_leaves_its_place_to_the_next_at_once() -> None:
+    lanes, numbers = Lanes(Role.CLIENT, 2), iter(range(1, 99))
+    unread, dropped, after = message(), message(), message()
+    for value in (unread, dropped, after):
+        value.add_blob(fed())
+        lanes.add(value)
+    while seal_one(lanes, numbers):  # one blob is parked, and there is no stream for the other
+        pass
+    assert (unread.under_way, dropped.under_way, after.stream) == (unread.blobs, [], 0)
+    lanes.drop(dropped)
+
+    assert after.stream != 0
+    assert seal_one(lanes, numbers) is after
+
+
 def test_waiting_bytes_count_whole_messages() -> None:
     lanes, small = Lanes(Role.CLIENT, 1), batch()
     lanes.add(message(100))

@@ -144,7 +144,7 @@ class Arrivals:
             arrival.plain_bytes = plain_bytes
         if arrival.unwanted:
             self._fail(arrival, LinkClosed("nobody wanted the blob"))
-            self._stop(arrival, CancelCode.ABANDONED)
+            self._stop(arrival, CancelCode.ABANDONED if self._over is None else CancelCode.CLOSED)
 
     def add(self, arrival: Arrival, chunk: memoryview) -> None:
         """Take in a chunk.  Raises `IllegalFrame`, `CreditExceeded` for more than was stated or granted."""

@@ -181,8 +181,10 @@ class Assembly:
     def forget(self, root: Message) -> None:
         """Take in that nobody wants a value that is whole: its blobs are to stop, those that have not begun too."""
         root.refused = True
+        root.chunks.close()
         for arrival in root.arrivals.values():
             self._arrivals.refuse(arrival, CancelCode.ABANDONED, LinkClosed("nobody took the blob"))
+            arrival.spool.close()
 
     def _first(
         self, stream: int, number: int, body: memoryview, *, unfinished: bool

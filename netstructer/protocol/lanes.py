@@ -32,13 +32,14 @@ class Lanes:
     `most` is how many unfinished messages the peer takes, and how many values whose blobs are not yet whole.
     """
 
-    __slots__ = ("_begun", "_blobs", "_free", "_most", "_next_stream", "_parents", "_parked", "_waiting", "turns",
-                 "waiting_bytes")  # fmt: skip
+    __slots__ = ("_begun", "_blobs", "_free", "_most", "_next_stream", "_parents", "_parked", "_waiting",
+                 "_waiting_blobs", "turns", "waiting_bytes")  # fmt: skip
 
     def __init__(self, role: Role, most: int) -> None:
         self.turns: deque[Part | Batch] = deque()
         """Those that have begun or may, the next one first; empty only where nothing waits, or all of it is parked."""
-        self._waiting: deque[Part | Batch] = deque()
+        self._waiting: deque[Outgoing | Batch] = deque()
+        self._waiting_blobs: deque[OutgoingBlob] = deque()
         self._parked: set[OutgoingBlob] = set()
         self._free: list[int] = []
         self._next_stream = 1 if role is Role.CLIENT else 2
@@ -49,7 +50,7 @@ class Lanes:
         """Plain bytes of what is not wholly sealed, and 256 for each message (what waiting costs beside its bytes)."""
 
     def __len__(self) -> int:
-        return len(self.turns) + len(self._waiting) + len(self._parked)
+        return len(self.turns) + len(self._parked) + len(self._waiting) + len(self._waiting_blobs)
 
     def add(self, outgoing: Part | Batch) -> None:
         """Queue a message: it gets a stream (a batch needs none), or waits for one."""
@@ -57,6 +58,8 @@ class Lanes:
             self.waiting_bytes += _weight(outgoing)
         if self._may_begin(outgoing):
             self._begin(outgoing)
+        elif isinstance(outgoing, OutgoingBlob):
+            self._waiting_blobs.append(outgoing)
         else:
             self._waiting.append(outgoing)
 
@@ -125,7 +128,8 @@ class Lanes:
         known = root.number != 0
         self._finish(root)
         self._parents += bool(root.blobs) and root.stream != 0
-        self._waiting = deque(found for found in self._waiting if isinstance(found, Batch) or found.root is not root)
+        self._waiting = deque(found for found in self._waiting if found is not root)
+        self._waiting_blobs = deque(blob for blob in self._waiting_blobs if blob.parent is not root)
         if not root.sealed and root in self.turns:
             self._unqueue(root)
             self._end(root)
@@ -136,6 +140,7 @@ class Lanes:
         root.release()
         for blob in root.blobs:
             blob.release()
+        self._begin_waiting()
         return known
 
     def withdraw(self, batch: Batch) -> None:
@@ -167,6 +172,7 @@ class Lanes:
             root.error = root.error or error
         self.turns.clear()
         self._waiting.clear()
+        self._waiting_blobs.clear()
         self._parked.clear()
         self._begun.clear()
         self.waiting_bytes = 0
@@ -176,7 +182,7 @@ class Lanes:
         self.waiting_bytes -= _weight(root)
 
     def _queued(self) -> list[Part | Batch]:
-        return [*self.turns, *self._parked, *self._waiting]
+        return [*self.turns, *self._parked, *self._waiting_blobs, *self._waiting]
 
     def _unqueue(self, part: Part) -> None:
         if isinstance(part, OutgoingBlob) and part in self._parked:
@@ -221,12 +227,15 @@ class Lanes:
             self._blobs += 1
             self._begun.pop(outgoing.number, None)
             outgoing.parent.under_way.remove(outgoing)
-        if self._waiting:
-            self._begin_waiting()
+        self._begin_waiting()
 
     def _begin_waiting(self) -> None:
-        """Begin what may, in order: batches up to the next message that goes on waiting for a stream."""
-        still: deque[Part | Batch] = deque()
+        """Begin what may: blobs, which leave a quarter of the streams to values; then values, and batches up to the
+        next value that goes on waiting for a stream.
+        """
+        while self._waiting_blobs and self._may_begin(self._waiting_blobs[0]):
+            self._begin(self._waiting_blobs.popleft())
+        still: deque[Outgoing | Batch] = deque()
         while self._waiting:
             outgoing = self._waiting.popleft()
             if self._may_begin(outgoing):
