@@ -69,6 +69,19 @@ def test_a_limit_stays_where_the_protocol_can_state_it(name: str) -> None:
             Limits(**{name: beyond})
 
 
+def test_a_file_of_any_ordinary_size_is_one_blob_and_bounded_by_the_spools_instead() -> None:
+    assert Limits.DEFAULT.message_bytes == 1 << 40
+    assert Limits.SMALL.message_bytes == Limits.SMALL.value_bytes == 16 << 20
+    assert Limits.DEFAULT.spool_link_bytes < Limits.DEFAULT.spool_process_bytes < Limits.DEFAULT.message_bytes
+
+
+def test_a_blob_that_nobody_reads_leaves_a_stream() -> None:
+    """Three quarters of the streams, rounded down, and one at least, are for blobs."""
+    assert [max(1, streams * 3 // 4) for streams in (2, 3, 4, 8, 64)] == [1, 2, 3, 6, 48]
+    with pytest.raises(Misuse, match="streams"):
+        Limits(streams=1)
+
+
 def test_limits_are_frozen_and_given_by_name() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Limits.DEFAULT.body_bytes = 5  # type: ignore[misc]  # that is the test

@@ -14,11 +14,11 @@ from struct import Struct
 import pytest
 
 from netstructer import errors
-from netstructer.codec import compression, frames, tokens
+from netstructer.codec import compression, frames, slots, tokens
 from netstructer.errors import BadSeal, CreditExceeded, Gap, IllegalFrame, PeerFault
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import _BOUNDS, Limits
-from netstructer.protocol import bodies, delivery, handshake, liveness, parameters, records, states
+from netstructer.protocol import bodies, delivery, handshake, lanes, liveness, outgoing, parameters, records, states
 from netstructer.protocol.noise import KeyPair
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
@@ -158,7 +158,7 @@ def codes_wrong(text: str) -> list[str]:
     for line in (
         f"| 0 | 1 | mode | {bodies.OPEN_NEW} new, {bodies.OPEN_RESUME} resume |",
         f"| 0 | 1 | status | {new} new, {unknown} unknown session, {busy} busy |",
-        f"| 0 | 1 | kind | {bodies.BLOB} blob, {bodies.VALUE} value |",
+        f"| 0 | 1 | kind | {bodies.BLOB} blob, {bodies.VALUE} value, {bodies.ASIDE} aside |",
         f"| 1 | 1 | codec | {compression.NONE} none, {compression.ZSTD} zstd |",
     ):
         if line not in modes:
@@ -170,6 +170,7 @@ LAYOUTS = {
     "OPEN": bodies._OPEN,
     "ACCEPT": bodies._ACCEPT,
     "ACK": bodies._ACK,
+    "GRANT": bodies._GRANT,
     "ALERT": bodies._ALERT,
     "CANCEL": bodies._CANCEL,
     "FAREWELL": bodies._FAREWELL,
@@ -253,6 +254,7 @@ FIGURES = {
     "body of OPEN": bodies.OPEN_BYTES,
     "body of ACCEPT": bodies._ACCEPT.size,
     "body of ACK": bodies._ACK.size,
+    "body of GRANT": bodies.GRANT_BYTES,
     "body of CANCEL": bodies.CANCEL_BYTES,
     "body of PING": bodies.PING_BYTES,
     "body of ALERT before its text": bodies._ALERT.size,
@@ -262,6 +264,8 @@ FIGURES = {
     "parent of a blob": bodies._PARENT.size,
     "most that a DATA body holds beside its chunk": bodies.OVERHEAD_BYTES,
     "charge of a message": delivery.MESSAGE_CHARGE,
+    "credit of a blob before the first GRANT": bodies.FIRST_GRANT,
+    "longest chunk of a blob": outgoing.BLOB_CHUNK_BYTES,
     "most records under a key": records.MOST_RECORDS,
     "most bytes under a key": records.MOST_BYTES,
     "least records between rekeys": records.FLOOD_RECORDS,
@@ -296,10 +300,31 @@ def budgets_wrong(text: str) -> list[str]:
         f"| bytes of the frame after it | 4 + {opening} |": budgets,
         f"({default.ping_seconds:.0f} seconds, ±10 %": ping,
         f"After {default.dead_seconds:.0f} seconds": ping,
-        f"{default.ack_bytes >> 10} KiB, or a quarter of the credit": section(text, "Sending"),
+        f"{default.ack_bytes >> 20} MiB, or a quarter of the credit": section(text, "Sending"),
         f"otherwise {default.ack_seconds * 1000:.0f} ms after": section(text, "Sending"),
     }
     return [words for words, place in expected.items() if words not in " ".join(place.split())]
+
+
+def spools_wrong(text: str) -> list[str]:
+    """Hold what the page says of the seal of a spool, and of the streams of blobs, to the code."""
+    place, most = section(text, "Spools"), section(text, "Messages and streams")
+    stride, kib = slots._STRIDE, f"{slots.SLOT_BYTES:,}"
+    expected = {
+        f"begins at byte `{stride:,} · n`": place,
+        f"until {kib} bytes of such wait": place,
+        f"| plain text | 1 to {kib} bytes of the row |": place,
+        f"tag of {stride - slots.SLOT_BYTES} bytes": place,
+        f"looked at every {slots.LOOK_BYTES >> 20} MiB": place,
+        **{f"| `{name}` |": place for name in LIMITS_OF_SPOOLS},
+        "`max(1, ⌊3n / 4⌋)` streams": most,
+    }
+    wrong = [words for words, where in expected.items() if words not in " ".join(where.split())]
+    blobs = [(n, lanes.Lanes(Role.CLIENT, n)._blobs) for n in (2, 3, 4, 8, 64)]
+    return wrong + [str(found) for found in blobs if found[1] != max(1, 3 * found[0] // 4)]
+
+
+LIMITS_OF_SPOOLS = [name for name in Limits.__dataclass_fields__ if name.startswith("spool_") and "bytes" in name]
 
 
 def states_wrong(text: str) -> list[str]:
@@ -379,6 +404,12 @@ def known_records() -> dict[str, tuple[Kind, int, int, bytes, int]]:
         "farewell": (Kind.FAREWELL, 0, 0, bodies.Farewell(6, 0, "bye").pack(), 0),
         "batch": (Kind.BATCH, 0, 0, bodies.batch(7, [b"\0\0\0\1", b"\7", b"\0\0\0\2", b"\xa1h"]), 0),
         "ping-padded": (Kind.PING, 0, 0, b"12345678", 24),
+        "data-aside": (
+            *(Kind.DATA, BOTH, 7),
+            number(8) + first(bodies.ASIDE, 0, 0, 1, 0, 1).pack() + b"\7" + total(1),
+            0,
+        ),
+        "grant": (Kind.GRANT, 0, 0, bodies.Grant(4, 1 << 20).pack(), 0),
     }
 
 
@@ -440,6 +471,7 @@ CHECKS: dict[Check, tuple[str, str]] = {
     parameters_wrong: ("| 1 … 1,000 | 256 |", "| 1 … 1,000 | 255 |"),
     figures_wrong: ("| body of ACK | 24 |", "| body of ACK | 16 |"),
     budgets_wrong: ("| strangers at a time | 256 |", "| strangers at a time | 255 |"),
+    spools_wrong: ("1 to 65,536 bytes", "1 to 65,535 bytes"),
     states_wrong: ("FAREWELL → parting", "FAREWELL → closed"),
     handshake_answers_wrong: ("c2s      4779", "c2s      4778"),
     record_answers_wrong: ("02a168", "02a169"),
