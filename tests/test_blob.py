@@ -91,6 +91,7 @@ def test_sizes_and_names(tmp_path: Path) -> None:
     assert (Blob(b"ab").size, Blob(b"ab").name) == (2, None)
     assert Blob.from_iter([], name="x").size is None
     assert Blob.from_file(io.BytesIO(), size=5).size == 5
+    assert [Blob.from_iter([], size=size).size for size in (0, (1 << 63) - 1)] == [0, (1 << 63) - 1]
     assert repr(named) == "<Blob 'scan.tiff', 3 bytes>"
     assert repr(Blob.from_iter([])) == "<Blob, unknown size>"
     assert named != Blob(b"abc")
@@ -328,6 +329,12 @@ def test_what_is_large_is_taken_out_once(codec: int, tmp_path: Path) -> None:
                 again(blob)
     assert (tmp_path / "x").read_bytes() == data
     assert not (tmp_path / "y").exists()
+
+
+def test_what_is_small_is_known_before_it_comes() -> None:
+    for size, small in ((0, True), (KEPT_BYTES, True), (KEPT_BYTES + 1, False)):
+        assert Blob._of(Fed([], size=size)).reusable == small
+        assert not Blob._of(Fed([], size=size, stated=False)).reusable
 
 
 def test_what_compresses_well_is_small() -> None:

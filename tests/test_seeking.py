@@ -184,10 +184,10 @@ def test_a_compressed_blob_makes_a_second_spool_once_and_only_when_it_must() -> 
     for position in (17, 2_000_000, 4, len(LARGE) - 4, 100_000):
         file.seek(position)
         assert file.read(10) == LARGE[position : position + 10]
-    assert len(arriving.spools) == 1
     file.seek(0)
     assert file.read() == LARGE
     assert file.read() == b""
+    assert len(arriving.spools) == 1
     file.close()
     assert arriving.spools[0].start == arriving.spools[0].byte_count
 
