@@ -52,6 +52,8 @@ def pour(
     channel.send(("get", {"patterns": [pattern.text for pattern in wanted]}), timeout=timeout)
     with telling(channel, timeout=timeout):
         offered = expect(channel, read_offer, timeout=timeout)
+        if offered.dry:
+            raise BadValue("an offer of nothing, where bytes were asked for")
         for entry in offered.entries:
             if not any(pattern.allows(entry.parts) for pattern in wanted):
                 raise UnsafeName(f"{shown(entry.name)} was not asked for", name=entry.name)
