@@ -76,6 +76,11 @@ def check_asked(offered: Offer, wanted: list[Pattern]) -> None:
     """Raise `UnsafeName` where an offer has what no pattern asks for: a server must not choose what is overwritten."""
     if offered.into:
         raise UnsafeName("the other end chose a directory for what was asked for", name=offered.into)
+    asked = {pattern.names[-1:] for pattern in wanted if not pattern.is_wild}
     for entry in offered.entries:
-        if not any(pattern.allows(entry.parts) for pattern in wanted):
+        parts = entry.parts
+        if any(parts[:count] in asked for count in range(1, len(parts) + 1)):
+            continue  # it is in what was found
+        if not any(pattern.allows(parts) for pattern in wanted):
             raise UnsafeName(f"{shown(entry.name)} was not asked for", name=entry.name)
+        asked.add(parts)

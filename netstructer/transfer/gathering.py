@@ -132,6 +132,8 @@ def gather(paths: Iterable[Path] | Path) -> Gathered:
                 gathered.take(Entry(name=path.name), path)
             else:
                 _gather_path(gathered, os.fspath(path))
+        if not gathered.entries and not gathered.left:
+            raise Misuse("expected at least one path")
     except BaseException:
         gathered.close()
         raise

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from netstructer.errors import BadValue, Misuse, UnsafeName
-from netstructer.names import check_parts
+from netstructer.names import check_parts, shown
 from netstructer.transfer.body import CHANGED, FAILED, WHOLE, BodyReader
 from netstructer.transfer.channel import Channel, Clock, expect, telling
-from netstructer.transfer.manifest import Entry
+from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.outcome import STATUS_OF, Outcome, Transfer, status_of
 from netstructer.transfer.partial import Partial, make_link, sweep
 from netstructer.transfer.places import Tree
@@ -85,6 +85,8 @@ def take(
     began = clock()
     meter = Meter(progress, channel, clock)
     into = check_parts(offered.into.split("/")) if offered.into else ()
+    if any(map(is_partial_name, into)):
+        raise UnsafeName(f"{shown(offered.into)} is what an unfinished transfer is called", name=offered.into)
     for entry in offered.entries if into else ():
         check_parts((*into, *entry.parts))
     with Tree(directory) as tree:
@@ -221,12 +223,12 @@ class _Taking:
     def _begin(self, index: int, entry: Entry, start: int) -> Partial:
         directory = self._tree.make((*self._into, *entry.parts[:-1]))
         sweep(directory, entry, self._planned.leftovers.pop(index, ()))
-        partial = self._planned.partials.pop(index, None)
-        if partial is None:
-            partial = Partial(directory, entry, resume=False)
-        elif partial.position != start:
-            partial.restart()
-        return partial
+        held = self._planned.partials.get(index)
+        if held is None:
+            return Partial(directory, entry, resume=False)
+        if held.position != start:
+            held.restart()
+        return self._planned.partials.pop(index)
 
     def _add(self, index: int, partial: Partial, piece: memoryview | int) -> Partial | None:
         """Write a piece; return None where the disk does not take this file, which is dropped then."""
