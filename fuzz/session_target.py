@@ -3,7 +3,8 @@
 An input is read twice.  As raw bytes it comes from the wire in each state.  And as a script it is what a hostile peer
 seals under the right keys: each step is a byte that chooses a kind, one for flags, one for the stream, one for what to
 do about the body, and a body as long as another byte says.  Most bodies are mended so that they are nearly right, since
-what is wrong at first sight is refused at first sight.
+what is wrong at first sight is refused at first sight.  Bytes from 240 on are steps of the application behind the
+session: it reads blobs, drops them, says farewell, sends.
 """
 
 from __future__ import annotations
@@ -14,27 +15,35 @@ from functools import cache
 from itertools import islice
 
 from netstructer.codec import frames
+from netstructer.codec.blob import Blob
 from netstructer.codec.compression import compress
 from netstructer.codec.tokens import Sealer
 from netstructer.codec.values import encode
-from netstructer.errors import NetstructerError
+from netstructer.errors import LinkClosed, NetstructerError
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.arrivals import Arrival
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived
 from netstructer.protocol.handshake import Agreement
-from netstructer.protocol.outgoing import Outgoing
+from netstructer.protocol.outgoing import Counted, Outgoing, OutgoingBlob
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER
 from netstructer.protocol.session import Session
-from netstructer.protocol.states import Kind, Role, State
+from netstructer.protocol.states import CancelCode, Kind, Role, State
 
 SPEAK, HEAR = bytes(range(32)), bytes(range(32, 64))
 INSTANCE = b"\x44" * 16
-LIMITS = Limits(value_bytes=4096, message_bytes=8192, body_bytes=1024, credit_bytes=64 << 10, streams=4)
-KINDS = (*[Kind.DATA] * 6, *[Kind.CANCEL] * 2, *Kind)
+LIMITS = Limits(
+    value_bytes=4096, message_bytes=64 << 10, body_bytes=1024, credit_bytes=64 << 10, streams=4,
+    spool_memory_bytes=2048, spool_link_bytes=32 << 10, spool_free_bytes=1,
+)  # fmt: skip
+KINDS = (*[Kind.DATA] * 6, *[Kind.CANCEL] * 2, *[Kind.GRANT] * 2, *Kind)
 """What a byte below 128 chooses from; one above it stands for itself."""
 LONGEST_STEP = 255
+APPLICATION = 0xF0
+"""From here on a byte is a step of the application's."""
 MOST_STEPS = 500
 """A few bytes of a script are a whole record on the wire: more would only measure how fast records are sealed."""
 
@@ -50,6 +59,16 @@ def seeds() -> list[bytes]:
         _step(Kind.DATA, 3, 1, 3, packed),
         _step(Kind.DATA, 3, 5, 4, value),
         _step(Kind.DATA, 3, 5, 5, b"blob"),
+        _step(Kind.DATA, 1, 7, 14, b"a blob of unknown length"),
+        bytes([APPLICATION, 0, 0, 0, 0]),
+        _step(Kind.DATA, 0, 7, 0x40, b"more of it" * 20),
+        bytes([APPLICATION + 1, 0, 0, 0, 0]),
+        _step(Kind.DATA, 3, 9, 7, value),
+        bytes([APPLICATION + 6, 0, 0, 0, 0]),
+        _step(Kind.GRANT, 0, 0, 0, (1).to_bytes(8, "big") + (1 << 20).to_bytes(8, "big")),
+        _step(Kind.GRANT, 0, 0, 1, (1).to_bytes(8, "big") + (1 << 20).to_bytes(8, "big")),
+        _step(Kind.CANCEL, 0, 7, 2, b"\0\4"),
+        bytes([APPLICATION + 2, 0, 0, 0, 0]),
         _step(Kind.BATCH, 0, 0, 0, len(value).to_bytes(4, "big") + value),
         _step(Kind.CANCEL, 0, 2, 0, b"\0\0\0\0\0\0\0\1\0\1"),
         _step(Kind.PING, 0, 0, 0, b"12345678"),
@@ -76,7 +95,10 @@ def one(data: bytes) -> None:
     peer.open()
     _work(peer.session)
     for kind, flags, stream, mending, body in islice(_script(data[1:]), MOST_STEPS):
-        peer.say(kind, flags, stream, _mended(peer, kind, mending, flags, body))
+        if kind >= APPLICATION:
+            peer.behave(kind - APPLICATION, flags)
+        else:
+            peer.say(kind, flags, stream, _mended(peer, kind, mending, flags, body))
     peer.check_end()
 
 
@@ -89,6 +111,8 @@ class _Peer:
     sequence: int = 0
     number: int = 1
     values: list[int] = field(default_factory=list)
+    messages: list[Message | Whole] = field(default_factory=list)
+    blobs: list[Arrival] = field(default_factory=list)
     ended: bool = False
     session_id: bytes = b""
 
@@ -145,27 +169,82 @@ class _Peer:
             assert event.error is None or isinstance(event.error, NetstructerError)
         if isinstance(event, MessageArrived):
             assert event.message.plain_bytes <= LIMITS.value_bytes
-            assert event.message.total_plain_bytes() <= LIMITS.value_bytes + LIMITS.message_bytes
             self.session.take(event.message)
+            self.messages.append(event.message)
             try:
-                self.session.payloads.read(event.message)
+                self.session.payloads.read(event.message, self._blob)
             except NetstructerError:
-                pass
+                self.session.forget(event.message)
+
+    def _blob(self, message: Message, place: int) -> Blob:
+        self.blobs.append(self.session.arrival(message, place))
+        return Blob(b"")
+
+    def behave(self, step: int, which: int) -> None:
+        """Do what an application might do now."""
+        session, arrivals = self.session, self.session.arrivals
+        blob = self.blobs[which % len(self.blobs)] if self.blobs else None
+        if step in (0, 1) and blob is not None:
+            blob.reading = blob.reading or bool(step)
+            _take_out(blob)
+            arrivals.consumed(blob, blob.spool.start)
+        if step == 2 and blob is not None:
+            blob.spool.close()
+            arrivals.refuse(blob, CancelCode.ABANDONED, LinkClosed("dropped"))
+        if step == 3 and self.messages:
+            session.forget(self.messages[which % len(self.messages)])
+        if step == 4:
+            session.say_farewell()
+        if step == 5:
+            session.ping(self.sequence / 100)
+        if step == 6:
+            try:
+                _work(session)
+            except NetstructerError:
+                assert self.ended or session._outflow.farewell is not None or session.state is State.LEFT
+        if step == 7:
+            for root in session._outflow.lanes.roots():
+                session.abandon(root)
+        self.receive(b"")
 
     def check_end(self) -> None:
         session = self.session
         assert self.ended == (session.state in (State.CLOSED, State.FAILED))
-        held = session._inflow._assembly._held
-        assert 0 <= held <= LIMITS.message_bytes + LIMITS.credit_bytes + 2048
+        room = session.arrivals.room
+        held = sum(blob.spool.byte_count - blob.spool.start for blob in self.blobs)
+        assert held <= room.memory_bytes + room.disk_bytes
+        assert room.memory_bytes <= LIMITS.credit_bytes + len(session._inflow.assembly) * (64 << 10)
+        assert 0 <= room.disk_bytes + room.promised_bytes <= LIMITS.spool_link_bytes
+        assert all(blob.spool.byte_count <= blob.granted for blob in self.blobs)
         session.tick(1e6)
         session.end(1e6)
         assert session.state in (State.CLOSED, State.FAILED)
+        assert all(blob.over for blob in self.blobs)
+        assert room.promised_bytes == 0
+        for blob in self.blobs:
+            _take_out(blob)
+            assert blob.spool.byte_count == blob.spool.start
+
+
+def _take_out(blob: Arrival) -> None:
+    """Read what is here of a blob, as its reader would."""
+    if not blob.spool._closed:
+        for _ in blob.spool:
+            pass
 
 
 def _work(session: Session) -> None:
     """Give the session something to say, so that acknowledgements and cancels have something to be about."""
-    session.queue(Outgoing([b"x" * 3000], codec=0, plain_bytes=3000))
+    outgoing = Outgoing([b"x" * 3000], codec=0, plain_bytes=3000)
+    for size in (200, None):
+        outgoing.add_blob(OutgoingBlob(_begin, plain_bytes=size, inline=True))
+    session.queue(outgoing)
     session.ping(0.0)
+
+
+def _begin() -> tuple[int, Counted, Counted]:
+    pieces = Counted([b"y" * 200])
+    return 0, pieces, pieces
 
 
 def _leave(peer: _Peer) -> None:
@@ -192,10 +271,19 @@ def _script(data: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
 
 def _mended(peer: _Peer, kind: int, mending: int, flags: int, body: bytes) -> bytes:
     """Put before the body what its kind begins with, and after it what it ends with, as the byte `mending` says."""
+    if kind == Kind.GRANT and mending & 3 and len(body) >= 16:
+        # For what this session has sent last, or first: mostly a blob.
+        following = peer.session._outflow.outbound.next_number
+        return (following - mending % following).to_bytes(8, "big") + bytes(5) + body[-3:]
     if kind not in (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.FAREWELL) or mending & 0x80:
         return body
     number = bodies.number(peer.number)
     peer.number += 1
+    if kind == Kind.CANCEL and mending & 3:
+        return number + (peer.number - 1 - mending % peer.number).to_bytes(8, "big") + body[:2].ljust(2, b"\0")
+    if kind == Kind.DATA and mending & 0x40:
+        body *= 960 // max(len(body), 1)
+        mending &= 0x3F
     if kind != Kind.DATA or not mending:
         return number + body + (bodies.total(len(_value())) if kind == Kind.DATA and flags & 2 else b"")
     shape = mending & 7
@@ -203,11 +291,12 @@ def _mended(peer: _Peer, kind: int, mending: int, flags: int, body: bytes) -> by
     if shape == 2:
         plain_bytes = len(_value())
     first = bodies.First(
-        bodies.BLOB if shape in (5, 6) else bodies.VALUE,
+        bodies.BLOB if shape in (5, 6) else bodies.ASIDE if shape == 7 else bodies.VALUE,
         1 if shape == 3 else 0,
         mending >> 3 & 3 if shape in (5, 6) else 2 if shape == 4 else 0,
         plain_bytes,
         peer.values[-1] if peer.values and shape in (5, 6) else 0,
+        mending >> 3 if shape == 7 else 0,
     )
     if shape == 4:
         peer.values.append(peer.number - 1)
