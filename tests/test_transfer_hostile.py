@@ -643,3 +643,46 @@ def test_who_is_refused_does_not_refuse_in_return(there: Path) -> None:
 
     assert isinstance(found, TransferRefused)
     assert [value[0] for value in end.sent] == ["get"]
+
+
+SPOILED = {
+    "columns of different lengths": {"sizes": [None, 1]},
+    "fewer kinds": {"kinds": "dfl"},
+    "more targets than links": {"targets": {2: "d", 0: "x"}},
+    "a target of another entry": {"targets": {0: "d"}},
+    "a target that is no text": {"targets": {2: b"d"}},
+    "a key that is no index": {"targets": {"2": "d"}},
+    "a name that is none": {"names": ["d", 5, "l", "pipe"]},
+    "a kind of its own": {"kinds": "dfls"},
+    "a size below zero": {"sizes": [None, -1, None, None]},
+    "a size of a directory": {"sizes": [5, 5, None, None]},
+    "a size that is true": {"sizes": [None, True, None, None]},
+    "a size beyond all files": {"sizes": [None, 1 << 63, None, None]},
+    "a time beyond all clocks": {"times": [1 << 63, None, None, None]},
+    "a time with a point": {"times": [1.5, None, None, None]},
+    "a mode that sets the user": {"modes": [None, 0o4755, None, None]},
+    "a mode of a link": {"modes": [None, None, 0o777, None]},
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_columns_that_no_sender_writes_are_refused(name: str) -> None:
+    with pytest.raises(BadValue):
+        entries_of(entries_value(ENTRIES) | SPOILED[name])
+
+
+@pytest.mark.parametrize("renamed", [{5: "x"}, {"1": "x"}, {1: b"x"}, {1: "x" * 5000}])
+def test_new_names_that_no_receiver_gives_are_refused(renamed: dict[Any, Any]) -> None:
+    with pytest.raises(BadValue):
+        read_done(ENTRIES)(("done", {"states": "ssss", "reasons": {}, "renamed": renamed}))
+
+
+@pytest.mark.parametrize("patterns", [["x"] * 10_001, [b"x"], ["x" * 5000], "x"])
+def test_patterns_that_no_asker_sends_are_refused(patterns: Any) -> None:
+    with pytest.raises(BadValue):
+        read_get(("get", {"patterns": patterns}))
+
+
+def test_a_refusal_of_no_known_kind_is_no_refusal(there: Path) -> None:
+    with pytest.raises(BadValue, match="no known kind"):
+        receive(pair()[0], ("refused", {"kind": "because", "name": ""}), there, clock=ticking())
