@@ -1,9 +1,10 @@
 """A second reader, made from docs/protocol.md and docs/values.md alone: secrets and a recording in, values out.
 
 Law: nothing of netstructer is imported here, so that what it shares with the package is the specification alone.  It
-reads what honest ends have sent, and is strict about framing, order and numbers; it answers nothing, so credit and time
-are not its business.  Of the values it reads scalars, texts, containers, bulk forms and blobs.  A value that holds a
-struct (`ff`), a record, a member or a custom type (`fa`, `fb`, `fc`, or a table of records) stays `Opaque`.
+reads what honest ends have sent, and is strict about framing, order, numbers and the grants of blobs; it answers
+nothing, so the session's credit and time are not its business.  Of the values it reads scalars, texts, containers, bulk
+forms and blobs.  A value with a struct (`ff`), a record, a member or a custom type (`fa`, `fb`, `fc`, or a table of
+records) stays `Opaque`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ import zstandard
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 HELLO, ANSWERS = 128, {1: 120, 2: 168}
-OPEN, ACCEPT, REKEY, PING, PONG, ACK, ALERT = 1, 2, 3, 4, 5, 6, 8
+OPEN, ACCEPT, REKEY, PING, PONG, ACK, ALERT, GRANT = 1, 2, 3, 4, 5, 6, 8, 9
+BLOB, VALUE, ASIDE, FREE_BYTES = 0, 1, 2, 256 << 10
 DATA, CANCEL, FAREWELL, BATCH = 0x10, 0x11, 0x12, 0x15
 LENGTHS = {OPEN: (92, 92), ACCEPT: (64, 64), REKEY: (0, 0), PING: (8, 8), PONG: (8, 8), ACK: (24, 24), ALERT: (2, 202)}
-LENGTHS |= {CANCEL: (18, 18), FAREWELL: (10, 210), DATA: (8, 1 << 20), BATCH: (8, 1 << 20)}
+LENGTHS |= {GRANT: (16, 16), CANCEL: (18, 18), FAREWELL: (10, 210), DATA: (8, 1 << 20), BATCH: (8, 1 << 20)}
 FIRST, LAST, ACKNOWLEDGE, TAKEN, UNKNOWN = 1, 2, 4, 8, (1 << 64) - 1
 unsigned, signed = (partial(int.from_bytes, byteorder="big", signed=sign) for sign in (False, True))
 
@@ -44,22 +46,26 @@ class Opaque(NamedTuple):
 
 class BlobBytes(NamedTuple):
     name: str | None
-    data: bytes
+    data: bytes | None  # where it was given up
 
 
 @dataclass
 class Part:
     number: int
+    stream: int
     codec: int
     place: int
     plain_bytes: int
     parent: Part | None
+    conversation: int = 0
     payload: bytearray = field(default_factory=bytearray)
     blobs: dict[int, Part] = field(default_factory=dict)
-    ended: bool = False
+    over: bool = False  # whole, or given up
+    whole: bool = False
 
-    def whole(self) -> bool:
-        return self.ended and len(self.blobs) == self.place and all(blob.ended for blob in self.blobs.values())
+    def value(self) -> Any:
+        blobs = [self.blobs.get(place) for place in range(self.place)]
+        return read_value(self.plain(), [blob.plain() if blob and blob.whole else None for blob in blobs])
 
     def plain(self) -> bytes:
         found = bytes(self.payload)
@@ -80,10 +86,19 @@ def read_session(c2s: bytes, s2c: bytes, client: bytes, server: bytes) -> tuple[
     for direction, secret, recording in ((said[0], c2s, client), (said[1], s2c, server)):
         for record in read_records(secret, recording):
             direction.take(*record)
+    return agree(*said)
+
+
+def agree(*said: Direction) -> tuple[Direction, ...]:
+    """Hold what the two ends said of each other against each other; read the values."""
     for one, other in (said, said[::-1]):
-        expect(
-            one.acknowledged[2] < one.acknowledged[0] <= other.next_number, "nothing is acknowledged that was not sent"
-        )
+        expect(one.acknowledged[2] < one.acknowledged[0] <= other.next_number, "what is acknowledged was sent")
+        expect(set(one.granted) <= set(other.blobs), "a grant is for a blob")
+        for number, blob in other.blobs.items():
+            expect(len(blob.payload) <= one.granted.get(number, FREE_BYTES), "what is sent of a blob was granted")
+    for one in said:
+        one.values = [part.value() if isinstance(part, Part) else part for part in one.values]
+        one.asides = [(part.conversation, part.value()) for part in one.asides]
     return said
 
 
@@ -92,6 +107,9 @@ class Direction:
 
     def __init__(self, first: int, parity: int) -> None:
         self.values: list[Any] = []
+        self.asides: list[Any] = []
+        self.granted: dict[int, int] = {}
+        self.blobs: dict[int, Part] = {}
         self.kinds: list[int] = []
         self.cancelled: list[tuple[int, int]] = []
         self.acknowledged = (1, 0, 0)
@@ -110,8 +128,13 @@ class Direction:
             figures = unpack(">QQQ", body)
             expect(all(old <= new for old, new in zip(self.acknowledged, figures, strict=True)), "an ACK goes on")
             self.acknowledged = figures
+        if kind == GRANT:
+            message, limit = unpack(">QQ", body)
+            expect(limit >= self.granted.get(message, FREE_BYTES), "a GRANT takes nothing back")
+            self.granted[message] = limit
+        if kind in (DATA, CANCEL, FAREWELL, BATCH, GRANT):
+            expect(self.farewell is None, "nothing numbered follows FAREWELL, and no GRANT")
         if kind in (DATA, CANCEL, FAREWELL, BATCH):
-            expect(self.farewell is None, "nothing numbered follows FAREWELL")
             expect(unsigned(body[:8]) == self.next_number, "delivery numbers have no gaps")
             self._numbered(kind, flags, stream, body[8:])
             self.next_number += 1
@@ -125,37 +148,49 @@ class Direction:
             expect(not self._open and not self._parents, "no message is unfinished")
             self.farewell = unsigned(rest[:2]), rest[2:].decode()
         elif stream % 2 == self._parity:
-            self._cancel(*unpack(">QH", rest))
+            self._cancel(stream, *unpack(">QH", rest))
 
     def _data(self, flags: int, stream: int, rest: bytes) -> None:
         expect(not flags & ~15 and (flags & LAST or not flags & (ACKNOWLEDGE | TAKEN)), "the flags of DATA")
         if flags & FIRST:
             expect(stream and stream % 2 == self._parity and stream not in self._open, "a free stream of the sender's")
-            self._open[stream], rest = self._begin(rest)
+            self._open[stream], rest = self._begin(stream, rest)
+        expect(stream in self._open, "a message is under way on the stream")
         part = self._open[stream]
         if flags & LAST:
             total, rest = unsigned(rest[-8:]), rest[:-8]
             expect(part.plain_bytes in (UNKNOWN, total), "the total is what was stated")
-            part.plain_bytes, part.ended = total, True
-            del self._open[stream]
-            if part.place:
-                self._parents[part.number] = part
+            part.plain_bytes = total
         expect(rest or flags & 3 == FIRST | LAST, "a chunk is not empty")
         part.payload += rest
-        root = part.parent or part
-        if root.whole():
-            self._parents.pop(root.number, None)
-            self.values.append(read_value(root.plain(), [root.blobs[place].plain() for place in range(root.place)]))
+        expect(part.codec or len(part.payload) <= part.plain_bytes, "not more than was stated")
+        if flags & LAST:
+            expect(part.codec or len(part.payload) == part.plain_bytes, "the total is what came")
+            part.whole = True
+            self._end(part)
+            if not part.parent:
+                (self.asides if part.conversation else self.values).append(part)
 
-    def _begin(self, rest: bytes) -> tuple[Part, bytes]:
-        kind, codec, place, zero, plain_bytes = unpack(">BBHIQ", rest[:16])
-        expect(kind in (0, 1) and codec in (0, 1) and not zero, "the head of a message")
-        if kind:
-            return Part(self.next_number, codec, place, plain_bytes, None), rest[16:]
+    def _begin(self, stream: int, rest: bytes) -> tuple[Part, bytes]:
+        kind, codec, place, conversation, plain_bytes = unpack(">BBHIQ", rest[:16])
+        expect(kind in (BLOB, VALUE, ASIDE) and codec in (0, 1), "the head of a message")
+        expect((kind == ASIDE) == (conversation != 0), "an aside has a conversation, and nothing else has")
+        if kind != BLOB:
+            expect(plain_bytes != UNKNOWN, "the length of a value is known")
+            return Part(self.next_number, stream, codec, place, plain_bytes, None, conversation), rest[16:]
         parent = self._parents.get(unsigned(rest[16:24]))
         expect(parent and place < parent.place and place not in parent.blobs, "a value waits for this blob")
-        parent.blobs[place] = Part(self.next_number, codec, 0, plain_bytes, parent)
-        return parent.blobs[place], rest[24:]
+        blob = parent.blobs[place] = Part(self.next_number, stream, codec, 0, plain_bytes, parent)
+        self.blobs[self.next_number] = blob
+        return blob, rest[24:]
+
+    def _end(self, part: Part) -> None:
+        part.over = self._open.pop(part.stream) is part
+        root = part.parent or part
+        if root.place and root.whole:
+            self._parents[root.number] = root
+            if len(root.blobs) == root.place and all(blob.over for blob in root.blobs.values()):
+                del self._parents[root.number]
 
     def _batch(self, rest: bytes) -> None:
         expect(rest, "a batch is not empty")
@@ -165,13 +200,14 @@ class Direction:
             self.values.append(read_value(rest[4 : 4 + size], []))
             rest = rest[4 + size :]
 
-    def _cancel(self, message: int, code: int) -> None:
-        streams = [stream for stream, part in self._open.items() if (part.parent or part).number == message]
-        expect(streams or message in self._parents, "what is cancelled is under way")
-        for stream in streams:
-            del self._open[stream]
-        self._parents.pop(message, None)
+    def _cancel(self, stream: int, message: int, code: int) -> None:
+        parts = [part for part in (*self._open.values(), *self._parents.values()) if part.number == message]
+        expect([part.stream for part in parts] == [stream], "what is cancelled is under way, and began there")
         self.cancelled.append((message, code))
+        if parts[0].parent:
+            return self._end(parts[0])
+        self._parents.pop(message, None)
+        self._open = {at: part for at, part in self._open.items() if parts[0] not in (part, part.parent)}
 
 
 def read_records(secret: bytes, recording: bytes) -> Iterator[tuple[int, int, int, bytes]]:
@@ -201,7 +237,7 @@ def open_token(key: bytes, token: bytes) -> bytes:
     return plain[: -plain[-1]]
 
 
-def read_value(encoded: bytes, blobs: list[bytes]) -> Any:
+def read_value(encoded: bytes, blobs: list[bytes | None]) -> Any:
     values = Values(encoded, blobs)
     try:
         found = values.node()
@@ -212,7 +248,7 @@ def read_value(encoded: bytes, blobs: list[bytes]) -> Any:
 
 
 class Values:
-    def __init__(self, encoded: bytes, blobs: list[bytes]) -> None:
+    def __init__(self, encoded: bytes, blobs: list[bytes | None]) -> None:
         self.encoded, self.at, self.blobs = encoded, 0, blobs
 
     def take(self, count: int) -> bytes:
@@ -256,7 +292,7 @@ class Values:
     def blob(self) -> BlobBytes:
         size, name = self.length(), self.length()
         found = BlobBytes(self.take(name - 1).decode() if name else None, self.blobs.pop(0))
-        expect(size in (0, len(found.data) + 1), "the size of a blob")
+        expect(found.data is None or size in (0, len(found.data) + 1), "the size of a blob")
         return found
 
     def run(self) -> list[Any]:
