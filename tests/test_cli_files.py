@@ -22,7 +22,7 @@ import pytest
 from loopback import Relay
 from netstructer import Key, Link
 from netstructer.address import Address, parse_address
-from netstructer.errors import InvalidAddress, Misuse, TransferRefused, UnsafeName
+from netstructer.errors import InvalidAddress, TransferRefused, UnsafeName
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -35,7 +35,7 @@ from netstructer.cli.bars import Bars, drawn
 from netstructer.cli.closing import facts_of_transfer, line_of, planned, sentence
 from netstructer.cli.fileroom import FileRoom
 from netstructer.cli.outcomes import ExitCode
-from netstructer.cli.places import Place, parse_place, split_get, split_put
+from netstructer.cli.places import Place, parse_place, split_get
 from netstructer.transfer import Outcome, Progress, Transfer, offer
 from test_cli import SECONDS, closed_port, finished, listening, run, start
 
@@ -135,13 +135,13 @@ def stopping(served: Served, direction: str, after: int) -> Relay:
 
 
 @contextmanager
-def stopped(served: Served, direction: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a command whose transfer stops in the middle, and yield its process when it has; AT is the server."""
+def stopped(served: Served, direction: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Relay]]:
+    """Start a command whose transfer stops in the middle, and yield it and what holds it up; AT is the server."""
     with stopping(served, direction, 3 * PIECE) as relay:
         process = start(*(one.replace("AT", str(relay.address)) for one in arguments), key=KEY)
         try:
             assert relay.held.wait(SECONDS)
-            yield process
+            yield process, relay
         finally:
             if process.poll() is None:
                 process.kill()
@@ -176,7 +176,7 @@ def test_files_and_trees_go_there_and_back(served: Served, tmp_path: Path) -> No
     assert {line["name"]: line["status"] for line in lines if line["event"] == "file"}["one.bin"] == "sent"
     # What people see: one line at the end, on stderr.
     assert (out_again, out_back) == ("", "")
-    assert "5 the same, there already" in err_again
+    assert "5 unchanged" in err_again
     assert err_back.startswith("received 5 files")
     assert len(err_back.splitlines()) == len(err_again.splitlines()) == 1
     told = served.event(event="files", command="put", subject="both/here/tree, both/here/one.bin", same=0)
@@ -285,7 +285,7 @@ def test_a_put_that_was_killed_continues(served: Served, tmp_path: Path) -> None
     source = tmp_path / "cut.bin"
     source.write_bytes(os.urandom(8 * PIECE))
     there = served.directory / "killed"
-    with stopped(served, "out", "put", str(source), "AT/killed", "--json") as process:
+    with stopped(served, "out", "put", str(source), "AT/killed", "--json") as (process, _):
         assert process.stdout is not None
         begun = json.loads(process.stdout.readline())
         process.kill()
@@ -307,7 +307,7 @@ def test_a_put_that_was_killed_continues(served: Served, tmp_path: Path) -> None
 @POSIX
 def test_ctrl_c_says_that_the_same_command_continues(served: Served, tmp_path: Path) -> None:
     (served.directory / "stop.bin").write_bytes(os.urandom(8 * PIECE))
-    with stopped(served, "in", "get", "AT/stop.bin", str(tmp_path)) as process:
+    with stopped(served, "in", "get", "AT/stop.bin", str(tmp_path)) as (process, _):
         process.send_signal(signal.SIGINT)
         code, out, err = finished(process)
     again, _, said = run("get", f"{served.address}/stop.bin", str(tmp_path), key=KEY)
@@ -318,6 +318,18 @@ def test_ctrl_c_says_that_the_same_command_continues(served: Served, tmp_path: P
     assert "1 continued" in said
     assert [path.name for path in tmp_path.iterdir()] == ["stop.bin"]
     assert (tmp_path / "stop.bin").read_bytes() == (served.directory / "stop.bin").read_bytes()
+
+
+def test_a_cut_says_that_the_same_command_continues(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "cable.bin").write_bytes(os.urandom(8 * PIECE))
+    with stopped(served, "out", "put", str(tmp_path / "cable.bin"), "AT") as (process, relay):
+        relay.cut()
+        code, out, err = finished(process)
+
+    assert (code, out) == (ExitCode.PEER, "")
+    assert err.endswith("; the same command continues where it stopped\n")
+    assert len(err.splitlines()) == 1
+    assert served.event(event="files", subject="cable.bin")["error"] is not None
 
 
 def test_a_link_that_waits_holds_no_other_up(served: Served, tmp_path: Path) -> None:
@@ -432,7 +444,6 @@ def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["put", "5000"], "expected what to put and where"),
         (["put", "here.txt", "there.txt"], "expected HOST:PORT"),
         (["put", "no-such-file", "5000"], "no-such-file: No such file"),
         (["put", "-", "5000"], "expected a name"),
@@ -477,7 +488,6 @@ HERE = Address("127.0.0.1", 5000)
 )
 def test_a_place_is_read(text: str, place: Place) -> None:
     assert parse_place(text) == place
-    assert split_put(["-", text]) == (["-"], place)
 
 
 @pytest.mark.parametrize(
@@ -529,13 +539,6 @@ def test_a_directory_to_put_into_is_below(path: str) -> None:
         return
     with pytest.raises(UnsafeName, match="is no path below the served directory"):
         _ = parse_place(f"5000/{path}").directory
-
-
-def test_put_and_get_want_a_server() -> None:
-    with pytest.raises(Misuse, match="HOST:PORT"):
-        split_put(["only"])
-    with pytest.raises(InvalidAddress):
-        split_get(["only"])
 
 
 def progress(**facts: Any) -> Progress:
@@ -594,7 +597,7 @@ def test_the_closing_line_says_all_of_it() -> None:
 
     assert said == (
         "sent 2 files, 1 link, 2.0 KiB in 2.0 s (1.0 KiB/s), 900 B on the wire; "
-        "1 continued, 3.0 KiB of it there before; 1 the same, there already; 1 refused; 1 changed"
+        "1 continued (3.0 KiB were there); 1 unchanged; 1 refused; 1 changed"
     )
     assert (facts["files"], facts["links"], facts["resumed_bytes"]) == (2, 1, 3072)
     assert facts["missing"] == {"refused": 1, "changed": 1}
@@ -604,7 +607,7 @@ def test_the_closing_line_says_all_of_it() -> None:
     ]
     assert planned(done.outcomes[1]) == "continue    1.0 KiB  b (3.0 KiB there before)"
     assert planned(Outcome(name="-", status="sent")) == "send         stream  -"
-    assert sentence(Transfer(dry=True), verb="sent") == "would have sent nothing, 0 B"
+    assert sentence(Transfer(dry=True), verb="sent") == "would have sent nothing"
 
 
 def test_a_file_room_is_a_directory(tmp_path: Path) -> None:

@@ -45,15 +45,16 @@ def sentence(done: Transfer, *, verb: str) -> str:
     counted = [_count(figures.files, "file")] if figures.files else []
     counted += [_count(figures.links, "link")] if figures.links else []
     what = ", ".join(counted) or "nothing"
+    amount = f", {size(done.moved)}" if figures.files else ""
     if done.dry:
-        said = [f"would have {verb} {what}, {size(done.moved)}"]
+        said = [f"would have {verb} {what}{amount}"]
     else:
         pace = f" ({rate(done.moved, done.seconds)})" if done.moved else ""
-        said = [f"{verb} {what}, {size(done.moved)} in {seconds(done.seconds)}{pace}, {size(done.wire)} on the wire"]
+        said = [f"{verb} {what}{amount} in {seconds(done.seconds)}{pace}, {size(done.wire)} on the wire"]
     if figures.resumed:
-        said.append(f"{figures.resumed:,} continued, {size(figures.resumed_bytes)} of it there before")
+        said.append(f"{figures.resumed:,} continued ({size(figures.resumed_bytes)} were there)")
     if figures.same:
-        said.append(f"{figures.same:,} the same, there already")
+        said.append(f"{figures.same:,} unchanged")
     said += [f"{count:,} {status}" for status, count in figures.missing.items()]
     return "; ".join(said)
 

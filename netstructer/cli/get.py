@@ -20,7 +20,6 @@ from netstructer.cli.moving import DryRun, NoResume, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
 from netstructer.cli.places import STANDARD_STREAM, split_get
-from netstructer.cli.put import CONTINUES
 from netstructer.errors import Misuse
 from netstructer.transfer import fetch
 from netstructer.transfer.pouring import pour
@@ -30,14 +29,18 @@ __all__ = ["get"]
 
 @command
 def get(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="HOST:PORT/PATH... [DIRECTORY]",
-            help="What to get from a server; then the directory here that it goes to (made if it is missing; without "
-            "one: the current directory), - for stdout.",
-        ),
+    first: Annotated[
+        str, typer.Argument(metavar="HOST:PORT/PATH", help="The server, and a path or pattern in what it serves.")
     ],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="HOST:PORT/PATH | DIRECTORY",
+            help="More of them.  The last may be the directory here that all go to, made if it is missing; without "
+            "one it is the current directory.  - is stdout.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: DryRun = False,
     no_resume: NoResume = False,
     timeout: Timeout = 10.0,
@@ -53,16 +56,15 @@ def get(
     What is here already is not sent again, and what an earlier try has brought over is continued. A file gets its
     name when all of it is here and its digest is right. Where a file has the name, it is replaced.
 
-    With -, the bytes of the files go to stdout: netstructer get server:5000/photos.tar - | tar x
+    With - for DIRECTORY, the bytes of the files go to stdout: netstructer get server:5000/photos.tar - | tar x
     """
-    address, patterns, directory = split_get(arguments)
+    address, patterns, directory = split_get([first, *(more or [])])
     if directory == STANDARD_STREAM:
         _pour(address, patterns, dry_run=dry_run, timeout=timeout, key_file=key_file, json=json)
         return
-    advice = "interrupted" if no_resume or dry_run else CONTINUES
     view = View(json=json)
     with (
-        conversing(address, key_file, timeout=timeout, advice=advice) as channel,
+        conversing(address, key_file, timeout=timeout, continues=not no_resume and not dry_run) as channel,
         _place_for(directory or ".", dry_run=dry_run) as here,
         view.progress() as report,
     ):

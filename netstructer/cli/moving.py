@@ -15,11 +15,12 @@ from netstructer.cli.closing import facts_of_outcome, facts_of_transfer, line_of
 from netstructer.cli.options import find
 from netstructer.cli.outcomes import code_of
 from netstructer.cli.screen import print_json, stderr, stdout
-from netstructer.errors import NetstructerError
+from netstructer.errors import LinkClosed, LinkLost, NetstructerError
 from netstructer.transfer import Channel, Progress, Report, Transfer
 
 __all__ = ["Compress", "DryRun", "NoResume", "Timeout", "View", "conversing"]
 
+CONTINUES = "the same command continues where it stopped"
 MISSING_SHOWN = 20
 """Files that have not arrived and are named one by one; the rest is counted.  --json names all."""
 
@@ -38,19 +39,22 @@ Timeout = Annotated[
 
 @contextmanager
 def conversing(
-    address: Address, key_file: str | None, *, timeout: float, compress: bool = True, advice: str = ""
+    address: Address, key_file: str | None, *, timeout: float, compress: bool = True, continues: bool = False
 ) -> Iterator[Channel]:
     """Open a link and a conversation about files on it.
 
-    Ctrl-C cuts the link, so that nothing is waited for, and is raised on with `advice`.  Raises what `Link` raises,
-    and `MissingKey`.
+    Ctrl-C cuts the link, so that nothing is waited for.  With `continues`, the text of an interrupt and of a link that
+    was lost says that the same command goes on from there.  Raises what `Link` raises, and `MissingKey`.
     """
+    hint = f"; {CONTINUES}" if continues else ""
     with Link(address, key=find(key_file).key, timeout=timeout, compress=compress) as link:
         try:
             yield link.conversation()
         except KeyboardInterrupt:
             link.abort()
-            raise KeyboardInterrupt(advice) from None
+            raise KeyboardInterrupt(f"interrupted{hint}") from None
+        except (LinkLost, LinkClosed) as error:
+            raise type(error)(f"{error}{hint}") from error
 
 
 class View:

@@ -16,7 +16,7 @@ from netstructer.cli.screen import one_line
 from netstructer.errors import InvalidAddress, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
 
-__all__ = ["STANDARD_STREAM", "Place", "parse_place", "split_get", "split_put"]
+__all__ = ["STANDARD_STREAM", "Place", "parse_place", "split_get"]
 
 STANDARD_STREAM = "-"
 """In place of a path: stdin, or stdout."""
@@ -49,14 +49,6 @@ def parse_place(text: str) -> Place:
             f"expected HOST:PORT or HOST:PORT/PATH, as in 192.168.1.5:5000/photos, found {one_line(repr(text))}"
         )
     return Place(peer_place(found["address"]), found["path"])
-
-
-def split_put(arguments: Sequence[str]) -> tuple[list[str], Place]:
-    """Return what `put` was given: paths of this machine, and the place they go to.  Raises `Misuse`."""
-    *paths, last = arguments
-    if not paths:
-        raise Misuse(f"expected what to put and where, as in: put {one_line(last)} HOST:PORT")
-    return paths, parse_place(last)
 
 
 def split_get(arguments: Sequence[str]) -> tuple[Address, list[str], str | None]:

@@ -12,23 +12,23 @@ import typer
 from netstructer.cli.moving import Compress, DryRun, NoResume, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
-from netstructer.cli.places import STANDARD_STREAM, Place, split_put
+from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
 from netstructer.errors import Misuse
 from netstructer.transfer import Source, offer
 
 __all__ = ["put"]
 
-CONTINUES = "interrupted; the same command continues where it stopped"
-
 
 @command
 def put(
-    arguments: Annotated[
-        list[str],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Files and directories of this machine; - is stdin.")
+    ],
+    place: Annotated[
+        str,
         typer.Argument(
-            metavar="PATH... HOST:PORT[/DIR]",
-            help="Files and directories here, - for stdin; then the server and, if wanted, a directory in the one "
-            "that it serves.",
+            metavar="HOST:PORT[/DIR]",
+            help="The server, and a directory in the one that it serves, made if it is missing.",
         ),
     ],
     dry_run: DryRun = False,
@@ -44,14 +44,14 @@ def put(
     already is not sent again, and what an earlier try has brought over is continued. A file gets its name when all of
     it is there and its digest is right. Where a file has the name, it is replaced.
 
-    With -, stdin becomes the file that the place names: tar c photos | netstructer put - server:5000/photos.tar
+    With - for PATH, the place names the file that stdin becomes: tar c photos | netstructer put - server:5000/p.tar
     """
-    paths, place = split_put(arguments)
-    sources, into = _sources(paths, place)
-    advice = "interrupted" if no_resume or dry_run or STANDARD_STREAM in paths else CONTINUES
+    where = parse_place(place)
+    sources, into = _sources(paths, where)
+    continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
     view = View(json=json)
     with (
-        conversing(place.address, key_file, timeout=timeout, compress=compress, advice=advice) as channel,
+        conversing(where.address, key_file, timeout=timeout, compress=compress, continues=continues) as channel,
         view.progress() as report,
     ):
         done = offer(
