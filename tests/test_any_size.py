@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from bench import certificates, files
+from bench.ways import WAYS, Job
 from streaming_support import KIB, MIB, Puppet, contents, make_sparse, puppet, still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -135,6 +137,24 @@ def test_what_is_held_shows_in_the_growth(ends: tuple[Puppet, Puppet]) -> None:
     receiver.do("recv")
 
     assert min(end.do("growth") for end in ends) > growth_bound(64)
+
+
+@sizes(64, 8192)
+def test_put_holds_no_more_of_a_large_file_than_of_a_small_one(tmp_path: Path, mebibytes: int) -> None:
+    """From the command line, each end in a process of its own, as people run it; what arrives is compared."""
+    certificates.write_config(tmp_path)
+    peaks = []
+    for name, size in (("small", 64 * KIB), ("large", mebibytes * MIB)):
+        source = tmp_path / name
+        make_sparse(source, size, islands=1 if name == "small" else 16)
+        job = Job(source=source, destination=tmp_path / "arrived", names=tmp_path / "none", scratch=tmp_path)
+        scale = files.Scale(mebibytes=0, files=1, seconds=LONG_SECONDS)
+        figures = files.run_way(WAYS["netstructer"], job, files.fingerprint(source), scale)
+        assert "error" not in figures, figures
+        peaks.append((figures["client_peak_mib"], figures["server_peak_mib"]))
+    growth = max(large - small for small, large in zip(*peaks, strict=True))
+
+    assert growth * MIB <= growth_bound(mebibytes)
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------
