@@ -24,6 +24,7 @@ from netstructer.errors import (
     MessageTooBig,
     NetstructerError,
     SessionLost,
+    SourceFailed,
     SpoolFull,
     Stalled,
 )
@@ -31,10 +32,10 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.events import Ended, Opened, PeerLeft
 from netstructer.protocol.opening import Opening
-from netstructer.protocol.outgoing import Batch, Single
+from netstructer.protocol.outgoing import Batch, Outgoing, Single
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag, Kind, Role, State
-from pair import INSTANCE, TINY, End, Hostile, Pair, error_in, opened, send, session_of, tokens_of
+from pair import INSTANCE, TINY, End, Hostile, Pair, error_in, opened, read, send, session_of, tokens_of
 
 KIB, MIB = 1 << 10, 1 << 20
 HI = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
@@ -114,12 +115,10 @@ def test_values_go_both_ways_at_once() -> None:
     for value in (HI, list(range(50_000)), os.urandom(300_000), "", {"a": None}):
         both(pair, value)
         assert pair.exchange() == ([value], [value])
-    client, server = pair.client.session, pair.server.session
-    assert (
-        (client.messages_sent, client.messages_received) == (5, 5) == (server.messages_sent, server.messages_received)
-    )
-    assert client.plain_sent == server.plain_received > 300_000
-    assert client.wire_sent == len(pair.client.said) == server.wire_received
+    here, there = pair.client.session.traffic, pair.server.session.traffic
+    assert (here.messages_sent, here.messages_received) == (5, 5) == (there.messages_sent, there.messages_received)
+    assert here.plain_sent == there.plain_received > 300_000
+    assert here.wire_sent == len(pair.client.said) == there.wire_received
 
 
 def test_small_values_are_sealed_at_once_or_take_their_turn() -> None:
@@ -282,7 +281,7 @@ def test_a_message_that_is_no_value_fails_alone() -> None:
     hostile = opened(Role.SERVER)
     [event] = hostile.data(b"\xff\xff")
     with pytest.raises(BadValue):
-        hostile.session.payloads.read(event.message)  # type: ignore[union-attr]
+        read(hostile.session, event.message)  # type: ignore[union-attr]
     assert hostile.session.state is State.READY
 
 
@@ -319,6 +318,18 @@ class SourceBroke(Exception):
     pass
 
 
+def nothing_is_left(pair: Pair) -> None:
+    """Assert that no stream, no place and no promise is taken at either end."""
+    for end in pair.ends:
+        session = end.session
+        lanes = session._outflow.lanes
+        assert (len(session._inflow.assembly), session.arrivals._live) == (0, set())
+        assert session.arrivals.room.promised_bytes == 0
+        most = session.peer_limits.streams
+        assert (len(lanes), lanes._most, lanes._parents, lanes._blobs) == (0, most, most, max(1, most * 3 // 4))
+        assert (lanes.waiting_bytes, lanes._begun) == (0, {})
+
+
 @pytest.mark.parametrize("good_chunks", [0, 1, 2, 30])
 @pytest.mark.parametrize("size", [None, 10_000_000])
 def test_a_source_that_fails_ends_its_message_alone(good_chunks: int, size: int | None) -> None:
@@ -330,11 +341,16 @@ def test_a_source_that_fails_ends_its_message_alone(good_chunks: int, size: int 
     pair = Pair()
     outgoing = send(pair.client.session, {"scan": Blob.from_iter(source(), size=size)}, compress=False)
     send(pair.client.session, "after")
+    pair.pump()
+    found, after = pair.server.read()
 
-    assert pair.exchange()[1] == ["after"]
+    assert after == "after"
     assert isinstance(outgoing.error, SourceBroke)
     assert outgoing.done
-    assert len(pair.server.session._inflow._assembly) == 0
+    assert isinstance(found, dict)
+    with pytest.raises(SourceFailed):
+        bytes(found["scan"])
+    nothing_is_left(pair)
 
 
 @pytest.mark.parametrize("chunks", [0, 1, 5])
@@ -350,14 +366,42 @@ def test_an_interrupt_in_a_source_leaves_no_half_message(chunks: int) -> None:
     for _ in range(20):
         try:
             pair.seal(pair.client, 1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:  # where a link's sender would get it: outside the lock
+            pair.client.session.abandon(outgoing, error)
             raised += 1
         pair.carry(pair.client)
+    [blob] = pair.exchange()[1]
 
     assert raised == 1
     assert isinstance(outgoing.error, KeyboardInterrupt)
-    assert pair.exchange()[1] == []
+    with pytest.raises(SourceFailed):
+        bytes(blob)  # type: ignore[call-overload]
     assert pair.server.state is State.READY
+    nothing_is_left(pair)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SourceBroke])
+def test_what_breaks_off_the_sealing_of_a_value_leaves_no_half_message(error: type[BaseException]) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield bytes(100_000)
+        raise error
+
+    pair = Pair()
+    outgoing = Outgoing(pieces(), codec=0, plain_bytes=200_000)
+    pair.client.session.queue(outgoing)
+    raised = []
+    for _ in range(5):
+        try:
+            pair.seal(pair.client, 1)
+        except BaseException as found:
+            raised.append(type(found))
+        pair.carry(pair.client)
+    pair.pump()
+
+    assert raised == ([error] if error is KeyboardInterrupt else [])
+    assert isinstance(outgoing.error, error)
+    assert (pair.server.inbox, pair.server.state) == ([], State.READY)
+    nothing_is_left(pair)
 
 
 def test_blobs_that_are_too_big_fail_at_the_sender() -> None:
@@ -373,34 +417,62 @@ def test_blobs_of_unknown_length_that_are_too_big_fail_while_they_are_read() -> 
     value = [Blob(bytes(5000)), Blob.from_iter(chunks_of(*[bytes(800)] * 3)), Blob.from_iter(chunks_of(bytes(900)))]
     outgoing = send(pair.client.session, value, compress=False)
     send(pair.client.session, "after")
+    pair.pump()
+    blobs, after = pair.server.read()
 
-    assert pair.exchange()[1] == ["after"]
+    assert after == "after"
     assert isinstance(outgoing.error, MessageTooBig)
+    assert isinstance(blobs, list)
+    with pytest.raises(SourceFailed):
+        bytes(blobs[2])
+    nothing_is_left(pair)
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("records", range(9))
-def test_a_message_is_abandoned_in_every_phase(records: int) -> None:
-    for held in (True, False):  # the peer hears of the beginning before the end, or of both at once
-        pair = Pair(limits=SMALL_WINDOW)
-        value = {"value": os.urandom(9 * KIB), "blobs": [Blob(os.urandom(7 * KIB)), Blob(os.urandom(5 * KIB))]}
-        outgoing = send(pair.client.session, value, compress=False)
-        for _ in range(records):
-            pair.seal(pair.client, 1)
-            if not held:
-                pair.carry(pair.client)
-        finished = outgoing.done
-        pair.client.session.abandon(outgoing)
-        pair.client.session.abandon(outgoing)
-        send(pair.client.session, "after")
-        [*cancelled, after] = pair.exchange()[1]
+@pytest.mark.parametrize("records", range(13))
+@pytest.mark.parametrize("held", [True, False])
+def test_a_message_is_abandoned_in_every_phase(records: int, held: bool) -> None:
+    # `held`: the peer hears of the beginning and the end at once.
+    pair = Pair(limits=SMALL_WINDOW)
+    large, contents = os.urandom(9 * KIB), [os.urandom(17 * KIB), os.urandom(5 * KIB)]
+    outgoing = send(pair.client.session, [large, *map(Blob, contents)], compress=False)
+    for _ in range(records):
+        pair.seal(pair.client, 1)
+        if not held:
+            pair.carry(pair.client)
+    finished, delivered = outgoing.done, outgoing.sealed
+    pair.client.session.abandon(outgoing)
+    pair.client.session.abandon(outgoing)
+    send(pair.client.session, "after")
+    pair.pump()
+    [*found, after] = pair.server.read()
 
-        assert after == "after"
-        assert len(cancelled) == finished == (records >= 7)
-        assert (outgoing.error is None) == finished
-        assert len(pair.server.session._inflow._assembly) == pair.server.session._inflow._assembly._held == 0
+    assert after == "after"
+    assert (len(found), finished) == (delivered, records >= 10) == (records >= 3, records >= 10)
+    assert (outgoing.error is None) == finished
+    for value in found:
+        assert isinstance(value, list)
+        assert value[0] == large
+        for blob, content in zip(value[1:], contents, strict=True):
+            got, error = taken(blob)
+            assert content.startswith(got)
+            assert (got == content) == (error is None)
+            assert isinstance(error, (MessageCancelled, type(None)))
+            assert error is None or not finished
+    nothing_is_left(pair)
+
+
+def taken(blob: Blob) -> tuple[bytes, Exception | None]:
+    """Return what has come of a blob, and what its reader gets then; None where that is its end."""
+    got = b""
+    try:
+        for chunk in blob:
+            got += chunk
+    except Exception as error:
+        return got, error
+    return got, None
 
 
 @pytest.mark.parametrize("code", [1, 2, 4, 77])
@@ -434,38 +506,45 @@ def test_a_cancel_by_the_peer_names_the_stream() -> None:
 def test_a_message_over_the_peers_limit_is_refused_there_and_named_here() -> None:
     # The sender believes a larger limit than the receiver has: as with a peer that changed its mind.
     pair = Pair()
-    pair.server.session._inflow._assembly._limits = TINY
+    pair.server.session._inflow.assembly._limits = TINY
     outgoing = send(pair.client.session, os.urandom(3 * MIB))
     other = send(pair.client.session, "other")
 
     assert pair.exchange()[1] == ["other"]
     assert isinstance(outgoing.error, MessageTooBig)
     assert other.error is None
-    assert len(pair.server.session._inflow._assembly) == 0
+    assert len(pair.server.session._inflow.assembly) == 0
 
 
 @pytest.mark.parametrize("flags", [0, ACKNOWLEDGE, TAKEN])
 @pytest.mark.parametrize("blob", [False, True])
 def test_a_refusal_of_what_is_sealed_reaches_the_sender_that_waits(flags: int, blob: bool) -> None:
     pair = Pair()
-    pair.server.session._inflow._assembly._limits = TINY
+    pair.server.session._inflow.assembly._limits = pair.server.session.arrivals._limits = TINY
     outgoing = send(pair.client.session, [Blob(os.urandom(9000)) if blob else os.urandom(100_000)], flags=flags)
-    pair.seal(pair.client)
+    while pair.seal(pair.client):
+        pass
     assert outgoing.done
     pair.pump()
 
     assert isinstance(outgoing.error, MessageTooBig) == bool(flags)
-    assert pair.server.inbox == []
+    assert len(pair.server.inbox) == blob  # the value itself was taken
+    if blob:
+        [[refused]] = pair.server.read()  # type: ignore[misc]
+        with pytest.raises(MessageTooBig):
+            bytes(refused)
 
 
 def test_there_is_no_room_for_all_messages_at_once() -> None:
-    limits = Limits(message_bytes=MIB, credit_bytes=64 * KIB, value_bytes=MIB)
+    limits = Limits(value_bytes=MIB, credit_bytes=64 * KIB, spool_memory_bytes=4 * KIB, spool_link_bytes=2 * MIB)
     pair = Pair(limits=limits)
     made = [send(pair.client.session, os.urandom(900_000)) for _ in range(3)]
     arrived = pair.exchange()[1]
 
-    assert 1 <= len(arrived) < 3
-    assert [type(one.error) for one in made if one.error] == [SpoolFull] * (3 - len(arrived))
+    assert len(arrived) == 2
+    assert [type(one.error) for one in made if one.error] == [SpoolFull]
+    nothing_is_left(pair)
+    assert pair.server.session.arrivals.room.disk_bytes == 0
 
 
 def test_an_end_that_is_leaving_refuses_without_a_word() -> None:
@@ -492,7 +571,7 @@ def test_acknowledged_is_not_taken(size: int) -> None:
     assert (session.acknowledged(number), session.taken(number)) == (True, False)
     [message] = pair.server.inbox
     pair.server.session.take(message)
-    assert pair.server.session.ack_due(pair.now)
+    assert pair.server.session._inflow.inbound.urgent
     pair.pump()
 
     assert session.taken(number)

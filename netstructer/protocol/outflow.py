@@ -254,7 +254,7 @@ class Outflow:
         sealed = self._seal(out, now, Kind.DATA, flags, message.stream, *body, alone=first)
         message.root.wire_bytes += sealed
         self.lanes.sealed(last)
-        if last and message.root.flags and not (first and message.root.done):
+        if last and message.root.flags and not (first and message is message.root and message.done):
             self._awaited[message.number] = message
         return sealed
 
