@@ -284,7 +284,7 @@ def test_where_nobody_may_make_links_the_rest_goes_on(here: Path, there: Path, m
     sent, received = put([tree], there, check=False)
 
     assert statuses(sent) == statuses(received) == {"t/l": "refused", "t/x": "sent"}
-    assert sent.missing[0].reason == "it may not"
+    assert sent.missing[0].reason == "the system does not permit it"
 
 
 # --- what cannot be read ----------------------------------------------------------------------------------------------

@@ -53,8 +53,10 @@ class Partial:
         try:
             self._settle_mode(entry)
             most = entry.size if resume and entry.size is not None else 0
-            self.position = min(os.fstat(self.handle).st_size, most)
-            os.ftruncate(self.handle, self.position)
+            found = os.fstat(self.handle).st_size
+            self.position = min(found, most)
+            if found > self.position:
+                os.ftruncate(self.handle, self.position)
             self.digest: _Hash = digest_of(self.handle, self.position)
         except BaseException:
             os.close(self.handle)

@@ -46,7 +46,7 @@ _DIGEST_BYTES = 32
 REFUSALS = {
     "missing": "there is no such file or directory",
     "unsafe": "the name is not safe",
-    "forbidden": "it may not",
+    "forbidden": "the system does not permit it",
     "read-only": "it takes no files",
     "directory": "a directory is in the way",
     "in-the-way": "something that is no directory is in the way",
