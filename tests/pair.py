@@ -440,6 +440,7 @@ class Here:
 
     def __init__(self, session: Session, message: Message, place: int) -> None:
         self.session, self.arrival = session, session.arrival(message, place)
+        self._expected_bytes: int | None = None
 
     @property
     def codec(self) -> int:
@@ -447,7 +448,8 @@ class Here:
 
     @property
     def size(self) -> int | None:
-        return self.arrival.plain_bytes
+        found = self.arrival.plain_bytes
+        return self._expected_bytes if found is None else found
 
     @property
     def stated(self) -> bool:
@@ -458,7 +460,7 @@ class Here:
         return self.arrival.spool
 
     def expect(self, size: int | None) -> None:
-        assert size is None or size == self.size or not self.arrival.begun
+        self._expected_bytes = size
 
     def wait(self, position: int, timeout: float | None) -> bool:
         if self.arrival.spool.byte_count > position:

@@ -25,6 +25,7 @@ from netstructer.codec.values import encode
 from netstructer.errors import BadFrame, BadSeal, ConnectionCut, NetstructerError, OutOfOrder, PeerFault
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import Limits
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import ExpectHello, start_client
 from netstructer.protocol.outgoing import Batch
@@ -33,7 +34,21 @@ from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State
-from pair import C2S, INSTANCE, S2C, Draw, Pair, error_in, frame_of, messages_in, read, send, session_of, tokens_of
+from pair import (
+    C2S,
+    INSTANCE,
+    S2C,
+    Draw,
+    Here,
+    Pair,
+    error_in,
+    frame_of,
+    messages_in,
+    read,
+    send,
+    session_of,
+    tokens_of,
+)
 
 VECTORS = sorted((Path(__file__).parent / "vectors" / "sessions").glob("*.vector"))
 ROLES = (Role.SERVER, Role.CLIENT)
@@ -73,7 +88,7 @@ class Listener:
     def __init__(self, role: Role) -> None:
         self.session = session_of(role)
         self.events: list[Event] = []
-        self.delivered: list[object] = []
+        self._values: list[object] = []
         self._spoken = False
 
     def hear(self, data: bytes, now: float = 1.0) -> None:
@@ -85,7 +100,11 @@ class Listener:
         self.events += events
         for message in messages_in(events):
             session.take(message)
-            self.delivered.append(_plain(read(session, message)))
+            self._values.append(read(session, message))
+
+    @property
+    def delivered(self) -> list[object]:
+        return [_plain(value) for value in self._values]
 
     @property
     def error(self) -> BaseException | None:
@@ -93,8 +112,17 @@ class Listener:
 
 
 def _plain(value: object) -> object:
-    """Return a value that can be compared."""
-    return [bytes(item) if isinstance(item, Blob) else item for item in value] if isinstance(value, list) else value
+    """Return a value that can be compared: of its blobs, what has come, and whether that is all."""
+    return [_taken(item) if isinstance(item, Blob) else item for item in value] if isinstance(value, list) else value
+
+
+def _taken(blob: Blob) -> list[object]:
+    found: list[object] = []
+    try:
+        found.extend(map(bytes, blob.chunks(keep=True)))
+    except (NetstructerError, AssertionError):  # it failed with its session, or waits for more
+        found.append("not the end")
+    return found
 
 
 def play(role: Role, wire: bytes) -> Listener:
@@ -171,7 +199,7 @@ def test_the_recording_is_heard_whole_and_is_always_the_same(role: Role) -> None
     assert hashlib.sha256(recording(role)).hexdigest() == text
     assert len(tokens_of(recording(role))) >= 16
     assert delivered[0] == {"step": 0, "text": ""}
-    assert delivered[5:] == ["a", 2, [3.0], [b"blob"]]
+    assert delivered[5:] == ["a", 2, [3.0], [[b"blob"]]]
     assert [type(event) for event in events if not isinstance(event, MessageArrived)] == [Opened, PeerLeft]
 
 
@@ -467,24 +495,33 @@ def read_vector(path: Path) -> tuple[dict[str, str], bytes]:
 
 
 def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, bytes, BaseException | None]:
-    """Play a vector to the end that it is for; return the session, the encoded values that it delivered, its error."""
+    """Play a vector to the end that it is for; return the session, what it delivered, and its error.
+
+    What it delivered is the encoded values, in order, and then the bytes of those of their blobs that are whole.
+    """
     role = Role(fields["end"])
     secrets = bytes.fromhex(fields["secret-c2s"]), bytes.fromhex(fields["secret-s2c"])
     session = session_of(role, secrets=secrets, limits=LIMITS[fields.get("limits", "default")])
     session._opening._session_id = bytes.fromhex(fields.get("session", "00" * 16))
     session.frames_to_send(1 << 20, 0.0)
-    delivered, error = b"", None
+    came: list[tuple[Message | Whole, object]] = []
+    error = None
     for piece in pieces:
         events = session.receive_data(piece, 0.0)
         for message in messages_in(events):
             try:
-                value = read(session, message)
+                came.append((message, read(session, message)))
             except NetstructerError as fault:
                 events += session.fail(fault)
                 break
-            delivered += b"".join(encode(value).buffers)
             session.take(message)
         error = error or error_in(events)
+    # Only now: a value is there before its blobs, and how long they are may not be known until they end.
+    delivered = b"".join(buffer for _, value in came for buffer in encode(value).buffers)
+    for message, _ in came:
+        for place in range(message.blob_count):
+            here = Here(session, message, place)
+            delivered += bytes(Blob._of(here)) if here.arrival.whole else b""
     return session, delivered, error
 
 
