@@ -93,9 +93,12 @@ def agree(*said: Direction) -> tuple[Direction, ...]:
     """Hold what the two ends said of each other against each other; read the values."""
     for one, other in (said, said[::-1]):
         expect(one.acknowledged[2] < one.acknowledged[0] <= other.next_number, "what is acknowledged was sent")
-        expect(set(one.granted) <= set(other.blobs), "a grant is for a blob")
-        for number, blob in other.blobs.items():
+        blobs = {number: part for number, part in other.parts.items() if part.parent}
+        expect(set(one.granted) <= set(blobs), "a grant is for a blob")
+        for number, blob in blobs.items():
             expect(len(blob.payload) <= one.granted.get(number, FREE_BYTES), "what is sent of a blob was granted")
+        for number, stream in one.unwanted:
+            expect(number in other.parts and other.parts[number].stream == stream, "what is not wanted began there")
     for one in said:
         one.values = [part.value() if isinstance(part, Part) else part for part in one.values]
         one.asides = [(part.conversation, part.value()) for part in one.asides]
@@ -109,7 +112,8 @@ class Direction:
         self.values: list[Any] = []
         self.asides: list[Any] = []
         self.granted: dict[int, int] = {}
-        self.blobs: dict[int, Part] = {}
+        self.parts: dict[int, Part] = {}
+        self.unwanted: list[tuple[int, int]] = []
         self.kinds: list[int] = []
         self.cancelled: list[tuple[int, int]] = []
         self.acknowledged = (1, 0, 0)
@@ -149,19 +153,23 @@ class Direction:
             self.farewell = unsigned(rest[:2]), rest[2:].decode()
         elif stream % 2 == self._parity:
             self._cancel(stream, *unpack(">QH", rest))
+        else:
+            self.unwanted.append((unsigned(rest[:8]), stream))
 
     def _data(self, flags: int, stream: int, rest: bytes) -> None:
         expect(not flags & ~15 and (flags & LAST or not flags & (ACKNOWLEDGE | TAKEN)), "the flags of DATA")
         if flags & FIRST:
             expect(stream and stream % 2 == self._parity and stream not in self._open, "a free stream of the sender's")
             self._open[stream], rest = self._begin(stream, rest)
+            self.parts[self.next_number] = self._open[stream]
         expect(stream in self._open, "a message is under way on the stream")
         part = self._open[stream]
         if flags & LAST:
             total, rest = unsigned(rest[-8:]), rest[:-8]
             expect(part.plain_bytes in (UNKNOWN, total), "the total is what was stated")
             part.plain_bytes = total
-        expect(rest or flags & 3 == FIRST | LAST, "a chunk is not empty")
+        alone = flags & LAST and (flags & FIRST or part.parent)
+        expect(rest or alone, "a chunk is not empty, unless the last one of a blob, or the only one")
         part.payload += rest
         expect(part.codec or len(part.payload) <= part.plain_bytes, "not more than was stated")
         if flags & LAST:
@@ -180,9 +188,8 @@ class Direction:
             return Part(self.next_number, stream, codec, place, plain_bytes, None, conversation), rest[16:]
         parent = self._parents.get(unsigned(rest[16:24]))
         expect(parent and place < parent.place and place not in parent.blobs, "a value waits for this blob")
-        blob = parent.blobs[place] = Part(self.next_number, stream, codec, 0, plain_bytes, parent)
-        self.blobs[self.next_number] = blob
-        return blob, rest[24:]
+        parent.blobs[place] = Part(self.next_number, stream, codec, 0, plain_bytes, parent)
+        return parent.blobs[place], rest[24:]
 
     def _end(self, part: Part) -> None:
         part.over = self._open.pop(part.stream) is part
