@@ -18,15 +18,15 @@ import pytest
 
 from bench import certificates, files
 from bench.ways import WAYS, Job
+from netstructer import Limits
 from streaming_support import KIB, MIB, Puppet, contents, make_sparse, puppet, still
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 LONG_SECONDS = 1500.0
-WINDOW_BYTES = MIB
-"""How far a sender may be ahead of a reader who reads (`Limits.spool_memory_bytes`)."""
-AHEAD_BYTES = WINDOW_BYTES + 4 * MIB
-"""What it may have taken from its source beyond that: a piece of it, and what the street holds."""
+AHEAD_BYTES = Limits().credit_bytes // 2 + 4 * MIB
+"""How far a sender may be ahead of a reader who reads: the widest window, a piece of the source, and what the street
+holds."""
 
 
 def sizes(small: int, long: int) -> Any:
