@@ -267,10 +267,11 @@ class MessageCancelled(NetstructerError):
 
 
 class SourceFailed(MessageCancelled, OSError):
-    """The bytes of a blob broke off: its source failed at the sender.  What was read of it is not the whole."""
+    """The bytes of a blob broke off: its source failed at the sender, or the disk on which they waited here gave back
+    others.  What was read is not the whole."""
 
 
-class SpoolFull(LimitReached):
+class SpoolFull(LimitReached, OSError):
     """The bytes of a message found no room; the link lives."""
 
 

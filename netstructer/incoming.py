@@ -41,6 +41,11 @@ class Incoming:
         return self._expected_bytes if found is None else found
 
     @property
+    def most_bytes(self) -> int:
+        """The most plain bytes that this end takes."""
+        return self._exchange.session.limits.message_bytes
+
+    @property
     def stated(self) -> bool:
         """Whether the peer stated the plain bytes at the beginning; known once `wait` has returned."""
         return self._arrival.stated

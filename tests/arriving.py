@@ -41,7 +41,7 @@ class Fed:
     ) -> None:
         self.room = SpoolRoom(Limits.DEFAULT)
         self.spool = Spool(self.room) if spool is None else spool
-        self.codec, self.stated = codec, stated
+        self.codec, self.stated, self.most_bytes = codec, stated, 1 << 40
         self.size = size if stated else None
         self.given_up = 0
         self.expected: int | None = None

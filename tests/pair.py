@@ -16,6 +16,7 @@ from netstructer.codec import frames
 from netstructer.codec.blob import Blob
 from netstructer.codec.spool import Spool
 from netstructer.codec.tokens import Sealer
+from netstructer.errors import LinkTimeout
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.arrivals import Arrivals
@@ -194,9 +195,10 @@ class Pair:
     def other(self, end: End) -> End:
         return self.server if end is self.client else self.client
 
-    def seal(self, end: End, room_bytes: int = ROOM) -> int:
+    def seal(self, end: End, room_bytes: int = ROOM, *, feeding: bool = True) -> int:
         """Let one end say what it has to say; return how many bytes that was."""
-        feed(end.session)
+        if feeding:
+            feed(end.session)
         sealed = b"".join(end.session.frames_to_send(room_bytes, self.now))
         end.wire += sealed
         end.said += sealed
@@ -425,10 +427,11 @@ __all__ = [
 ]
 
 
-def feed(session: Session) -> None:
-    """Give every blob that wants to be fed what its source has, as their senders would."""
+def feed(session: Session, most: int = 1 << 62) -> None:
+    """Give every blob that wants to be fed what its source has, as their senders would; `most` chunks in all."""
     for root in session._outflow.lanes.roots():
-        while root.error is None and (blob := root.hungry()) is not None:
+        while most > 0 and root.error is None and (blob := root.hungry()) is not None:
+            most -= 1
             try:
                 session.feed(blob, *blob.pull(session.chunk_bytes))
             except Exception as error:
@@ -436,7 +439,7 @@ def feed(session: Session) -> None:
 
 
 class Here:
-    """What has come of a blob, to be read without waiting: what waits for more fails the test."""
+    """What has come of a blob, to be read without waiting: who waits for more gets a `LinkTimeout`."""
 
     def __init__(self, session: Session, message: Message, place: int) -> None:
         self.session, self.arrival = session, session.arrival(message, place)
@@ -450,6 +453,10 @@ class Here:
     def size(self) -> int | None:
         found = self.arrival.plain_bytes
         return self._expected_bytes if found is None else found
+
+    @property
+    def most_bytes(self) -> int:
+        return self.session.limits.message_bytes
 
     @property
     def stated(self) -> bool:
@@ -467,8 +474,11 @@ class Here:
             return True
         if self.arrival.error is not None:
             raise self.arrival.error.again()
-        assert self.arrival.whole, "the blob is not here yet"
-        return False
+        if self.arrival.whole:
+            return False
+        self.arrival.reading = True
+        self.session.arrivals.review(self.arrival)
+        raise LinkTimeout("the blob is not here yet")
 
     def consumed(self, position: int, *, keep: bool) -> None:
         if not keep:

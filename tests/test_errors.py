@@ -33,6 +33,7 @@ BUILTINS = {
     "LinkTimeout": TimeoutError,
     "BytesGone": OSError,
     "SourceFailed": OSError,
+    "SpoolFull": OSError,
     "UnsafeName": ValueError,
     "FileChanged": OSError,
     "DigestMismatch": OSError,

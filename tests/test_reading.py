@@ -18,6 +18,7 @@ from netstructer.errors import (
     IllegalFrame,
     LinkLost,
     LinkTimeout,
+    MessageTooBig,
     Misuse,
     NetstructerError,
     SourceFailed,
@@ -206,3 +207,15 @@ def test_bytes_come_one_by_one_from_another_thread(codec: int, stated: bool) -> 
     feeder.join()
 
     assert found == SMALL
+
+
+@pytest.mark.parametrize("codec", [NONE, ZSTD])
+def test_what_expands_without_end_is_stopped(codec: int) -> None:
+    arriving = fed(bytes(3 << 20), codec, False)
+    arriving.most_bytes = 1 << 20
+    passed = 0
+    with pytest.raises(MessageTooBig, match="more than 1048576 bytes") as caught:
+        for chunk in Chunks(arriving):
+            passed += len(chunk)
+
+    assert passed <= 1 << 20 < caught.value.found

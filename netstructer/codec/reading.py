@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from netstructer.codec.compression import NONE, expand
-from netstructer.errors import BytesGone, IllegalFrame, Misuse
+from netstructer.errors import BytesGone, IllegalFrame, MessageTooBig, Misuse
 
 __all__ = ["KEPT_BYTES", "PIECE_BYTES", "Arriving", "Chunks", "Payload", "Spooled"]
 
@@ -59,6 +59,11 @@ class Arriving(Protocol):
     def size(self) -> int | None: ...
     @property
     def spool(self) -> Spooled: ...
+
+    @property
+    def most_bytes(self) -> int:
+        """The most plain bytes that may come; what is compressed, and of unknown length, could expand without end."""
+        ...
 
     def wait(self, position: int, timeout: float | None) -> bool:
         """Wait until the spool holds bytes beyond `position`, or the payload is whole, and say whether it does.
@@ -116,6 +121,9 @@ class Chunks(Iterator[Buffer]):
         self._passed += len(piece)
         if size is not None and self._passed > size:
             raise IllegalFrame(f"a blob of {size} bytes has more")
+        most = self._arriving.most_bytes
+        if self._passed > most:
+            raise MessageTooBig(f"a blob has more than {most} bytes", limit=most, found=self._passed)
         return piece
 
     def _begin(self) -> Iterator[Buffer]:
