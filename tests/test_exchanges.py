@@ -3,9 +3,9 @@
 A vector is for one end (`end:`).  After the header each line is a step: `hears` and `says` are records before sealing
 (kind, flags and stream in hex, then the body in hex, where `61*100` is a hundred times that byte); the others are what
 its application does: `sends` (a list of blobs of so many times `61`, in conversation `in`; without sizes, None),
-`reads` and `drops` (the blob whose first record had that number), `leaves`.  ACK, GRANT and the ends of what it says are
-its own choice, so these lines are not compared, but they are legal; the numbered records have to be the same.  Where
-this package comes to cut its chunks in another way, `python tests/test_exchanges.py` records anew what it says.
+`reads` and `drops` (the blob whose first record had that number), `leaves`.  When it says ACK and GRANT is its own
+choice, so these lines are not compared, but they are legal; the numbered records have to be the same.  Where this
+package comes to cut its chunks in another way, `python tests/test_exchanges.py` records anew what it says.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from netstructer.limits import Limits
 from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.states import RELIABLE, CancelCode, Kind, Role, State
+from netstructer.protocol.states import RELIABLE, CancelCode, Role, State
 from pair import Hostile, error_in, feed, messages_in
 
 VECTORS = sorted((Path(__file__).parent / "vectors" / "exchanges").glob("*.vector"))
