@@ -99,6 +99,7 @@ class Exchange:
         """
         with self._lock.in_turn():
             arrival.reading = True
+            self.session.arrivals.now = time.monotonic()
             self.session.arrivals.review(arrival)
             if not self._pump.wait(lambda: arrival.reaches(position), deadline):
                 raise LinkTimeout("no further bytes of the blob came in time")
@@ -107,6 +108,7 @@ class Exchange:
         """Take in how far the reader of a blob has come.  What it would keep is forgotten where room is short."""
         with self._lock.in_turn():
             arrivals = self.session.arrivals
+            arrivals.now = time.monotonic()
             if keep and arrivals.cramped(arrival):
                 arrival.spool.forget(position)
             arrivals.consumed(arrival, position)

@@ -12,9 +12,9 @@ grows.  It is the greater of two:
     what has come                      + a window     as long as nobody reads yet, and the spool's budget has room
 
 The window is small at first, because what is on its way stands before every small message that is sent after it, and
-doubles where that is the bottleneck: where, after all that was granted had come, the next bytes took
-`GAP_SECONDS` more to come.  That is the delay of a network, in which a larger window costs nothing; between processes of
-one machine it is a tenth of that.
+doubles where that is the bottleneck: where, after a grant had gone and all that was granted before had come, the next
+bytes took `GAP_SECONDS` more to come.  That is the delay of a network, in which a larger window costs nothing; between
+processes of one machine it is a third of that.
 
 So a blob that waits for its reader is taken in up to the budget of the spool, and one that is being read is never
 written to disk only because its reader is slower than the network: then the peer waits, and its source with it.
@@ -60,7 +60,7 @@ class Arrival:
     last one, None while unknown.  `whole` and `error` exclude each other.
     """
 
-    __slots__ = ("begun", "codec", "consumed", "error", "granted", "heard", "number", "parent_number", "plain_bytes",
+    __slots__ = ("asked", "begun", "codec", "consumed", "error", "granted", "number", "parent_number", "plain_bytes",
                  "probe", "promised", "reading", "spool", "stated", "stream", "unwanted", "whole",
                  "window_bytes")  # fmt: skip
     refused = False
@@ -77,8 +77,8 @@ class Arrival:
         """How far the peer may be ahead of the reader."""
         self.probe: int | None = None
         """The grant before the last one: what comes beyond it tells whether the peer had to wait."""
-        self.heard = 0.0
-        """When the last chunk came."""
+        self.asked = 0.0
+        """When the last chunk had come and the grant after the probe had gone, whichever was later."""
         self.promised = 0
         """Of these: what room on disk was kept for."""
         self.consumed = 0
@@ -127,9 +127,12 @@ class Arrivals:
         """What of the budget of the disk is promised to nobody."""
         return min(self._limits.streams * WINDOW_BYTES, self._limits.spool_link_bytes // 2)
 
-    def expect(self, parent_number: int) -> Arrival:
-        """Return a new blob of a value, not begun yet."""
+    def expect(self, parent_number: int, broken_code: int | None = None) -> Arrival:
+        """Return a new blob of a value, not begun yet; `broken_code` is why its sender gave the value up, if so."""
         arrival = Arrival(parent_number, self.room)
+        if broken_code is not None:
+            self.broken_off(arrival, broken_code)
+            return arrival
         self._live.add(arrival)
         if self._over is not None:
             self.refuse(arrival, CancelCode.ABANDONED, self._over)
@@ -220,7 +223,7 @@ class Arrivals:
                 limit = wanted
         if limit - arrival.granted >= min(window // 4, bodies.FIRST_GRANT // 4):
             if arrival.probe is None:
-                arrival.probe = arrival.granted
+                arrival.probe, arrival.asked = arrival.granted, self.now
             arrival.granted = limit
             self._grant(bodies.Grant(arrival.number, limit).pack())
 
@@ -251,10 +254,10 @@ class Arrivals:
         """Double the window where the peer had to wait for a grant, and not for itself."""
         if arrival.probe is not None and found > arrival.probe:
             most = max(bodies.FIRST_GRANT, self._limits.credit_bytes // 2)
-            if self.now - arrival.heard >= GAP_SECONDS:
+            if self.now - arrival.asked >= GAP_SECONDS:
                 arrival.window_bytes = min(2 * arrival.window_bytes, most)
             arrival.probe = None
-        arrival.heard = self.now
+        arrival.asked = self.now
 
     def _fail(self, arrival: Arrival, error: NetstructerError) -> None:
         if arrival.over:
