@@ -215,6 +215,7 @@ class Direction:
             return self._end(parts[0])
         self._parents.pop(message, None)
         self._open = {at: part for at, part in self._open.items() if parts[0] not in (part, part.parent)}
+        return None
 
 
 def read_records(secret: bytes, recording: bytes) -> Iterator[tuple[int, int, int, bytes]]:
