@@ -212,10 +212,8 @@ def registry_act(stage: Stage, address: Address, key: Key) -> dict[str, Any]:
     """Have the server use its registry on three links, and watch from this end what becomes of them."""
     stage.heading("the server's registry of links by IP")
     with contextlib.ExitStack() as closing:
-        guide, second, third = (closing.enter_context(Link(address, key=key, timeout=TIMEOUT)) for _ in range(3))
-        second.send("idle")
-        third.send("idle")
-        guide.send("registry")
+        guide, second, third = (_entered(closing, address, key, purpose) for purpose in ("registry", "idle", "idle"))
+        guide.send("begin")
         steps: list[tuple[str, Any]] = third.recv(timeout=TIMEOUT)
         closed = [_is_closed(link) for link in (guide, second)]
         steps += third.recv(timeout=TIMEOUT)
@@ -224,6 +222,14 @@ def registry_act(stage: Stage, address: Address, key: Key) -> dict[str, Any]:
     passed = [result for _, result in steps] == expected and all(closed)
     stage.check(passed, "the popped link stayed open and told this; the two others were closed")
     return {"passed": passed, "steps": [[call, result] for call, result in steps], "closed_by_clear": sum(closed)}
+
+
+def _entered(closing: contextlib.ExitStack, address: Address, key: Key, purpose: str) -> Link:
+    """Open a link, and wait until the server has it in its registry: the order of these is what the tour shows."""
+    link = closing.enter_context(Link(address, key=key, timeout=TIMEOUT))
+    link.send(purpose)
+    link.recv(timeout=TIMEOUT)
+    return link
 
 
 def _is_closed(link: Link) -> bool:

@@ -9,7 +9,9 @@ The first value on a link says what the link is for:
     "echo"      each value is answered by its outline as seen here, and by itself
     "take"      values are taken and digested until None; then the digest is the answer
     "idle"      nothing comes; it is there to be found in the registry
-    "registry"  the tour of the registry
+    "registry"  the tour of the registry, at the next value
+
+The last two are answered at once: then the link is in the registry.
 """
 
 from __future__ import annotations
@@ -93,8 +95,11 @@ def _attend(server: Server, link: Link) -> None:
                 link.send(digest_of(iter(link.recv, None)))
                 link.recv()
             case "idle":
+                link.send("here")
                 link.recv()
             case "registry":
+                link.send("here")
+                link.recv()
                 _tour(server, link)
 
 
