@@ -37,13 +37,11 @@ class Wire:
         self.lock = threading.Lock()
 
     def carry(self, chunk: bytes) -> bytes:
-        """Return what comes through of a chunk; cuts the wire where its bytes are used up."""
+        """Return what comes through of a chunk: less than all of it where the wire is to be cut."""
         with self.lock:
             left = len(chunk) if self.cut_after is None else max(0, min(len(chunk), self.cut_after - self.blob_bytes))
             self.blob_bytes += left
             self.bytes += left
-            if left < len(chunk):
-                self.is_cut.set()
         return chunk[:left]
 
 
@@ -97,6 +95,7 @@ class Pipe:
                 through = self.wire.carry(bytes(chunk))
                 self._put(through, timeout)
                 if len(through) < len(chunk):
+                    self.wire.is_cut.set()  # what came through is there, and its reader gets it
                     raise ConnectionCut("cut")
         except (ConnectionCut, MessageCancelled, LinkTimeout):
             raise

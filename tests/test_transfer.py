@@ -398,6 +398,43 @@ def test_same_size_and_time_but_other_bytes_is_another_file(here: Path, there: P
     assert statuses(sent) == statuses(received) == {"x": "sent"}
 
 
+@pytest.mark.parametrize("there_before", [b"a log", b"a log, and more"])
+def test_another_size_or_time_is_not_even_looked_at(here: Path, there: Path, there_before: bytes) -> None:
+    (there / "x").write_bytes(there_before)
+    (here / "x").write_bytes(b"a log, and more")
+    os.utime(here / "x", ns=(LONG_AGO, LONG_AGO))
+
+    sent, received = put([here / "x"], there)
+
+    assert (there / "x").read_bytes() == b"a log, and more"
+    assert statuses(sent) == statuses(received) == {"x": "sent"}
+
+
+def test_what_an_earlier_transfer_left_here_is_not_offered(here: Path, there: Path) -> None:
+    tree = _made(here / "t")
+    (tree / f".netstructer-{'0' * 16}-{'0' * 16}.part").write_bytes(b"unfinished")
+    (tree / "x").write_bytes(b"x")
+
+    sent, _ = put([tree], there)
+
+    assert statuses(sent) == {"t/x": "sent"}
+
+
+def test_a_file_that_was_replaced_before_it_is_opened_is_not_sent_at_all(here: Path, there: Path) -> None:
+    (here / "x").write_bytes(os.urandom(1 << 20))
+    end, other, wire = pair()
+
+    def serving() -> Any:
+        offered = other.recv()
+        _change(here / "x", "is replaced")
+        return serve(other, offered, there, clock=ticking())
+
+    sent, received = both(lambda: offer(end, [here / "x"], clock=ticking(), check=False), serving)
+
+    assert statuses(sent) == statuses(received) == {"x": "changed"}
+    assert wire.blob_bytes < 100
+
+
 def test_without_resume_everything_is_sent(here: Path, there: Path) -> None:
     (here / "x").write_bytes(b"x" * 1000)
     put([here / "x"], there)

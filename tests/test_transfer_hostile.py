@@ -369,6 +369,7 @@ def test_a_body_that_is_none_ends_in_an_error(there: Path, name: str) -> None:
 
     assert isinstance(found, BadValue)
     assert name == "more than the files" or not (there / "x").exists()
+    assert all(path.stat().st_size <= 4 for path in there.iterdir())
 
 
 @pytest.mark.parametrize(
