@@ -26,11 +26,12 @@ from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived
 from netstructer.protocol.handshake import Agreement
-from netstructer.protocol.outgoing import Counted, Outgoing, OutgoingBlob
+from netstructer.protocol.outgoing import Outgoing, OutgoingBlob
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER
 from netstructer.protocol.session import Session
+from netstructer.protocol.sources import Counted
 from netstructer.protocol.states import CancelCode, Kind, Role, State
 
 SPEAK, HEAR = bytes(range(32)), bytes(range(32, 64))

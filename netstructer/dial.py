@@ -62,6 +62,7 @@ def _open(
         draw=os.urandom,
         wall=no_clock if hide_clock else time.time,
         padding=padding,
+        clock=time.monotonic,
     )
     conversation.write(b"".join(session.frames_to_send(1, time.monotonic())))
     while True:

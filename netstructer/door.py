@@ -243,6 +243,7 @@ class Door:
             instance=self._instance,
             padding=self._padding,
             full=self._full,
+            clock=time.monotonic,
         )
 
     def _let_in(self, stranger: _Stranger, events: list[Event]) -> None:

@@ -62,6 +62,8 @@ class Submission:
             chunks, ended = self._pull(hungry)
             with lock.in_turn():
                 self._session.feed(hungry, chunks, ended)
+                # Its source may make it wait now: what came goes first.
+                self._pump.flush()
                 hungry = self._work()
 
     def _work(self) -> OutgoingBlob | None:
@@ -86,7 +88,7 @@ class Submission:
                 return hungry
 
     def _pull(self, blob: OutgoingBlob) -> tuple[list[Buffer], bool]:
-        """Read on in a blob's source: a few records, or what comes of a slow one in a moment."""
+        """Read on in a blob's source: a few records, or up to a lull, or what comes of a slow one in a moment."""
         chunks: list[Buffer] = []
         pulled_bytes, ended = 0, False
         patience = time.monotonic() + PATIENCE_SECONDS
@@ -95,7 +97,7 @@ class Submission:
                 more, ended = blob.pull(self._session.chunk_bytes)
                 chunks.extend(more)
                 pulled_bytes += sum(map(len, more))
-                if time.monotonic() >= patience:
+                if not more or time.monotonic() >= patience:
                     break
         except BaseException as error:
             with self._pump.lock.in_turn():

@@ -14,15 +14,42 @@ from netstructer.codec.chunks import Joined, cut
 SIZE = 8
 
 
-@given(st.lists(st.binary(max_size=30)), st.integers(1, 20))
+@given(st.lists(st.binary(max_size=30, min_size=1)), st.integers(1, 20))
 def test_chunks_are_full_but_the_last(pieces: list[bytes], size: int) -> None:
     chunks = [bytes(chunk) for chunk in cut(pieces, size)]
     payload = b"".join(pieces)
 
-    assert b"".join(chunks) == payload
-    assert all(len(chunk) == size for chunk in chunks[:-1])
-    assert len(chunks) == max(1, -(-len(payload) // size))
-    assert chunks[-1] or not payload
+    assert chunks == [payload[start : start + size] for start in range(0, len(payload), size)]
+
+
+@given(st.lists(st.binary(max_size=30)), st.integers(1, 20))
+def test_what_came_before_a_lull_is_handed_out_before_it(pieces: list[bytes], size: int) -> None:
+    chunks = [bytes(chunk) for chunk in cut(pieces, size)]
+    expected: list[bytes] = []
+    held = b""
+    for piece in [*pieces, None]:
+        held += piece or b""
+        if not piece:
+            expected += [held[start : start + size] for start in range(0, len(held), size)]
+            expected += [] if piece is None else [b""]
+            held = b""
+
+    assert chunks == expected
+
+
+def test_a_lull_is_handed_on_before_the_source_is_asked_again() -> None:
+    asked = []
+
+    def source() -> Iterator[bytes]:
+        for piece in (bytes(3), bytes(2 * SIZE), b"", bytes(1)):
+            asked.append(len(piece))
+            yield piece
+
+    chunks = cut(source(), SIZE)
+
+    assert [len(next(chunks)) for _ in range(4)] == [SIZE, SIZE, 3, 0]
+    assert asked == [3, 2 * SIZE, 0]
+    assert [len(chunk) for chunk in chunks] == [1]
 
 
 @pytest.mark.parametrize("length", [0, 1, SIZE - 1, SIZE, SIZE + 1, 3 * SIZE - 1, 3 * SIZE, 3 * SIZE + 1])
@@ -32,7 +59,7 @@ def test_the_edges(length: int, step: int) -> None:
     pieces = [payload[start : start + step] for start in range(0, length, step)]
     chunks = [bytes(chunk) for chunk in cut(pieces, SIZE)]
 
-    assert chunks == [payload[start : start + SIZE] for start in range(0, max(1, length), SIZE)]
+    assert chunks == [payload[start : start + SIZE] for start in range(0, length, SIZE)]
 
 
 def test_a_chunk_within_a_piece_is_a_view() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from netstructer.codec.values import encode
 from netstructer.errors import MessageCancelled
 from netstructer.protocol.lanes import Lanes
-from netstructer.protocol.outgoing import Batch, Counted, Outgoing, OutgoingBlob
+from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob
+from netstructer.protocol.sources import Counted
 from netstructer.protocol.states import Role
 
 CHUNK = 10

@@ -7,7 +7,8 @@ import pytest
 from netstructer.codec.values import encode
 from netstructer.errors import MessageCancelled, MessageTooBig
 from netstructer.protocol import bodies
-from netstructer.protocol.outgoing import BLOB_CHUNK_BYTES, FEED_BYTES, Batch, Counted, Outgoing, OutgoingBlob, Room
+from netstructer.protocol.outgoing import BLOB_CHUNK_BYTES, FEED_BYTES, Batch, Outgoing, OutgoingBlob
+from netstructer.protocol.sources import Counted, Room
 from netstructer.protocol.states import CancelCode
 
 
@@ -98,28 +99,49 @@ def test_a_blob_without_credit_is_not_ready_but_is_asked_for_its_next_chunk() ->
         blob.feed(*blob.pull(1 << 20))
     for _ in range(3):
         blob.step()
-    assert (blob.ready, blob.hungry) == (False, True)  # whether it is the last is not known
-    blob.feed(*blob.pull(1 << 20))
-    assert (blob.ready, blob.hungry) == (True, False)
+    assert (blob.ready, blob.hungry) == (True, False)  # the credit is for one more, and that is ready
     blob.step()
-    assert (blob.ready, blob.hungry) == (False, True)  # no credit is left, one chunk is ready
+    assert (blob.ready, blob.hungry) == (False, True)
     blob.feed(*blob.pull(1 << 20))
-    blob.feed(*blob.pull(1 << 20))
-    assert (blob.ready, blob.hungry) == (False, False)
+    assert (blob.ready, blob.hungry) == (False, False)  # no credit is left, one chunk is ready
     blob.limit += BLOB_CHUNK_BYTES + 3
+    assert (blob.ready, blob.hungry) == (True, True)
+    blob.feed(*blob.pull(1 << 20))
+    assert blob.peek(1 << 20) == (bytes(b"x" * BLOB_CHUNK_BYTES), False)
     blob.step()
+    assert blob.peek(1 << 20) == (b"end", False)
+    blob.feed(*blob.pull(1 << 20))
 
     assert blob.ready
     assert blob.peek(1 << 20) == (b"end", True)
     assert blob.total_bytes() == 5 * BLOB_CHUNK_BYTES + 3
 
 
+def test_the_end_of_a_blob_may_come_alone_and_needs_no_credit() -> None:
+    blob = blob_of(b"x" * BLOB_CHUNK_BYTES)
+    blob.limit = BLOB_CHUNK_BYTES
+    blob.feed(*blob.pull(1 << 20))
+    assert blob.peek(1 << 20) == (b"x" * BLOB_CHUNK_BYTES, False)
+    blob.step()
+    assert (blob.ready, blob.hungry) == (False, True)
+    blob.feed(*blob.pull(1 << 20))
+
+    assert (blob.ready, blob.hungry) == (True, False)
+    assert blob.peek(1 << 20) == (b"", True)
+    assert blob.total_bytes() == BLOB_CHUNK_BYTES
+
+
+def test_a_lull_gives_no_chunk_and_is_not_the_end() -> None:
+    blob = blob_of(b"ab", b"c", b"", b"", b"d")
+
+    assert [blob.pull(9) for _ in range(5)] == [([b"abc"], False), ([], False), ([], False), ([b"d"], False), ([], True)]
+
+
 def test_an_empty_blob_has_one_empty_chunk() -> None:
     blob = blob_of(plain_bytes=0)
-    assert blob.pull(9) == ([b""], False)
-    blob.feed([b""], False)
     assert not blob.ready
-    blob.feed(*blob.pull(9))
+    assert blob.pull(9) == ([], True)
+    blob.feed([], True)
 
     assert blob.ready
     assert blob.peek(9) == (b"", True)

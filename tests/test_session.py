@@ -357,7 +357,7 @@ def test_a_source_that_fails_ends_its_message_alone(good_chunks: int, size: int 
 def test_an_interrupt_in_a_source_leaves_no_half_message(chunks: int) -> None:
     def source() -> Iterator[bytes]:
         for _ in range(chunks):
-            yield os.urandom(70_000)
+            yield os.urandom(50_000)  # within the first credit of a blob
         raise KeyboardInterrupt
 
     pair = Pair()

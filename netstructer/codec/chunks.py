@@ -1,7 +1,10 @@
-"""A payload to chunks and back.  Floor: CODEC.  Law: a chunk is never empty, unless the whole payload is.
+"""A payload to chunks and back.  Floor: CODEC.  Law: what a chunk holds never waits for a source that waits.
 
-Spec: protocol.md, "Messages".  A chunk is what one record carries of a payload.  `cut` is lazy: it takes from its
-source only what the next chunk needs, so a slow socket slows the compressor, and the compressor the file.
+Spec: protocol.md, "Messages and streams".  A chunk is what one record carries of a payload.  `cut` is lazy: it takes
+from its source only what the next chunk needs, so a slow socket slows the compressor, and the compressor the file.
+
+A *lull* is an empty piece: what came before it is to be sent without waiting for more.  Whoever hands pieces on hands
+lulls on, after everything that came before them.
 """
 
 from __future__ import annotations
@@ -15,13 +18,12 @@ Buffer = bytes | bytearray | memoryview
 
 
 def cut(pieces: Iterable[Buffer], chunk_bytes: int) -> Iterator[Buffer]:
-    """Return `pieces` as chunks of exactly `chunk_bytes`, the last one shorter; an empty payload is one empty chunk.
+    """Return `pieces` as chunks of exactly `chunk_bytes`, shorter ones at the end and before a lull.
 
-    A chunk that lies within one piece is a view of it, not a copy.
+    A chunk that lies within one piece is a view of it, not a copy.  Only a lull comes out empty.
     """
     parts: list[Buffer] = []
     held = 0
-    cut_any = False
     for piece in pieces:
         view = memoryview(piece)
         if view.itemsize != 1 or view.ndim != 1:
@@ -30,13 +32,18 @@ def cut(pieces: Iterable[Buffer], chunk_bytes: int) -> Iterator[Buffer]:
         while len(view) - start >= chunk_bytes - held:
             end = start + chunk_bytes - held
             yield b"".join((*parts, view[start:end])) if parts else view[start:end]
-            cut_any = True
             parts.clear()
             start, held = end, 0
         if start < len(view):
             parts.append(view[start:])
             held += len(view) - start
-    if parts or not cut_any:
+        elif not len(view):
+            if parts:
+                yield parts[0] if len(parts) == 1 else b"".join(parts)
+                parts.clear()
+                held = 0
+            yield b""
+    if parts:
         yield parts[0] if len(parts) == 1 else b"".join(parts)
 
 

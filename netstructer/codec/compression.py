@@ -35,6 +35,9 @@ LEAST_BYTES = 512
 """Below this a frame's own overhead and the time cost more than the bytes saved."""
 PROBE_BYTES = 64 << 10
 PROBE_PLACES = 16
+JUDGE_BYTES = 4 << 10
+"""Less than this before a source waits says little about what follows, and is compressed: that costs a raw block three
+bytes, and half as much time as to seal it."""
 WORTH = 0.95
 """A payload whose sample does not shrink below this share is sent as it is."""
 FEED_BYTES = 128 << 10
@@ -52,20 +55,25 @@ def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, It
     `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or a sample of 64 KiB
     shrinks by less than 5 %.  The sample is taken from all over a list of pieces, because a table may begin with a
     column that shrinks by nothing, and from the beginning of what can be read only once.
+
+    A lull (an empty piece, chunks.py) ends a block, so that what came before it can be expanded at once, and is handed
+    on.  In a list, which is all here, an empty piece is nothing.
     """
     if isinstance(pieces, list) and plain_bytes is not None and plain_bytes > PROBE_BYTES:
         sample = _sample(pieces, plain_bytes)
         if len(_compressor().compress(sample)) > len(sample) * WORTH:
-            return NONE, iter(pieces)
-        return ZSTD, _frame(pieces, plain_bytes)
-    source = iter(pieces)
+            return NONE, filter(len, pieces)
+        return ZSTD, _frame(filter(len, pieces), plain_bytes)
+    source = filter(len, pieces) if isinstance(pieces, list) else iter(pieces)
     if plain_bytes is not None and plain_bytes < LEAST_BYTES:
         return NONE, source
-    head, rest = _first(source, PROBE_BYTES)
+    head, rest, lulled = _first(source, PROBE_BYTES)
+    if lulled and len(head) < JUDGE_BYTES:
+        return ZSTD, _frame(chain((head,), rest), plain_bytes)
     probe = _compressor().compress(head)
     if len(head) < LEAST_BYTES or len(probe) > len(head) * WORTH:
         return NONE, chain((head,), rest)
-    if len(head) == plain_bytes:
+    if len(head) == plain_bytes and not lulled:
         return ZSTD, iter((probe,))
     return ZSTD, _frame(chain((head,), rest), plain_bytes)
 
@@ -106,17 +114,19 @@ def _sample(pieces: list[Buffer], plain_bytes: int) -> bytes:
     return b"".join(found)
 
 
-def _first(source: Iterator[Buffer], limit: int) -> tuple[bytes, Iterator[Buffer]]:
-    """Return the first `limit` bytes of the source, and the rest of it."""
+def _first(source: Iterator[Buffer], limit: int) -> tuple[bytes, Iterator[Buffer], bool]:
+    """Return the first `limit` bytes of the source, fewer where a lull comes, the rest of it, and whether one came."""
     found: list[Buffer] = []
     missing = limit
     for piece in source:
         view = memoryview(piece)
+        if not len(view):
+            return b"".join(found), chain((view,), source), True
         found.append(view[:missing])
         if len(view) > missing:
-            return b"".join(found), chain((view[missing:],), source)
+            return b"".join(found), chain((view[missing:],), source), False
         missing -= len(view)
-    return b"".join(found), source
+    return b"".join(found), source, False
 
 
 def _frame(pieces: Iterable[Buffer], plain_bytes: int | None) -> Iterator[bytes]:
@@ -127,6 +137,11 @@ def _frame(pieces: Iterable[Buffer], plain_bytes: int | None) -> Iterator[bytes]
             compressed = stream.compress(view[start : start + FEED_BYTES])
             if compressed:
                 yield compressed
+        if not len(view):
+            block = stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            if block:
+                yield block
+            yield b""
     yield stream.flush()
 
 

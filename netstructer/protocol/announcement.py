@@ -12,9 +12,10 @@ from netstructer.codec.compression import NONE
 from netstructer.codec.spool import Spool, SpoolRoom
 from netstructer.codec.values import Encoded
 from netstructer.limits import Limits
-from netstructer.protocol.outgoing import Counted, Outgoing, OutgoingBlob, Single, check_blob_bytes
+from netstructer.protocol.outgoing import Outgoing, OutgoingBlob, Single
 from netstructer.protocol.payloads import compressed
 from netstructer.protocol.session import Session
+from netstructer.protocol.sources import Counted, check_blob_bytes
 
 __all__ = ["Announcement"]
 

@@ -127,7 +127,7 @@ class Assembly:
         total = None
         if flags & _LAST:
             total, body = bodies.total_of(body)
-        if not body and flags & _BOTH != _BOTH:
+        if not body and flags & _BOTH != _BOTH and not (flags & _LAST and isinstance(part, Arrival)):
             raise IllegalFrame("an empty chunk")
         if isinstance(part, Arrival):
             self._arrivals.add(part, body)
@@ -141,9 +141,7 @@ class Assembly:
         """Return a blob of a value that is whole, begun or not."""
         found = root.arrivals.get(place)
         if found is None:
-            found = root.arrivals[place] = self._arrivals.expect(root.number)
-            if root.broken_code is not None:
-                self._arrivals.broken_off(found, root.broken_code)
+            found = root.arrivals[place] = self._arrivals.expect(root.number, root.broken_code)
         return found
 
     def cancelled(self, stream: int, number: int, code: int) -> None:

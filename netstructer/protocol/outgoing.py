@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 from netstructer.codec.chunks import cut
 from netstructer.codec.values import Encoded
-from netstructer.errors import MessageCancelled, MessageTooBig
+from netstructer.errors import MessageCancelled
 from netstructer.protocol import bodies
+from netstructer.protocol.sources import Counted
 from netstructer.protocol.states import CancelCode
 
-__all__ = ["FEED_BYTES", "Batch", "Counted", "Outgoing", "OutgoingBlob", "Room", "Single", "check_blob_bytes"]
+__all__ = ["FEED_BYTES", "Batch", "Outgoing", "OutgoingBlob", "Single"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -29,48 +30,6 @@ FEED_BYTES = 256 << 10
 """Chunks of a blob that are pulled ahead of their sealing: a few records, so that the socket never waits for a file."""
 BLOB_CHUNK_BYTES = 64 << 10
 """Longest chunk of a blob: a quarter of the credit that it begins with, so that there is always room for the next."""
-
-
-def check_blob_bytes(found: int, limit: int) -> None:
-    """Raise `MessageTooBig` for blobs of one value that together are more than the peer takes."""
-    if found > limit:
-        text = f"blobs of {found} bytes together are over the peer's limit of {limit}"
-        raise MessageTooBig(text, limit=limit, found=found)
-
-
-class Room:
-    """How many bytes the blobs of one value have, as far as it is known, and may have."""
-
-    __slots__ = ("_limit", "_used")
-
-    def __init__(self, limit: int, used: int) -> None:
-        self._limit, self._used = limit, used
-
-    def take(self, count: int) -> None:
-        """Count further bytes.  Raises `MessageTooBig`."""
-        self._used += count
-        check_blob_bytes(self._used, self._limit)
-
-
-class Counted:
-    """An iterator of buffers that knows how many bytes have passed; those of unknown length take from a `Room`."""
-
-    __slots__ = ("_pieces", "_room", "byte_count")
-
-    def __init__(self, pieces: Iterable[Buffer], room: Room | None = None) -> None:
-        self._pieces = iter(pieces)
-        self._room = room
-        self.byte_count = 0
-
-    def __iter__(self) -> Iterator[Buffer]:
-        return self
-
-    def __next__(self) -> Buffer:
-        piece = next(self._pieces)
-        self.byte_count += len(piece)
-        if self._room is not None:
-            self._room.take(len(piece))
-        return piece
 
 
 class Single(NamedTuple):
@@ -156,9 +115,9 @@ class Outgoing:
     def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
         """Return the chunk that is next, and whether it is the last."""
         if self._chunks is None:
-            self._chunks = cut(self._pieces, chunk_bytes)
+            self._chunks = cut(filter(len, self._pieces), chunk_bytes)
             self._pieces = ()
-            self._current = next(self._chunks)
+            self._current = next(self._chunks, b"")
             self._following = next(self._chunks, None)
         return self._current, self._following is None
 
@@ -238,15 +197,18 @@ class OutgoingBlob:
         """Whether more chunks are wanted: few are ready, and there is credit for more."""
         if self._ended or self.sealed or self._inline:
             return False
-        return len(self._ready) < 2 or self._ready_bytes < min(FEED_BYTES, self.limit - self.sent_bytes)
+        return not self._ready or self._ready_bytes < min(FEED_BYTES, self.limit - self.sent_bytes)
 
     def pull(self, chunk_bytes: int) -> tuple[list[Buffer], bool]:
-        """Return the next chunk, and whether the source has ended.  Raises whatever the source of the bytes raises."""
+        """Return the next chunk, none at a lull, and whether the source has ended.
+
+        Raises whatever the source of the bytes raises.
+        """
         if self._chunks is None:
             self.codec, pieces, self._source = self._begin()
             self._chunks = cut(pieces, min(chunk_bytes, BLOB_CHUNK_BYTES))
         for chunk in self._chunks:
-            return [chunk], False
+            return [chunk] if len(chunk) else [], False
         assert self._source is not None
         found = self._source.byte_count
         if self.plain_bytes is not None and found != self.plain_bytes:
@@ -264,14 +226,11 @@ class OutgoingBlob:
 
     @property
     def ready(self) -> bool:
-        """Whether a record of it can be sealed now.  The last chunk is kept back until it is known to be the last."""
-        if self._inline:
-            return self.limit - self.sent_bytes >= BLOB_CHUNK_BYTES or self._may_seal()
-        return self._may_seal()
-
-    def _may_seal(self) -> bool:
-        if len(self._ready) < 2 and not self._ended:
-            return False
+        """Whether a record of it can be sealed now.  No chunk waits to be known as the last: the end may come alone."""
+        if self._inline and self.limit - self.sent_bytes >= BLOB_CHUNK_BYTES:
+            return True
+        if not self._ready:
+            return self._ended
         return self.sent_bytes + len(self._ready[0]) <= self.limit
 
     def header(self) -> bytes:
@@ -280,10 +239,13 @@ class OutgoingBlob:
         return bodies.First(bodies.BLOB, self.codec, self.index, declared, self.parent.number).pack()
 
     def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:
-        """Return the chunk that is next, and whether it is the last.  An inline source may raise."""
+        """Return the chunk that is next, empty where only the end is left, and whether it is the last.
+
+        An inline source may raise.
+        """
         while self._inline and len(self._ready) < 2 and not self._ended:
             self.feed(*self.pull(chunk_bytes))
-        return self._ready[0], self._ended and len(self._ready) == 1
+        return self._ready[0] if self._ready else b"", self._ended and len(self._ready) <= 1
 
     def step(self) -> None:
         """Go on to the chunk after the one that was peeked at."""

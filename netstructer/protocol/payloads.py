@@ -19,7 +19,8 @@ from netstructer.codec.values import Encoded
 from netstructer.errors import UnsendableValue
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.outgoing import Counted, Outgoing, OutgoingBlob, Room, Single, check_blob_bytes
+from netstructer.protocol.outgoing import Outgoing, OutgoingBlob, Single
+from netstructer.protocol.sources import Counted, Room, check_blob_bytes
 
 __all__ = ["Payloads", "compressed"]
 
@@ -33,12 +34,16 @@ MOST_BLOBS = (1 << 16) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payloads:
-    """What both ends of a session allow: its limits, the peer's, the application types, and whether both compress."""
+    """What both ends of a session allow: its limits, the peer's, the application types, and whether both compress.
+
+    `clock` is what the sources of blobs are watched with, so that slow ones are sent as they come (`Counted`).
+    """
 
     limits: Limits
     peer_limits: Limits
     types: Types
     compressing: bool
+    clock: Callable[[], float] | None = None
 
     def encode(self, value: object) -> Encoded:
         """Return `value` as bytes, checked against everything that the peer would refuse.
@@ -68,7 +73,8 @@ class Payloads:
         outgoing = Outgoing(pieces, codec=codec, plain_bytes=encoded.plain_bytes, flags=flags)
         room = Room(self.peer_limits.message_bytes, sum(blob.size or 0 for blob in encoded.blobs))
         for blob in encoded.blobs:
-            source = Counted(blob.chunks(), room if blob.size is None else None)
+            unknown = blob.size is None
+            source = Counted(blob.chunks(), room if unknown else None, plain_bytes=blob.size, clock=self.clock)
             outgoing.add_blob(OutgoingBlob(_opening(source, blob.size, compress), plain_bytes=blob.size))
         return outgoing
 

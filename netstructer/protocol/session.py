@@ -60,7 +60,8 @@ class Session:
     """One end of a conversation, as a pure machine.
 
     `wall` gives seconds since 1970 for the clear clock of the tokens (0 to hide it); `draw(n)` gives n random bytes;
-    `full()` says, when a client has proved its key, that there is no room for it (by default there is).
+    `full()` says, when a client has proved its key, that there is no room for it (by default there is); `clock` is
+    monotonic and watches the sources of blobs (without it no source is slow).
     """
 
     def __init__(
@@ -76,12 +77,15 @@ class Session:
         types: Types = REGISTRY,
         padding: str | None = None,
         full: Callable[[], bool] = bool,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.role = role
         self.limits = limits
         self.peer_limits = agreement.peer.limits()
         compressing = bool(agreement.features & COMPRESSION)
-        self.payloads = Payloads(limits=limits, peer_limits=self.peer_limits, types=types, compressing=compressing)
+        self.payloads = Payloads(
+            limits=limits, peer_limits=self.peer_limits, types=types, compressing=compressing, clock=clock
+        )
         """Makes messages of values, and values of messages."""
         self.binding = agreement.binding
         self.state = State.EXPECT_ACCEPT if role is Role.CLIENT else State.EXPECT_OPEN
