@@ -245,21 +245,20 @@ def test_a_value_in_a_batch_over_the_limit() -> None:
             refused(hostile, events, IllegalFrame)
 
 
-@pytest.mark.parametrize("unstated", [False, True])
-def test_a_blob_that_expands_over_the_limit_is_refused_before_it_is_expanded(unstated: bool) -> None:
+def test_blobs_that_expand_over_the_limit_are_refused_before_they_are_expanded() -> None:
     limits = Limits(message_bytes=MIB, credit_bytes=64 << 10)
     hostile = opened(Role.SERVER, limits=limits)
     value = b"".join(encode([Blob(b"")] * 3).buffers)
     hostile.first(value, len(value), place=3, last=True)
     parent = hostile.number - 1
     size = 500 << 10
-    payload = b"".join(compress([bytes(size)], None if unstated else size)[1])
+    payload = b"".join(compress([bytes(size)], size)[1])
     tracemalloc.start()
     events = []
     for place in range(3):
         events += hostile.first(
             payload,
-            bodies.UNKNOWN if unstated else size,
+            size,
             kind=bodies.BLOB,
             codec=ZSTD,
             place=place,
@@ -272,9 +271,28 @@ def test_a_blob_that_expands_over_the_limit_is_refused_before_it_is_expanded(uns
 
     assert events == []
     assert peak < 256 << 10
-    [cancel] = hostile.hear()
-    assert bodies.Cancel.unpack(cancel.body)[1:] == (parent, CancelCode.TOO_BIG)
+    [cancel] = [record for record in hostile.hear() if record.kind == Kind.CANCEL]
+    assert bodies.Cancel.unpack(cancel.body)[1:] == (parent + 3, CancelCode.TOO_BIG)
     assert len(messages_in(hostile.data(VALUE))) == 1
+
+
+def test_a_blob_of_unknown_length_expands_as_far_as_its_reader_goes() -> None:
+    hostile = opened(Role.SERVER)
+    value = b"".join(encode(Blob.from_iter([])).buffers)
+    [message] = messages_in(hostile.first(value, len(value), place=1, last=True))
+    plain = 100 * MIB
+    payload = b"".join(compress([bytes(MIB)] * 100, None)[1])
+    parent = hostile.number - 1
+    tracemalloc.start()
+    hostile.first(payload, bodies.UNKNOWN, kind=bodies.BLOB, codec=ZSTD, parent=parent, last=True, total=plain)
+    blob = read(hostile.session, message)
+    assert isinstance(blob, Blob)
+    found = sum(map(len, blob))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found == plain
+    assert peak < 2 * MIB
 
 
 def test_bombs_as_values_cost_nothing_until_they_are_read_and_little_then() -> None:

@@ -78,7 +78,7 @@ class Inflow:
             self.inbound.hurry()
         if message is not None:
             self.inbound.whole(message.total_charge())
-        root = assembly.adopted
+        root, assembly.adopted = assembly.adopted, None
         if root is not None and not (root.taken or root.refused):
             # What a blob costs beside its bytes counts, as a message does, until the application has its value.
             root.charge += MESSAGE_CHARGE
