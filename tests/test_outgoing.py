@@ -134,7 +134,9 @@ def test_the_end_of_a_blob_may_come_alone_and_needs_no_credit() -> None:
 def test_a_lull_gives_no_chunk_and_is_not_the_end() -> None:
     blob = blob_of(b"ab", b"c", b"", b"", b"d")
 
-    assert [blob.pull(9) for _ in range(5)] == [([b"abc"], False), ([], False), ([], False), ([b"d"], False), ([], True)]
+    found = [blob.pull(9) for _ in range(5)]
+
+    assert found == [([b"abc"], False), ([], False), ([], False), ([b"d"], False), ([], True)]
 
 
 def test_an_empty_blob_has_one_empty_chunk() -> None:

@@ -66,14 +66,21 @@ class Blob:
 
     @classmethod
     def from_file(cls, readable: Readable, *, size: int | None = None, name: str | None = None) -> Blob:
-        """Read from an open binary file, once, from where it stands to its end; the file is not closed."""
+        """Read from an open binary file, once, from where it stands to its end; the file is not closed.
+
+        Of a pipe that waits, what it gives is sent as it comes (`from_iter`).
+        """
         if not callable(getattr(readable, "read", None)):
             raise Misuse("Blob.from_file: expected an object with read(size)")
         return cls.from_iter(iter(lambda: _read(readable), b""), size=size, name=name)
 
     @classmethod
     def from_iter(cls, chunks: Iterable[Any], *, size: int | None = None, name: str | None = None) -> Blob:
-        """Take the bytes from an iterable of bytes-like chunks of any length, once."""
+        """Take the bytes from an iterable of bytes-like chunks of any length, once.
+
+        One that waits between its chunks is sent as it goes: a chunk reaches the peer before the next one is there.
+        What comes fast is sent together, and then the last of more than 32 chunks may wait for the next one.
+        """
         return cls._from(Once(chunks, size), name)
 
     @classmethod
@@ -169,7 +176,10 @@ class Blob:
 
 
 def _read(readable: Readable) -> bytes:
-    chunk = readable.read(CHUNK_BYTES)
+    # A buffered pipe would wait until it has all of it.  No bytes may also mean that a file that does not wait has none
+    # at this moment, which only `read` tells from the end.
+    chunk = readable.read1(CHUNK_BYTES) if isinstance(readable, io.BufferedIOBase) else b""
+    chunk = chunk or readable.read(CHUNK_BYTES)
     if not isinstance(chunk, (bytes, bytearray, memoryview)):
         raise Misuse(f"Blob.from_file: read() returned a {type(chunk).__name__}; open the file in binary mode")
     return bytes(chunk)
