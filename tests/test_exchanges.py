@@ -174,6 +174,7 @@ def test_an_exchange(path: Path) -> None:
     assert {name: fields[name] for name in player.outcome()} == player.outcome()
     assert list(numbered(player.steps)) == list(numbered(steps))
     assert (player.session.state is State.FAILED) == (fields["expect"] != "success")
+    assert player.error is None or all(arrival.over for arrival, _ in player.blobs)  # no reader waits for ever
 
 
 @pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)

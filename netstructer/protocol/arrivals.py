@@ -173,11 +173,11 @@ class Arrivals:
         """Take in a blob's last record.  Raises `IllegalFrame` for a total that is not what came."""
         if arrival.stated and total != arrival.plain_bytes:
             raise IllegalFrame(f"a blob of {arrival.plain_bytes} bytes ends with a total of {total}")
-        self._live.discard(arrival)
+        if arrival.error is None and arrival.codec == NONE and total != arrival.spool.byte_count:
+            raise IllegalFrame(f"a blob of {arrival.spool.byte_count} bytes ends with a total of {total}")
+        self._live.discard(arrival)  # Not before: it is among what fails with the session.
         if arrival.error is not None:
             return
-        if arrival.codec == NONE and total != arrival.spool.byte_count:
-            raise IllegalFrame(f"a blob of {arrival.spool.byte_count} bytes ends with a total of {total}")
         arrival.plain_bytes = total
         arrival.whole = True
         self._settle(arrival, total)
