@@ -385,6 +385,7 @@ def test_nothing_outside_of_the_directory_is_reached(served: Served, tmp_path: P
     assert served.event(event="files", command="get", subject="secret-link")["error"] == "TransferRefused"
 
 
+@POSIX
 def test_a_read_only_server_gives_and_takes_not(tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "given.txt").write_text("given")
@@ -403,8 +404,7 @@ def test_a_read_only_server_gives_and_takes_not(tmp_path: Path) -> None:
     assert "it takes no files" in complaint
     assert out == "given"
     assert [path.name for path in (tmp_path / "served").iterdir()] == ["given.txt"]
-    if os.name == "posix":
-        assert code == ExitCode.INTERRUPTED
+    assert code == ExitCode.INTERRUPTED
     assert notes[1] == f"serving the files in {tmp_path / 'served'}, read only\n"
     lines = [line.split(" ", 3) for line in shown.splitlines()]  # one for each request: mark, link, peer, what
     assert [line[0] for line in lines] == ["!", "=", "<", "42"]
@@ -446,6 +446,7 @@ def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
     [
         (["put", "here.txt", "there.txt"], "expected HOST:PORT"),
         (["put", "no-such-file", "5000"], "no-such-file: No such file"),
+        (["put", os.devnull, "5000"], "is no file or directory"),
         (["put", "-", "5000"], "expected a name"),
         (["put", "-", "5000/directory/"], "expected a name"),
         (["put", "-", "x", "5000/name"], "expected - alone"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, TextIO
@@ -69,7 +70,7 @@ class View:
         """Yield what is to be called with progress, if anything is shown."""
         if self._json:
             yield self._tell
-        elif stderr.is_terminal:
+        elif sys.stderr.isatty():  # and not where FORCE_COLOR asks for colours in a file
             with Bars() as bars:
                 yield bars.report
         else:

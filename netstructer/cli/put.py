@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 from typing import Annotated
@@ -13,6 +14,7 @@ from netstructer.cli.moving import Compress, DryRun, NoResume, Timeout, View, co
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
+from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse
 from netstructer.transfer import Source, offer
 
@@ -74,7 +76,8 @@ def _sources(paths: list[str], place: Place) -> tuple[list[str | Source], str]:
     """
     if STANDARD_STREAM not in paths:
         for path in paths:
-            os.stat(path)
+            if stat.S_IFMT(os.stat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                raise Misuse(f"{one_line(path)} is no file or directory; what comes out of a pipe is put with -")
         return list(paths), place.directory
     if len(paths) > 1:
         raise Misuse("expected - alone: stdin is one file")
