@@ -213,15 +213,16 @@ class Arrivals:
         came = arrival.spool.byte_count
         if not arrival.begun or arrival.over or arrival.granted - came > window // 2:
             return
+        least = min(window // 4, bodies.FIRST_GRANT // 4)
         limit = kept = self._kept_in_memory(arrival)
         wanted = (arrival.consumed if arrival.reading else came) + window
-        if wanted > max(limit, arrival.granted):
+        if wanted > limit and wanted - arrival.granted >= least:
             further = wanted - max(came, kept) - arrival.promised
             if self.room.promise(further + self._reserve_bytes):
                 self.room.keep(self._reserve_bytes)
                 arrival.promised += further
                 limit = wanted
-        if limit - arrival.granted >= min(window // 4, bodies.FIRST_GRANT // 4):
+        if limit - arrival.granted >= least:
             if arrival.probe is None:
                 arrival.probe, arrival.asked = arrival.granted, self.now
             arrival.granted = limit
