@@ -36,7 +36,8 @@ from netstructer.cli.closing import facts_of_transfer, line_of, planned, sentenc
 from netstructer.cli.fileroom import FileRoom
 from netstructer.cli.outcomes import ExitCode
 from netstructer.cli.places import Place, parse_place, split_get
-from netstructer.transfer import Outcome, Progress, Transfer, offer
+from netstructer.transfer import Outcome, Progress, Transfer, listing, offer
+from netstructer.transfer.wording import check_refusal
 from test_cli import SECONDS, closed_port, finished, listening, run, start
 
 KEY = Key.generate()
@@ -334,11 +335,9 @@ def test_a_cut_says_that_the_same_command_continues(served: Served, tmp_path: Pa
 
 def test_a_link_that_waits_holds_no_other_up(served: Served, tmp_path: Path) -> None:
     (tmp_path / "quick.txt").write_text("quick")
-    with Link(served.address, key=KEY) as slow, slow.conversation() as waiting, slow.conversation() as second:
-        waiting.send(("offer", {"nonsense": 1}))
-        second.send(("get", {"patterns": ["missing"]}))
-        with pytest.raises(TransferRefused):
-            raise_refusal(second.recv(timeout=SECONDS))
+    with Link(served.address, key=KEY) as slow, slow.conversation() as waiting:
+        waiting.send(("get", {"patterns": [""]}))
+        assert waiting.recv(timeout=SECONDS)[0] == "offer"  # and is not answered
         with Link(served.address, key=KEY) as quick, quick.conversation() as asking:
             done = offer(asking, tmp_path / "quick.txt", into="quick", clock=lambda: 0.0)
 
@@ -346,10 +345,19 @@ def test_a_link_that_waits_holds_no_other_up(served: Served, tmp_path: Path) -> 
     assert (served.directory / "quick" / "quick.txt").read_text() == "quick"
 
 
-def raise_refusal(value: object) -> None:
-    from netstructer.transfer.wording import check_refusal
-
-    check_refusal(value)
+def test_nonsense_is_refused_and_the_next_request_answered(served: Served) -> None:
+    nonsense = [5, (), ("refused",), ("x", 1), ("refused", {"kind": 1, "name": "x"}), ("get", {"patterns": 7})]
+    nonsense += [([1], {}), ("offer", {"names": [None, 3, "x\x1b"]}), ("ls", {"path": 7}), ("get", 1)]
+    with Link(served.address, key=KEY) as link:
+        for value in nonsense:
+            with link.conversation() as asking:
+                asking.send(value)
+                answer = asking.recv(timeout=SECONDS)
+            with pytest.raises(TransferRefused, match="did not understand"):
+                check_refusal(answer)
+        (served.directory / "listed").mkdir()
+        with link.conversation() as asking:
+            assert [entry.name for entry in listing(asking, "list*")] == ["listed"]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -72,14 +72,14 @@ class FileRoom:
                 channel.close()
 
     def _converse(self, link: Link, channel: Channel, report: Callable[[Answered], None]) -> None:
-        """Answer one request.  Raises nothing of the link's or the disk's: what went wrong is told."""
+        """Answer one request.  Raises nothing: what went wrong is told, and the next request is answered."""
         noting = _Noting(channel)
         command, subject, done, error = "", "", None, None
         try:
             first = channel.recv()
-            command, subject = _command_of(first), _subject_of(first)
+            command, subject = _COMMANDS.get(_word_of(first), "?"), _subject_of(first)
             done = serve(noting, first, self.path, writable=self.writable, clock=time.monotonic)
-        except (NetstructerError, OSError) as fault:
+        except Exception as fault:
             if isinstance(fault, (LinkClosed, LinkLost)) and not command:
                 return  # opened, and nothing was asked
             error = fault
@@ -96,30 +96,25 @@ class _Noting:
         self.wire_bytes = channel.wire_bytes
 
     def send(self, value: object, *, timeout: float | None = None) -> object:
-        self._note(value)
+        if self.refusal is None and isinstance(value, tuple) and _word_of(value) == "refused":
+            fields: dict[str, str] = value[1]
+            named = f"{shown(fields['name'])}: " if fields["name"] else ""
+            self.refusal = TransferRefused(named + REFUSALS[fields["kind"]], name=fields["name"])
         return self._channel.send(value, timeout=timeout)
 
     def recv(self, *, timeout: float | None = None) -> Any:
         value = self._channel.recv(timeout=timeout)
-        self._note(value, gave_up=True)
+        if self.refusal is None and _word_of(value) == "refused":
+            self.refusal = TransferRefused("the other end gave it up")
         return value
 
-    def _note(self, value: object, *, gave_up: bool = False) -> None:
-        if self.refusal is not None or not isinstance(value, tuple) or value[:1] != ("refused",):
-            return
-        if gave_up:
-            self.refusal = TransferRefused("the other end gave it up")
-            return
-        fields: dict[str, str] = value[1]  # this end's own, made by wording.refusal_of
-        named = f"{shown(fields['name'])}: " if fields["name"] else ""
-        self.refusal = TransferRefused(named + REFUSALS[fields["kind"]], name=fields["name"])
 
-
-def _command_of(first: object) -> str:
+def _word_of(value: object) -> str:
+    """Return what a value of the other end says that it is, nothing where it is of another shape."""
     try:
-        return _COMMANDS.get(verb_of(first), "?")
+        return verb_of(value)
     except BadValue:
-        return "?"
+        return ""
 
 
 def _subject_of(first: object) -> str:
