@@ -25,13 +25,14 @@ from netstructer.protocol.session import Session
 from netstructer.protocol.states import CancelCode, Role, State
 
 LIMITS = Limits(
-    body_bytes=16 << 10, credit_bytes=64 << 10, streams=4, spool_memory_bytes=32 << 10, spool_link_bytes=1 << 20,
+    body_bytes=16 << 10, credit_bytes=64 << 10, streams=4, spool_memory_bytes=32 << 10, spool_link_bytes=4 << 20,
     spool_free_bytes=1,
 )  # fmt: skip
-SIZES = (0, 1, 5_000, 70_000, 262_143, 262_144, 262_145, 600_000)
+SIZES = (0, 1, 5_000, 70_000, 262_143, 262_144, 262_145, 1_500_000)
 """Of blobs: none, one record, and around what may be sent before the first GRANT."""
 MOST_STEPS = 60
-MOST_BLOB_BYTES = 3 << 20
+MOST_BLOB_BYTES = 6 << 20
+"""In one timetable, so that the spools run full: they have room for 4 MiB, half of it promised to nobody."""
 SEND, SEND_BLOBS, SEND_ASIDE, READ, DROP, GIVE_UP, CARRY, FAREWELL = range(8)
 
 
