@@ -74,7 +74,6 @@ def test_what_is_not_stated_is_taken_from_the_base() -> None:
 @pytest.mark.parametrize(
     ("field", "figure", "stated"),
     [
-        ("streams", 1, 1),
         ("streams", 2, 2),
         ("streams", 63, 32),
         ("streams", 1 << 16, 1 << 16),

@@ -9,7 +9,7 @@ so that hearing it twice does no harm.  A reliable record is charged its body an
 (about what an unread message costs in memory beside its bytes).  The window is `credit_bytes`, less what lies unread in
 whole messages; the bytes of a message still under way do not narrow it.  So a writer stops when the reader does not
 read, and yet two ends that each send a message larger than the window, before either reads, do not wait for each other
-for ever.  What one message under way may cost is bounded by `message_bytes`, not by the window.
+for ever.  What messages under way may cost is bounded by the link's spools, and each blob by a credit of its own.
 """
 
 from __future__ import annotations
