@@ -236,6 +236,19 @@ def test_an_empty_chunk_is_only_that_of_an_empty_payload() -> None:
             sender.more(b"", total=tail)
 
 
+def test_the_last_chunk_of_a_blob_may_be_empty_and_no_other() -> None:
+    sender = Sender()
+    root = sender.whole(blobs=2)
+    sender.first(b"ab", U64, parent=root.number, place=0, stream=1)
+    assert sender.more(b"", stream=1, total=2) is None
+    sender.first(b"ab", 2, parent=root.number, place=1, stream=1)
+    with pytest.raises(IllegalFrame, match="empty"):
+        sender.more(b"", stream=1)
+
+    assert sender.assembly.arrival(root, 0).whole
+    assert content(sender.assembly.arrival(root, 0)) == b"ab"
+
+
 @pytest.mark.parametrize("total", [0, 1, 3, 1 << 62])
 def test_a_total_that_is_not_what_was_declared_or_came(total: int) -> None:
     with pytest.raises(IllegalFrame, match="total"):

@@ -17,7 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netstructer.codec import compression
-from netstructer.codec.compression import BLOCK_BYTES, LEAST_BYTES, NONE, PROBE_BYTES, ZSTD, compress, expand
+from netstructer.codec.compression import (
+    BLOCK_BYTES,
+    JUDGE_BYTES,
+    LEAST_BYTES,
+    NONE,
+    PROBE_BYTES,
+    ZSTD,
+    compress,
+    expand,
+)
 from netstructer.errors import BadCompression
 
 MIB = 1 << 20
@@ -376,3 +385,85 @@ def test_the_library_would_have_trusted_the_frame() -> None:
 
     assert len(zstandard.ZstdDecompressor().decompress(bomb, max_output_size=1000)) == 4 * MIB
     assert compression.WINDOW_LOG == 20
+
+
+# --- lulls ------------------------------------------------------------------------------------------------------------
+
+
+def lulled(*parts: bytes) -> Iterator[bytes]:
+    """Give what can be read only once, with a lull after each part."""
+    for part in parts:
+        yield part
+        yield b""
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("first", [b"a line\n", os.urandom(JUDGE_BYTES - 1)], ids=["text", "noise"])
+def test_a_source_that_waits_early_is_compressed_block_by_block(first: bytes, known: bool) -> None:
+    parts = [first, TEXT, os.urandom(200_000), b"x"]
+    whole = b"".join(parts)
+    codec, payload = compress(lulled(*parts), len(whole) if known else None)
+    blocks: list[bytes] = []
+    ends: list[int] = []
+    for piece in payload:
+        if piece:
+            blocks.append(bytes(piece))
+        else:
+            ends.append(len(blocks))
+    pieces = expand(iter(blocks), plain_bytes=len(whole), stated=known)
+
+    assert codec == ZSTD
+    assert len(ends) == len(parts)
+    assert b"".join(pieces) == whole
+    for number, end in enumerate(ends):
+        there = expand(iter(blocks[:end]), plain_bytes=len(whole), stated=known)
+        found, wanted = b"", b"".join(parts[: number + 1])
+        while len(found) < len(wanted):
+            found += next(there)
+        assert found == wanted
+
+
+@pytest.mark.parametrize(("first", "codec"), [(os.urandom(JUDGE_BYTES), NONE), (TEXT * 3, ZSTD)])
+def test_what_came_before_the_first_lull_is_judged_where_it_is_enough(first: bytes, codec: int) -> None:
+    assert len(first) >= JUDGE_BYTES
+    assert compress(lulled(first, TEXT), None)[0] == codec
+
+
+def test_a_source_that_waits_is_not_asked_for_more_before_its_first_bytes_are_packed() -> None:
+    def source() -> Iterator[bytes]:
+        yield b"first"
+        yield b""
+        raise AssertionError("it was asked for more")
+
+    _, payload = compress(source(), None)
+    packed: list[bytes] = []
+    while piece := next(payload):
+        packed.append(bytes(piece))
+
+    assert next(expand(iter(packed), plain_bytes=None, stated=False)) == b"first"
+
+
+def test_a_lull_with_nothing_before_it_adds_nothing() -> None:
+    _, twice = compress(iter([b"first", b"", b"", b""]), None)
+    _, once = compress(iter([b"first", b""]), None)
+
+    assert b"".join(twice) == b"".join(once)
+
+
+def test_a_lull_after_what_was_stated_does_not_hide_that_more_follows() -> None:
+    codec, payload = compress(lulled(TEXT * 3, b"more"), len(TEXT * 3))
+    assert codec == ZSTD
+    with pytest.raises(zstandard.ZstdError):
+        b"".join(payload)
+
+
+@pytest.mark.parametrize("size", [LEAST_BYTES, PROBE_BYTES, 3 * PROBE_BYTES])
+def test_an_empty_piece_of_a_list_is_no_lull(size: int) -> None:
+    for plain in ((TEXT * 200)[:size], os.urandom(size)):
+        pieces = [b"", plain[:9], b"", b"", plain[9:], b""]
+        codec, payload = compress(pieces, size)
+        found = list(payload)
+
+        assert all(found)
+        assert b"".join(found) == squeeze(plain)[1]
+        assert codec == squeeze(plain)[0]

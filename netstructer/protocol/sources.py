@@ -5,14 +5,12 @@ Law: what a source gave never waits for a source that waits.  Spec: protocol.md,
 A source is a file, a pipe, a generator: its bytes may come at once, or a line a day.  Records that are full cost least,
 so pieces are put together; but a reader wants the line when it was written, not when 64 KiB of lines are.  Whether the
 next piece comes at once nobody can know before it has come.  So a *lull*, which marks where not to wait for it, is
-handed out after a piece by what is known of those before:
+handed out after every piece, as long as there have not been too many: MOST_LULLS in a row, and one more for each
+LULL_SECONDS.  So each piece of a source that takes LULL_SECONDS or longer for one is sent as it comes, and so is each
+of a burst.  What comes faster for longer is sent in full records, and 50 times a second what there is.  The last pieces
+of a burst of more than MOST_LULLS may thus wait for the next piece: a few records at most.
 
-    the piece took LULL_SECONDS or longer         a lull: the next one may take as long
-    it came faster and is small                   a lull, for MOST_LULLS pieces in a row and one each LULL_SECONDS
-    it came faster and is long                    none: its source is a file, or as fast as one
-    with it the blob has the length it stated     none: what follows is the end
-
-What a burst of more than MOST_LULLS pieces has beyond them may thus wait for the next piece, up to a few records.
+Where a blob has the length that it stated there is no lull: what follows is the end.
 """
 
 from __future__ import annotations
@@ -27,11 +25,9 @@ __all__ = ["Counted", "Room", "check_blob_bytes"]
 Buffer = bytes | bytearray | memoryview
 
 LULL_SECONDS = 0.02
-"""A source that takes this long for a piece may take as long for the next: what it gave is sent at once."""
-SMALL_BYTES = 64 << 10
-"""A piece below this may be sent at once although it came fast: nobody knows when the next one comes."""
+"""How often what a fast source gives is sent without waiting for more; a slower one is sent piece by piece."""
 MOST_LULLS = 32
-"""So many small pieces in a row are sent at once, and one more for each `LULL_SECONDS`; the rest are sent together."""
+"""So many pieces in a row are sent one by one however fast they come: 2 ms of sealing, once."""
 
 
 def check_blob_bytes(found: int, limit: int) -> None:
@@ -58,9 +54,8 @@ class Room:
 class Counted:
     """An iterator of buffers that knows how many bytes have passed; those of unknown length take from a `Room`.
 
-    With a `clock` it hands out lulls: an empty piece after one that is not to wait for the next (chunks.py).  Nobody
-    knows how long a source will take for its next piece.  So a lull follows each piece that took long to come, and each
-    small one, as long as there have not been too many: what comes fast is cheaper sent together.
+    With a `clock`, which is monotonic, it hands out lulls: an empty piece after one that is not to wait for the next
+    (chunks.py).
     """
 
     __slots__ = ("_clock", "_heard", "_lull", "_lulls", "_pieces", "_plain_bytes", "_room", "byte_count")
@@ -78,7 +73,9 @@ class Counted:
         self._plain_bytes = plain_bytes
         self._clock = clock
         self._heard = -inf
+        """When the last piece came."""
         self._lulls = 0.0
+        """How many lulls there may be now."""
         self._lull = False
         self.byte_count = 0
 
@@ -94,13 +91,13 @@ class Counted:
         if self._room is not None:
             self._room.take(len(piece))
         if self._clock is not None and self.byte_count != self._plain_bytes:
-            self._lull = self._lull_follows(len(piece), self._clock())
+            self._lull = self._may_lull(self._clock())
         return piece
 
-    def _lull_follows(self, count: int, now: float) -> bool:
-        waited, self._heard = now - self._heard, now
-        self._lulls = min(self._lulls + waited / LULL_SECONDS, MOST_LULLS)
-        if self._lulls < 1 or (count >= SMALL_BYTES and waited < LULL_SECONDS):
+    def _may_lull(self, now: float) -> bool:
+        self._lulls = min(self._lulls + (now - self._heard) / LULL_SECONDS, MOST_LULLS)
+        self._heard = now
+        if self._lulls < 1:
             return False
         self._lulls -= 1
         return True
