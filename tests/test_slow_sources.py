@@ -6,18 +6,22 @@ line kept back for the next, neither would ever move, and the test would fail af
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from loopback import PATIENCE_SECONDS, Task, linked
+from loopback import PATIENCE_SECONDS, Task, eventually, linked
 from netstructer import Blob
 from netstructer.protocol.sources import MOST_LULLS
+from netstructer.transfer import Source, offer
 
 LINES = [f"line {number}: {'x' * (number % 7)}\n".encode() for number in range(12)]
 FRAMES = [os.urandom(size) for size in (100_000, 65_496, 65_536, 300_000, 1, 1 << 20, 70_000)]
@@ -122,33 +126,31 @@ def test_every_line_of_a_burst_is_read_before_the_source_goes_on() -> None:
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[BinaryIO, int]]:
-    """Give a buffered file over the reading end of a pipe, and the descriptor of the other."""
+def pipe() -> Iterator[tuple[BinaryIO, io.FileIO]]:
+    """Give a buffered file over the reading end of a pipe, and one over the other that is not."""
     reading, writing = os.pipe()
-    with open(reading, "rb") as file:
-        yield file, writing
-        with contextlib.suppress(OSError):
-            os.close(writing)
+    with open(reading, "rb") as file, open(writing, "wb", buffering=0) as pen:
+        yield file, pen
 
 
-def test_a_line_written_into_a_pipe_is_read_before_the_next(pipe: tuple[BinaryIO, int]) -> None:
-    file, writing = pipe
+def test_a_line_written_into_a_pipe_is_read_before_the_next(pipe: tuple[BinaryIO, io.FileIO]) -> None:
+    file, pen = pipe
     with linked() as (near, far):
         sending = Task(near.send, {"log": Blob.from_file(file)})
         with far.recv(timeout=PATIENCE_SECONDS)["log"].open(timeout=PATIENCE_SECONDS) as log:
             for line in LINES:
-                os.write(writing, line)
+                pen.write(line)
                 assert log.readline() == line
-            os.close(writing)
+            pen.close()
             assert log.readline() == b""
         sending.result()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes that do not wait")
-def test_a_pipe_that_has_nothing_now_and_does_not_wait_is_not_at_its_end(pipe: tuple[BinaryIO, int]) -> None:
-    file, writing = pipe
+def test_a_pipe_that_has_nothing_now_and_does_not_wait_is_not_at_its_end(pipe: tuple[BinaryIO, io.FileIO]) -> None:
+    file, pen = pipe
     os.set_blocking(file.fileno(), False)
-    os.write(writing, b"a line")
+    pen.write(b"a line")
     with linked() as (near, far):
         sending = Task(near.send, {"log": Blob.from_file(file)})
         chunks = far.recv(timeout=PATIENCE_SECONDS)["log"].chunks(timeout=PATIENCE_SECONDS)
@@ -185,3 +187,25 @@ def test_slow_sources_do_not_wait_for_each_other() -> None:
         by_lines(found["second"], LINES, second)
         for task in tasks:
             task.result()
+
+
+def test_what_comes_out_of_a_pipe_is_on_the_other_disk_before_the_pipe_goes_on(
+    pipe: tuple[BinaryIO, io.FileIO], tmp_path: Path
+) -> None:
+    """`tail -f log | netstructer put - there`: the file that is not whole yet holds each line as it was written."""
+    file, pen = pipe
+
+    def on_disk(wanted: bytes) -> bool:
+        return any(path.read_bytes() == wanted for path in tmp_path.iterdir())
+
+    with linked() as (near, far), near.conversation() as aside:
+        taking = Task(far.recv_file, tmp_path, timeout=PATIENCE_SECONDS)
+        sending = Task(offer, aside, [Source(file, "log")], clock=time.monotonic)
+        for number, line in enumerate(LINES):
+            pen.write(line)
+            eventually(partial(on_disk, b"".join(LINES[: number + 1])), "the line on the other disk")
+        pen.close()
+        sending.result()
+        taking.result()
+
+    assert (tmp_path / "log").read_bytes() == b"".join(LINES)

@@ -15,21 +15,15 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-from netstructer.codec.origins import CHUNK_BYTES, Arrived, Chunk, Memory, OfPath, Once, Origin
+from netstructer.codec.origins import CHUNK_BYTES, Arrived, Chunk, Memory, OfPath, Once, Origin, Readable, read_some
 from netstructer.codec.reading import Arriving
 from netstructer.codec.saving import write_whole
 from netstructer.errors import Misuse
 from netstructer.names import check_name
 
 __all__ = ["Blob"]
-
-
-class Readable(Protocol):
-    """What `Blob.from_file` needs: `read(n)` that returns bytes, empty at the end."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 class Blob:
@@ -72,7 +66,7 @@ class Blob:
         """
         if not callable(getattr(readable, "read", None)):
             raise Misuse("Blob.from_file: expected an object with read(size)")
-        return cls.from_iter(iter(lambda: _read(readable), b""), size=size, name=name)
+        return cls.from_iter(iter(lambda: read_some(readable, CHUNK_BYTES), b""), size=size, name=name)
 
     @classmethod
     def from_iter(cls, chunks: Iterable[Any], *, size: int | None = None, name: str | None = None) -> Blob:
@@ -173,13 +167,3 @@ class Blob:
     def __repr__(self) -> str:
         size = "unknown size" if self.size is None else f"{self.size} bytes"
         return f"<Blob {self._name!r}, {size}>" if self._name is not None else f"<Blob, {size}>"
-
-
-def _read(readable: Readable) -> bytes:
-    # A buffered pipe would wait until it has all of it.  No bytes may also mean that a file that does not wait has none
-    # at this moment, which only `read` tells from the end.
-    chunk = readable.read1(CHUNK_BYTES) if isinstance(readable, io.BufferedIOBase) else b""
-    chunk = chunk or readable.read(CHUNK_BYTES)
-    if not isinstance(chunk, (bytes, bytearray, memoryview)):
-        raise Misuse(f"Blob.from_file: read() returned a {type(chunk).__name__}; open the file in binary mode")
-    return bytes(chunk)

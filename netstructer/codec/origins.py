@@ -21,12 +21,32 @@ from netstructer.codec.seeking import ArrivingFile
 from netstructer.errors import FileChanged, Misuse
 from netstructer.names import shown
 
-__all__ = ["CHUNK_BYTES", "Arrived", "Memory", "OfPath", "Once", "Origin"]
+__all__ = ["CHUNK_BYTES", "Arrived", "Memory", "OfPath", "Once", "Origin", "Readable", "read_some"]
 
 CHUNK_BYTES = 256 * 1024
 """Largest piece that is handed out of a source: four records, so that one of four chunks is put together of two."""
 
 Chunk = bytes | memoryview
+
+
+class Readable(Protocol):
+    """An open binary file, as far as it is needed here: `read(n)` that returns bytes, empty at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_some(readable: Readable, most: int) -> bytes:
+    """Return 1 to `most` bytes, those that are there; wait where there are none, and return none only at the end.
+
+    Raises `Misuse` for what does not read bytes, and for a file that has none now and does not wait for them.
+    """
+    # A buffered pipe would wait until it has all of it.  No bytes may also mean that a file that does not wait has none
+    # at this moment, which only `read` tells from the end.
+    found = readable.read1(most) if isinstance(readable, io.BufferedIOBase) else b""
+    found = found or readable.read(most)
+    if not isinstance(found, (bytes, bytearray, memoryview)):
+        raise Misuse(f"read() returned a {type(found).__name__}; open the file in binary mode, and let it wait")
+    return bytes(found)
 
 
 class Origin(Protocol):

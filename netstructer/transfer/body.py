@@ -51,11 +51,14 @@ def end_of_file(state: int, digest: bytes = b"") -> bytes:
 
 
 def joined(buffers: Iterable[Buffer]) -> Iterator[Buffer]:
-    """Return the same bytes in fewer buffers; long ones are handed on as they are."""
+    """Return the same bytes in fewer buffers; long ones are handed on as they are.
+
+    An empty buffer marks where what came before it is not to wait for more.
+    """
     held: list[Buffer] = []
     held_bytes = 0
     for buffer in buffers:
-        if len(buffer) < JOIN_BYTES:
+        if 0 < len(buffer) < JOIN_BYTES:
             held.append(buffer)
             held_bytes += len(buffer)
             if held_bytes < JOIN_BYTES:

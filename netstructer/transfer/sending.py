@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from netstructer.codec.blob import Blob
+from netstructer.codec.origins import read_some
 from netstructer.errors import BadValue, MessageCancelled
 from netstructer.transfer.body import CHANGED, FAILED, WHOLE, Buffer, end_of_file, joined, piece_of, start_of_file
 from netstructer.transfer.channel import Channel, Clock, expect, telling
@@ -178,11 +179,12 @@ class _Body:
         yield start_of_file(0)
         self._meter.begin(source.name, None)
         ended = "whole"
-        for piece in _until_failure(iter(lambda: bytes(source.readable.read(PIECE_BYTES)), b"")):
+        for piece in _until_failure(iter(lambda: read_some(source.readable, PIECE_BYTES), b"")):
             if piece is None:
                 ended = "failed"
                 break
             yield from piece_of(piece)
+            yield b""  # The next piece of a pipe may take its time.
             count = feed(digest, piece)
             position += count
             self._meter.advance(count)
