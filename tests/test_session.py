@@ -17,9 +17,11 @@ from netstructer.errors import (
     BadValue,
     Busy,
     ConnectionCut,
+    CreditExceeded,
     IllegalFrame,
     LinkClosed,
     LinkLost,
+    LinkTimeout,
     MessageCancelled,
     MessageTooBig,
     NetstructerError,
@@ -30,12 +32,13 @@ from netstructer.errors import (
 )
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
-from netstructer.protocol.events import Ended, Opened, PeerLeft
+from netstructer.protocol.events import Ended, Event, Opened, PeerLeft
 from netstructer.protocol.opening import Opening
-from netstructer.protocol.outgoing import Batch, Outgoing, Single
+from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
+from netstructer.protocol.records import Record
 from netstructer.protocol.session import Session
-from netstructer.protocol.states import Flag, Kind, Role, State
-from pair import INSTANCE, TINY, End, Hostile, Pair, error_in, opened, read, send, session_of, tokens_of
+from netstructer.protocol.states import CancelCode, Flag, Kind, Role, State
+from pair import INSTANCE, TINY, End, Hostile, Pair, error_in, feed, opened, read, send, session_of, tokens_of
 
 KIB, MIB = 1 << 10, 1 << 20
 HI = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
@@ -556,6 +559,278 @@ def test_an_end_that_is_leaving_refuses_without_a_word() -> None:
 
     assert [record.kind for record in hostile.hear()] == [Kind.ACK]
     assert hostile.session.state is State.LEAVING
+
+
+# --- blobs that come behind their value -------------------------------------------------------------------------------
+
+
+def under_way(*, size: int = 4 * MIB, role: Role = Role.SERVER) -> tuple[Hostile, Outgoing, OutgoingBlob]:
+    """Return a hostile peer to whom a blob has begun, as far as its first credit reaches."""
+    hostile = opened(role)
+    outgoing = send(hostile.session, Blob.from_iter(chunks_of(*[bytes(KIB)] * (size // KIB))), compress=False)
+    hear_all(hostile)
+    return hostile, outgoing, outgoing.blobs[0]
+
+
+def hear_all(hostile: Hostile) -> list[Record]:
+    found: list[Record] = []
+    while feed(hostile.session) or (more := hostile.hear()):
+        found += more
+    return found
+
+
+def grant(hostile: Hostile, message: int, limit: int) -> list[Event]:
+    return hostile.say(Kind.GRANT, body=bodies.Grant(message, limit).pack())
+
+
+def test_a_blob_goes_as_far_as_its_credit_and_on_from_there() -> None:
+    hostile, outgoing, blob = under_way()
+    sent = blob.sent_bytes
+    assert bodies.FIRST_GRANT - 64 * KIB < sent <= bodies.FIRST_GRANT
+    assert hear_all(hostile) == []
+    assert grant(hostile, blob.number, bodies.FIRST_GRANT) == []  # said again, it does nothing
+    assert hear_all(hostile) == []
+    assert grant(hostile, blob.number, MIB) == []
+    assert hear_all(hostile) != []
+    assert MIB - 64 * KIB < blob.sent_bytes <= MIB
+    assert grant(hostile, blob.number, 4 * MIB) == []
+    hear_all(hostile)
+
+    assert outgoing.done
+    assert (outgoing.error, blob.sent_bytes, outgoing.blob_bytes) == (None, 4 * MIB, 4 * MIB)
+    assert grant(hostile, blob.number, 5 * MIB) == []  # it crossed the last record
+    assert grant(hostile, 0, 5 * MIB) == []
+
+
+@pytest.mark.parametrize("wrong", ["less", "value", "next", "far"])
+def test_a_grant_takes_nothing_back_and_is_for_a_blob_that_was_begun(wrong: str) -> None:
+    hostile, outgoing, blob = under_way()
+    assert grant(hostile, blob.number, MIB) == []
+    following = hostile.session._outflow.outbound.next_number
+    message, limit = {
+        "less": (blob.number, MIB - 1),
+        "value": (outgoing.number, MIB),
+        "next": (following, MIB),
+        "far": (1 << 62, MIB),
+    }[wrong]
+
+    assert type(error_in(grant(hostile, message, limit))) is IllegalFrame
+    assert isinstance(outgoing.error, IllegalFrame)
+
+
+CANCELS = [(1, MessageTooBig), (2, SpoolFull), (3, MessageCancelled), (5, LinkClosed), (77, MessageCancelled)]
+
+
+@pytest.mark.parametrize(("code", "error"), CANCELS)
+def test_a_blob_for_which_the_peer_has_no_room_is_its_values_end(code: int, error: type[NetstructerError]) -> None:
+    hostile, outgoing, blob = under_way()
+    hostile.cancel(blob.number, code=code, stream=blob.stream)
+    [cancel] = hear_all(hostile)
+
+    assert type(outgoing.error) is error
+    assert (cancel.kind, cancel.stream) == (Kind.CANCEL, outgoing.stream)
+    assert bodies.Cancel.unpack(cancel.body).message == outgoing.number
+    assert hostile.session.state is State.READY
+
+
+def test_a_blob_that_nobody_wants_is_no_fault_and_its_value_goes_on() -> None:
+    hostile = opened(Role.SERVER)
+    value = [Blob.from_iter(chunks_of(bytes(MIB))), Blob(bytes(100)), Blob(bytes(MIB))]
+    outgoing = send(hostile.session, value, compress=False, flags=ACKNOWLEDGE)
+    hear_all(hostile)
+    first, second, third = outgoing.blobs
+    assert [blob.sealed for blob in outgoing.blobs] == [False, True, False]
+    for _ in range(2):
+        for blob in (first, second):  # the second crossed its last record
+            hostile.cancel(blob.number, code=4, stream=blob.stream)
+    [cancel] = hear_all(hostile)
+    assert bodies.Cancel.unpack(cancel.body)[1:] == (first.number, 4)
+    assert (outgoing.done, third.sealed) == (False, False)
+    grant(hostile, third.number, 2 * MIB)
+    hear_all(hostile)
+
+    assert outgoing.done
+    assert outgoing.error is None
+    hostile.session.feed(first, [b"late"], True)
+    assert hear_all(hostile) == []
+
+
+def test_a_cancel_of_a_blob_names_its_stream() -> None:
+    hostile, _, blob = under_way()
+
+    assert type(error_in(hostile.cancel(blob.number, stream=blob.stream + 2))) is IllegalFrame
+
+
+@pytest.mark.parametrize("sealed", [0, 1, 2, 5])
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize("sender", [False, True])
+@pytest.mark.parametrize("reader", [False, True])
+def test_both_ends_give_a_blob_up_at_once(sealed: int, carried: bool, sender: bool, reader: bool) -> None:
+    pair = Pair()
+    outgoing = send(pair.client.session, [Blob(bytes(300_000)), Blob(bytes(10))], compress=False)
+    pair.seal(pair.client, 1)
+    pair.carry(pair.client)
+    blobs = pair.server.read()[0]
+    for _ in range(sealed):
+        pair.seal(pair.client, 1)
+        if carried:
+            pair.carry(pair.client)
+    session = pair.server.session
+    root = next(iter(session._inflow.assembly._parents.values()), None)
+    if sender:
+        pair.client.session.abandon(outgoing)
+    if reader and root is not None:
+        session.arrivals.refuse(session.arrival(root, 0), CancelCode.ABANDONED, LinkClosed("not wanted"))
+    pair.pump()
+
+    assert isinstance(blobs, list)
+    got, error = taken(blobs[1])
+    assert (got, error) == (bytes(10), None) or (sender and isinstance(error, MessageCancelled))
+    got, error = taken(blobs[0])
+    assert bytes(300_000).startswith(got)
+    assert (error is None) == (len(got) == 300_000)
+    assert sender or reader or error is None
+    assert (pair.client.state, pair.server.state) == (State.READY, State.READY)
+    send(pair.client.session, "after")
+    assert pair.exchange()[1] == ["after"]
+    nothing_is_left(pair)
+
+
+@pytest.mark.parametrize("leaving", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize("sealed", [0, 1, 2, 4, 9])
+@pytest.mark.parametrize("taken_before", [False, True])
+def test_farewells_while_blobs_are_under_way(leaving: tuple[int, ...], sealed: int, taken_before: bool) -> None:
+    pair = Pair(limits=Limits(spool_link_bytes=64 * KIB))
+    made = [send(end.session, ["first", Blob(bytes(3 * MIB)), Blob(b"x")], compress=False) for end in pair.ends]
+    for _ in range(sealed):
+        for end in pair.ends:
+            pair.seal(end, 1)
+        for end in pair.ends:
+            pair.carry(end)
+        if taken_before:
+            for end in pair.ends:
+                end.read()
+    for who in leaving:
+        for message in pair.ends[who].inbox:  # as a link that closes does
+            pair.ends[who].session.take(message)
+            pair.ends[who].session.forget(message)
+        pair.ends[who].inbox.clear()
+        pair.ends[who].session.say_farewell()
+    pair.pump(reading=True)
+    for _ in range(9):  # who stays reads on, until the other end has said all it has to say
+        for end in pair.ends:
+            for arrival in tuple(end.session.arrivals._live):
+                arrival.reading = True
+                arrival.spool.forget(arrival.spool.byte_count)
+                end.session.arrivals.consumed(arrival, arrival.spool.byte_count)
+        pair.pump(reading=True)
+
+    ends_well(pair)
+    assert all(one.done for one in made)
+    for who, one in enumerate(made):
+        assert isinstance(one.error, (LinkClosed, type(None)))
+        if leaving == (who,):
+            assert one.error is None  # it finished first
+    for end in pair.ends:
+        assert (len(end.session._inflow.assembly), end.session.arrivals._live) == (0, set())
+
+
+@pytest.mark.parametrize("fed", [False, True])
+def test_a_cut_is_the_end_of_every_blob_at_both_ends(fed: bool) -> None:
+    pair = Pair(limits=Limits(streams=2, spool_link_bytes=64 * KIB))
+    blob = bytes(3 * MIB)
+    made = [send(pair.client.session, [Blob(blob), Blob(blob)], compress=False) for _ in range(3)]
+    if fed:
+        pair.pump()
+    else:
+        for _ in range(4):
+            pair.seal(pair.client, 1, feeding=False)
+        pair.carry(pair.client)
+    values = pair.server.read()
+    for end in pair.ends:
+        end.session.end(pair.now)
+
+    assert len(values) >= 1
+    for value in values:
+        assert isinstance(value, list)
+        assert all(isinstance(taken(blob)[1], ConnectionCut) for blob in value)
+    for one in made:
+        assert isinstance(one.error, ConnectionCut)
+        assert one.hungry() is None
+    assert len(pair.client.session._outflow.lanes) == 0
+
+
+def test_small_values_and_batches_overtake_blobs_that_wait_for_their_readers() -> None:
+    pair = Pair(limits=Limits(streams=8, spool_link_bytes=64 * KIB))
+    made = [send(pair.client.session, Blob(bytes(3 * MIB)), compress=False) for _ in range(7)]
+    pair.pump()
+    assert [one.done for one in made] == [False] * 7
+    session, batch = pair.client.session, Batch()
+    batch.add(session.payloads.encode("in a batch"))
+    session.queue(batch)
+    send(session, os.urandom(200_000))
+    now = session.seal_now(single_of(session, "at once"), 0, pair.now)
+    assert now is None  # others have their turn
+    pair.pump()
+    found = session.seal_now(single_of(session, "at once"), 0, pair.now)
+    assert found is not None
+    pair.client.wire += found[0]
+    pair.pump()
+    values = pair.server.read()
+
+    assert [value for value in values if isinstance(value, str)] == ["in a batch", "at once"]
+    assert [one.done for one in made] == [False] * 7
+    assert batch.done
+
+
+def test_a_blob_that_never_comes_keeps_its_reader_waiting_and_its_sender_from_a_farewell() -> None:
+    hostile = opened(Role.SERVER)
+    value = b"".join(hostile.session.payloads.encode(Blob(b"never")).buffers)
+    [event] = hostile.first(value, len(value), place=1, last=True)
+    blob = read(hostile.session, event.message)  # type: ignore[union-attr]
+    assert isinstance(blob, Blob)
+    with pytest.raises(LinkTimeout):
+        bytes(blob)
+    assert type(error_in(hostile.farewell())) is IllegalFrame
+    with pytest.raises(IllegalFrame):
+        bytes(blob)
+
+
+@pytest.mark.parametrize("has_it", [False, True])
+def test_empty_blobs_count_until_the_application_has_their_value(has_it: bool) -> None:
+    hostile = opened(Role.SERVER, limits=Limits(credit_bytes=64 * KIB))
+    [event] = hostile.first(b"\xc0", 1, place=10_000, last=True)
+    parent = hostile.number - 1
+    if has_it:
+        hostile.session.take(event.message)  # type: ignore[union-attr]
+    sent, error = 0, None
+    while error is None and sent < 10_000:
+        error = error_in(hostile.first(b"", 0, kind=bodies.BLOB, place=sent, parent=parent, last=True))
+        hostile.hear()  # acknowledgements, and with them the credit
+        sent += 1
+
+    assert (error is None, sent == 10_000) == (has_it, has_it)
+    if not has_it:
+        assert type(error) is CreditExceeded
+        assert 150 < sent < 256
+
+
+@pytest.mark.long
+def test_as_many_blobs_as_there_can_be_in_one_value() -> None:
+    pair = Pair()
+    outgoing = send(pair.client.session, [Blob(b"%d" % place) for place in range(65_535)])
+    pair.seal(pair.client)
+    pair.carry(pair.client)
+    while not pair.server.inbox:
+        pair.seal(pair.client)
+        pair.carry(pair.client)
+    [value] = pair.server.read()
+    pair.pump()
+
+    assert isinstance(value, list)
+    assert [bytes(blob) for blob in value] == [b"%d" % place for place in range(65_535)]
+    assert outgoing.done
+    nothing_is_left(pair)
 
 
 # --- acknowledgement --------------------------------------------------------------------------------------------------
