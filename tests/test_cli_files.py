@@ -180,6 +180,7 @@ def test_files_and_trees_go_there_and_back(served: Served, tmp_path: Path) -> No
     assert "5 unchanged" in err_again
     assert err_back.startswith("received 5 files")
     assert len(err_back.splitlines()) == len(err_again.splitlines()) == 1
+    assert served.event(event="listening")["files"] == os.path.realpath(served.directory)
     told = served.event(event="files", command="put", subject="both/here/tree, both/here/one.bin", same=0)
     assert (told["files"], told["bytes"], told["error"]) == (5, done["bytes"], None)
 

@@ -61,7 +61,9 @@ def serve(
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:
             host, port = server.address
-            print_json({"event": "listening", "host": host, "port": port, "fingerprint": found.key.fingerprint})
+            served = {"files": room.path, "writable": room.writable} if room is not None else {}
+            facts = {"event": "listening", "host": host, "port": port, "fingerprint": found.key.fingerprint}
+            print_json(facts | served)
         while True:
             entry = inbox.next(None)
             if json:
