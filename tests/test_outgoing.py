@@ -70,7 +70,8 @@ def test_a_batch_counts_what_is_in_it() -> None:
         made.add(item)
     number, rest = bodies.number_of(memoryview(made.body(5)))
 
-    assert (made.count, made.total_plain_bytes) == (3, sum(item.plain_bytes for item in items))
+    plain_bytes = sum(item.plain_bytes for item in items)
+    assert (made.count, made.total_plain_bytes, made.sealed_bytes) == (3, plain_bytes, plain_bytes)
     assert len(made.body(5)) == made.body_bytes
     assert (number, bodies.batch_items(rest)) == (5, [b"".join(item.buffers) for item in items])
 

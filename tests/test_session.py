@@ -717,7 +717,7 @@ def test_farewells_while_blobs_are_under_way(leaving: tuple[int, ...], sealed: i
         pair.ends[who].inbox.clear()
         pair.ends[who].session.say_farewell()
     pair.pump(reading=True)
-    for _ in range(9):  # who stays reads on, until the other end has said all it has to say
+    for _ in range(40):  # who stays reads on, until the other end has said all it has to say
         for end in pair.ends:
             for arrival in tuple(end.session.arrivals._live):
                 arrival.reading = True

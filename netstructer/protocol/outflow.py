@@ -104,9 +104,8 @@ class Outflow:
             self.cancel(root.stream, root.number, code)
 
     def say_grant(self, body: bytes) -> None:
-        """Queue a GRANT; nothing, where this end has said farewell and drops what comes."""
-        if not self.parted:
-            self.control(Kind.GRANT, body)
+        """Queue a GRANT.  There is none after a farewell: with it this end has refused all that still comes."""
+        self.control(Kind.GRANT, body)
 
     def give_up_blobs(self, error: BaseException) -> None:
         """Drop what is left of every value that has blobs: the peer said farewell, and reads no more."""
