@@ -17,7 +17,8 @@ from netstructer.protocol.states import Role
 __all__ = ["Asides"]
 
 MOST_AHEAD = 4096
-"""How many of the peer's conversations may have begun before one with a lower number: beyond that it is over."""
+"""How many of the peer's conversations may have begun before one with a lower number: beyond that, or half of it, it is
+over."""
 
 
 class Asides:
@@ -57,7 +58,9 @@ class Asides:
             return False
         self._ahead.add(number)
         if len(self._ahead) > MOST_AHEAD:
-            self._used = min(self._ahead) - 2
+            # Half of them at once, so that a peer that passes numbers over costs no more than one that does not.
+            self._used = sorted(self._ahead)[MOST_AHEAD // 2]
+            self._ahead = {ahead for ahead in self._ahead if ahead > self._used}
         while self._used + 2 in self._ahead:
             self._used += 2
             self._ahead.remove(self._used)
