@@ -34,7 +34,7 @@ NO_DISK = dataclasses.replace(LIMITS, spool_link_bytes=2)
 
 
 def begun(told: Told, plain_bytes: int | None = None, *, codec: int = NONE, number: int = 7) -> Arrival:
-    arrival = told.arrivals.expect(1)
+    arrival = told.arrivals.expect(1, 0)
     told.arrivals.begin(arrival, number, 3, codec, plain_bytes)
     return arrival
 
@@ -58,7 +58,7 @@ def test_a_blob_may_begin_with_its_first_grant_and_that_is_not_said() -> None:
 
 def test_a_blob_that_has_not_begun_is_granted_nothing() -> None:
     told = Told(LIMITS)
-    arrival = told.arrivals.expect(1)
+    arrival = told.arrivals.expect(1, 0)
     told.arrivals.review(arrival)
 
     assert (arrival.granted, told.grants) == (FIRST_GRANT, [])
@@ -145,7 +145,7 @@ def test_without_a_disk_a_blob_still_has_its_memory() -> None:
     told = Told(NO_DISK)
     arrival = begun(told)
 
-    assert fill(told, arrival) == WINDOW_BYTES
+    assert fill(told, arrival) == FIRST_GRANT
     assert arrival.error is None
     assert told.arrivals.cramped(arrival)
     assert not Told(LIMITS).arrivals.cramped(arrival)
@@ -230,13 +230,13 @@ def test_more_than_was_granted_is_a_fault(over: int) -> None:
     told = Told(NO_DISK)
     arrival = begun(told)
     arrival.reading = True
-    room = WINDOW_BYTES - fill(told, arrival, WINDOW_BYTES - 10)
+    room = FIRST_GRANT - fill(told, arrival, FIRST_GRANT - 10)
     told.arrivals.add(arrival, memoryview(bytes(room)))
     if over:
-        with pytest.raises(CreditExceeded, match=f"{WINDOW_BYTES + over} of {WINDOW_BYTES}"):
+        with pytest.raises(CreditExceeded, match=f"{FIRST_GRANT + over} of {FIRST_GRANT}"):
             told.arrivals.add(arrival, memoryview(bytes(over)))
 
-    assert arrival.spool.byte_count == WINDOW_BYTES
+    assert arrival.spool.byte_count == FIRST_GRANT
 
 
 def test_more_or_fewer_bytes_than_stated_are_a_fault() -> None:
@@ -310,7 +310,7 @@ def test_what_the_sender_gives_up_fails_after_what_came(code: int, error: type[N
     assert (type(arrival.error), arrival.over, arrival.whole) == (error, True, False)
     assert arrival.spool.byte_count == 3 * MIB
     assert (told.cancels, told.arrivals._live, told.arrivals.room.promised_bytes) == ([], set(), 0)
-    late = told.arrivals.expect(1, code)
+    late = told.arrivals.expect(1, 0, code)
     assert (type(late.error), told.arrivals._live) == (error, set())
 
 
@@ -339,7 +339,7 @@ def test_what_is_refused_is_dropped_until_its_sender_has_heard(ends: str, came: 
 
 def test_what_is_refused_before_it_begins_is_stopped_when_it_does() -> None:
     told = Told(LIMITS)
-    arrival = told.arrivals.expect(1)
+    arrival = told.arrivals.expect(1, 0)
     told.arrivals.refuse(arrival, CancelCode.ABANDONED, LinkClosed("not wanted"))
     assert told.cancels == []
     told.arrivals.begin(arrival, 9, 5, NONE, 100)
@@ -386,12 +386,12 @@ def test_what_finds_no_room_is_refused_and_what_came_can_be_read() -> None:
 @pytest.mark.parametrize("code", [None, CancelCode.CLOSED])
 def test_the_end_is_the_end_of_all_that_has_not_come_and_of_what_is_asked_for_later(code: CancelCode | None) -> None:
     told = Told(LIMITS)
-    waiting, coming = told.arrivals.expect(1), begun(told)
+    waiting, coming = told.arrivals.expect(1, 0), begun(told)
     fill(told, coming, 2 * MIB)
     error = LinkClosed("closed")
     told.arrivals.end(error, code)
     told.arrivals.end(error, code)
-    late = told.arrivals.expect(3)
+    late = told.arrivals.expect(3, 0)
 
     assert [arrival.error for arrival in (waiting, coming, late)] == [error] * 3
     assert told.cancels == ([] if code is None else [(3, 7, code)])
@@ -400,7 +400,7 @@ def test_the_end_is_the_end_of_all_that_has_not_come_and_of_what_is_asked_for_la
         for number, arrival in ((8, waiting), (9, late)):
             told.arrivals.begin(arrival, number, 5, NONE, None)
         assert told.cancels[1:] == [(5, 8, code), (5, 9, code)]
-    assert told.arrivals.expect(4, CancelCode.SOURCE_FAILED).error is not error
+    assert told.arrivals.expect(4, 0, CancelCode.SOURCE_FAILED).error is not error
 
 
 def test_a_grant_is_what_its_body_says() -> None:

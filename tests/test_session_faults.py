@@ -25,7 +25,7 @@ from netstructer.codec.values import encode
 from netstructer.errors import BadFrame, BadSeal, ConnectionCut, NetstructerError, OutOfOrder, PeerFault
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import Limits
-from netstructer.protocol.assembly import Message, Whole
+from netstructer.protocol.assembly import Message
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
 from netstructer.protocol.handshake import ExpectHello, start_client
 from netstructer.protocol.outgoing import Batch
@@ -504,24 +504,27 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
     session = session_of(role, secrets=secrets, limits=LIMITS[fields.get("limits", "default")])
     session._opening._session_id = bytes.fromhex(fields.get("session", "00" * 16))
     session.frames_to_send(1 << 20, 0.0)
-    came: list[tuple[Message | Whole, object]] = []
+    values: list[object] = []
+    blobs: list[Here] = []
+
+    def blob_of(message: Message, place: int) -> Blob:
+        blobs.append(Here(session, message, place))
+        return Blob._of(blobs[-1])
+
     error = None
     for piece in pieces:
         events = session.receive_data(piece, 0.0)
         for message in messages_in(events):
             try:
-                came.append((message, read(session, message)))
+                values.append(session.payloads.read(message, blob_of))
             except NetstructerError as fault:
                 events += session.fail(fault)
                 break
             session.take(message)
         error = error or error_in(events)
     # Only now: a value is there before its blobs, and how long they are may not be known until they end.
-    delivered = b"".join(buffer for _, value in came for buffer in encode(value).buffers)
-    for message, _ in came:
-        for place in range(message.blob_count):
-            here = Here(session, message, place)
-            delivered += bytes(Blob._of(here)) if here.arrival.whole else b""
+    delivered = b"".join(buffer for value in values for buffer in encode(value).buffers)
+    delivered += b"".join(bytes(Blob._of(blob)) for blob in blobs if blob.arrival.whole)
     return session, delivered, error
 
 

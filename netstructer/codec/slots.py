@@ -75,7 +75,7 @@ class SlotFile:
             _write_at(self._descriptors[0], sealed, number * _STRIDE)
         except BaseException as error:
             heappush(self._free, number)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, SpoolFull):
                 raise SpoolFull(f"the disk takes no more of a spool: {error.strerror}") from error
             raise
         return counter << _COUNTER_AT | number

@@ -60,13 +60,15 @@ class Arrival:
     last one, None while unknown.  `whole` and `error` exclude each other.
     """
 
-    __slots__ = ("asked", "begun", "codec", "consumed", "error", "granted", "number", "parent_number", "plain_bytes",
-                 "probe", "promised", "reading", "spool", "stated", "stream", "unwanted", "whole",
+    __slots__ = ("asked", "begun", "codec", "consumed", "error", "granted", "held", "number", "parent_number", "place",
+                 "plain_bytes", "probe", "promised", "reading", "spool", "stated", "stream", "unwanted", "whole",
                  "window_bytes")  # fmt: skip
     refused = False
 
-    def __init__(self, parent_number: int, room: SpoolRoom) -> None:
-        self.parent_number = parent_number
+    def __init__(self, parent_number: int, place: int, room: SpoolRoom) -> None:
+        self.parent_number, self.place = parent_number, place
+        self.held = False
+        """Whether somebody was given it, to read: its value need not keep it."""
         self.number = self.stream = self.codec = 0
         self.plain_bytes: int | None = None
         self.stated = False
@@ -123,13 +125,19 @@ class Arrivals:
         """Plain bytes of the blobs that are whole."""
 
     @property
-    def _reserve_bytes(self) -> int:
-        """What of the budget of the disk is promised to nobody."""
-        return min(self._limits.streams * WINDOW_BYTES, self._limits.spool_link_bytes // 2)
+    def _share_bytes(self) -> int:
+        """What one blob may hold without a promise: in memory as a rule, and where many share that, in the reserve."""
+        share = self._limits.spool_link_bytes // 2 // self._limits.streams
+        return max(bodies.FIRST_GRANT, min(self._limits.spool_memory_bytes, share))
 
-    def expect(self, parent_number: int, broken_code: int | None = None) -> Arrival:
+    @property
+    def _reserve_bytes(self) -> int:
+        """Room on disk that is promised to nobody: for what was expected to stay in memory, and finds none there."""
+        return min(self._limits.streams * self._share_bytes, self._limits.spool_link_bytes // 2)
+
+    def expect(self, parent_number: int, place: int, broken_code: int | None = None) -> Arrival:
         """Return a new blob of a value, not begun yet; `broken_code` is why its sender gave the value up, if so."""
-        arrival = Arrival(parent_number, self.room)
+        arrival = Arrival(parent_number, place, self.room)
         if broken_code is not None:
             self.broken_off(arrival, broken_code)
             return arrival
@@ -278,5 +286,4 @@ class Arrivals:
 
     def _kept_in_memory(self, arrival: Arrival) -> int:
         """Return up to where a blob needs no room on disk, as a rule."""
-        most = max(bodies.FIRST_GRANT, self._limits.spool_memory_bytes)
-        return arrival.consumed + min(arrival.window_bytes, most)
+        return arrival.consumed + min(arrival.window_bytes, self._share_bytes)

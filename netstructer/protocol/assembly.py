@@ -31,8 +31,8 @@ _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LA
 class Message:
     """One value as it came in: chunks, how to read them, and what they count.  Single owner."""
 
-    __slots__ = ("arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "conversation", "flags",
-                 "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes", "stream",
+    __slots__ = ("_begun", "arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "conversation",
+                 "flags", "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes", "stream",
                  "taken")  # fmt: skip
     stated = True
 
@@ -50,8 +50,16 @@ class Message:
         self.broken_code: int | None = None
         """Why its sender gave the rest of its blobs up, where it did."""
         self.arrivals: dict[int, Arrival] = {}
-        """The blobs that have begun, or were asked for, by their place."""
+        """By their place: the blobs that have begun and nobody holds yet, and those that are held and still come."""
+        self._begun = bytearray()
         self.refused = self.taken = False
+
+    def begin(self, place: int) -> bool:
+        """Take note that a blob has begun; False where it had before."""
+        if not self._begun:
+            self._begun = bytearray(self.blob_count)
+        fresh, self._begun[place] = not self._begun[place], 1
+        return fresh
 
     def total_charge(self) -> int:
         """Return what this value counts against the credit."""
@@ -138,10 +146,13 @@ class Assembly:
         return None if total is None else self._last(part, number, flags, total)
 
     def arrival(self, root: Message, place: int) -> Arrival:
-        """Return a blob of a value that is whole, begun or not."""
+        """Return a blob of a value that is whole, begun or not, to who holds it from here on: to be asked for once."""
         found = root.arrivals.get(place)
         if found is None:
-            found = root.arrivals[place] = self._arrivals.expect(root.number, root.broken_code)
+            found = root.arrivals[place] = self._arrivals.expect(root.number, place, root.broken_code)
+        found.held = True
+        if found.over:
+            del root.arrivals[place]
         return found
 
     def cancelled(self, stream: int, number: int, code: int) -> None:
@@ -164,9 +175,10 @@ class Assembly:
         if root is not None:
             self._parents.pop(number)
             root.broken_code = code
-            for part in [part for part in self._open.values() if isinstance(part, Arrival)]:
-                if part.parent_number == number:
-                    del self._open[part.stream]
+            under_way = [part for part in self._open.values() if isinstance(part, Arrival)]
+            for arrival in [part for part in under_way if part.parent_number == number]:
+                del self._open[arrival.stream]
+                self._arrivals.broken_off(arrival, code)
             for arrival in root.arrivals.values():
                 self._arrivals.broken_off(arrival, code)
 
@@ -183,6 +195,7 @@ class Assembly:
         for arrival in root.arrivals.values():
             self._arrivals.refuse(arrival, CancelCode.ABANDONED, LinkClosed("nobody took the blob"))
             arrival.spool.close()
+        root.arrivals.clear()
 
     def _first(
         self, stream: int, number: int, body: memoryview, *, unfinished: bool
@@ -213,11 +226,13 @@ class Assembly:
         parent = self._parents.get(header.parent)
         if parent is None or header.place >= parent.blob_count:
             raise IllegalFrame("a blob that no value waits for")
-        arrival = parent.arrivals.get(header.place)
-        if arrival is not None and arrival.begun:
+        if not parent.begin(header.place):
             raise IllegalFrame("a blob that no value waits for")
+        arrival = parent.arrivals.get(header.place)
         if arrival is None:
-            arrival = parent.arrivals[header.place] = self._arrivals.expect(parent.number)
+            arrival = self._arrivals.expect(parent.number, header.place)
+            if not parent.refused:
+                parent.arrivals[header.place] = arrival
         stated = header.plain_bytes != bodies.UNKNOWN
         if parent.refused:
             arrival.unwanted = True
@@ -261,5 +276,7 @@ class Assembly:
         del self._open[arrival.stream]
         root = self._parents[arrival.parent_number]
         root.missing_blobs -= 1
+        if arrival.held:
+            root.arrivals.pop(arrival.place, None)
         if not root.missing_blobs:
             del self._parents[root.number]
