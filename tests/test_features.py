@@ -13,7 +13,8 @@ from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Assembly
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.payloads import MOST_BLOBS, Payloads
-from netstructer.protocol.states import Flag, Role
+from netstructer.protocol.states import CancelCode, Flag, Role
+from pair import Told
 
 BOTH = int(Flag.FIRST | Flag.LAST)
 
@@ -21,7 +22,10 @@ BOTH = int(Flag.FIRST | Flag.LAST)
 @pytest.mark.parametrize("codec", [NONE, ZSTD])
 @pytest.mark.parametrize("compressing", [True, False])
 def test_zstd_is_taken_only_where_it_was_agreed_on(codec: int, compressing: bool) -> None:
-    inflow = Inflow(Role.SERVER, bytes(32), limits=Limits.DEFAULT, now=0.0, compressing=compressing)
+    arrivals = Told(Limits.DEFAULT).arrivals
+    inflow = Inflow(
+        Role.SERVER, bytes(32), limits=Limits.DEFAULT, arrivals=arrivals, now=0.0, compressing=compressing
+    )
     body = memoryview(bodies.single(1, codec, b"x", 1))
 
     if codec == ZSTD and not compressing:
@@ -32,23 +36,25 @@ def test_zstd_is_taken_only_where_it_was_agreed_on(codec: int, compressing: bool
 
 
 def test_a_message_of_one_record_is_never_one_too_many() -> None:
-    assembly = Assembly(Role.SERVER, Limits(streams=1))
+    limits = Limits(streams=2)
+    assembly = Assembly(Role.SERVER, limits, Told(limits).arrivals)
     first = memoryview(bodies.First(bodies.VALUE, NONE, 0, 3, 0).pack() + b"a")
     empty = memoryview(bodies.First(bodies.VALUE, NONE, 0, 0, 0).pack() + bodies.total(0))
 
     assembly.data(int(Flag.FIRST), 1, 1, first)
+    assembly.data(int(Flag.FIRST), 3, 2, first)
 
-    assert assembly.data(BOTH, 3, 2, empty) is not None
+    assert assembly.data(BOTH, 5, 3, empty) is not None
     with pytest.raises(IllegalFrame, match="unfinished"):
-        assembly.data(int(Flag.FIRST), 5, 3, first)
+        assembly.data(int(Flag.FIRST), 7, 4, first)
 
 
 def test_a_cancel_names_the_stream_that_its_message_is_on() -> None:
-    assembly = Assembly(Role.SERVER, Limits.DEFAULT)
+    assembly = Assembly(Role.SERVER, Limits.DEFAULT, Told(Limits.DEFAULT).arrivals)
     assembly.data(int(Flag.FIRST), 1, 1, memoryview(bodies.First(bodies.VALUE, NONE, 0, 3, 0).pack() + b"a"))
 
     with pytest.raises(IllegalFrame, match="stream 99"):
-        assembly.cancelled(99, 1)
+        assembly.cancelled(99, 1, CancelCode.ABANDONED)
 
 
 def test_an_end_that_dies_before_it_pings_is_misuse() -> None:
