@@ -40,7 +40,7 @@ def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object
     except NetstructerError as error:
         return type(error), str(error)
     inbound = found.inbound
-    state = (inbound.received, inbound.next_number, inbound.urgent, inbound.due, len(found.assembly), bool(found.assembly.adopted))
+    state = (inbound.received, inbound.next_number, inbound.urgent, inbound.due, len(found.assembly))
     if message is None:
         return (*state, refusal and refusal[1])
     # The short way charges an unread message its whole body, the long way its chunks; each gives back what it took.

@@ -32,8 +32,8 @@ class Message:
     """One value as it came in: chunks, how to read them, and what they count.  Single owner."""
 
     __slots__ = ("_begun", "arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "conversation",
-                 "flags", "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes", "stream",
-                 "taken")  # fmt: skip
+                 "flags", "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes",
+                 "stream", "taken")  # fmt: skip
     stated = True
 
     def __init__(self, number: int, stream: int, header: bodies.First, room: SpoolRoom) -> None:
