@@ -14,6 +14,7 @@ before.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from netstructer.codec.blob import Blob
     from netstructer.exchange import Exchange
     from netstructer.protocol.assembly import Message
+    from netstructer.protocol.outgoing import Outgoing
 
 __all__ = ["Conversation"]
 
@@ -37,14 +39,20 @@ class Conversation:
     """One dialogue on a link.  Every method may be called from several threads at once."""
 
     def __init__(
-        self, exchange: Exchange, number: int, blob_of: Callable[[Message, int], Blob], *, compress: bool
+        self, exchange: Exchange, number: int, blob_of: Callable[[Message, int], Blob], *, compress: bool, known: bool
     ) -> None:
         self._exchange = exchange
         self._blob_of = blob_of
         self._compress = compress
         self._closed = self._left_by_peer = False
+        self._last_words: list[Outgoing] = []
+        """What tells the other end that this one is over, from when it knows of it; made before the collector comes."""
+        self._finalizer = weakref.finalize(self, exchange.drop_aside, number, self._last_words)
+        self._finalizer.atexit = False
         self.number = number
         """Names it on this link: odd where the client opened it, even where the server did."""
+        if known:
+            self._become_known()
 
     def send(self, value: object, *, timeout: float | None = None) -> None:
         """Send one value; return when it and its blobs have been sealed.
@@ -54,6 +62,8 @@ class Conversation:
         """
         if self._closed or self._left_by_peer:
             raise LinkClosed("the conversation is over")
+        if not self._last_words:
+            self._become_known()
         self._send((value,), timeout)
 
     def recv(self, *, timeout: float | None = None) -> Any:
@@ -92,20 +102,28 @@ class Conversation:
         if self._closed:
             return
         self._closed = True
-        if not self._left_by_peer:
+        self._finalizer.detach()
+        if self._last_words and not self._left_by_peer:
             try:
                 self._send((), CLOSE_SECONDS)
             except (LinkClosed, LinkLost, LinkTimeout, MessageCancelled):
                 pass  # There is nobody to tell.
         self._exchange.close_aside(self.number)
 
+    def _become_known(self) -> None:
+        self._last_words.append(self._compose(()))
+
     def _send(self, body: tuple[object, ...], timeout: float | None) -> None:
-        payloads = self._exchange.session.payloads
-        outgoing = payloads.compose(payloads.encode(body), compress=self._compress)
-        outgoing.conversation = self.number
+        outgoing = self._compose(body)
         self._exchange.submit(outgoing, lambda: outgoing.done, idle_seconds=timeout)
         if outgoing.skipped_blobs:
             raise MessageCancelled("the other end wants no more of a blob", code=CancelCode.ABANDONED)
+
+    def _compose(self, body: tuple[object, ...]) -> Outgoing:
+        payloads = self._exchange.session.payloads
+        outgoing = payloads.compose(payloads.encode(body), compress=self._compress)
+        outgoing.conversation = self.number
+        return outgoing
 
     def __enter__(self) -> Conversation:
         return self

@@ -7,6 +7,7 @@ ping; close. Each of them says what it waits for, and lets the pump work until t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Event
 from netstructer.protocol.outgoing import Batch, Outgoing, Single
 from netstructer.protocol.session import Session
+from netstructer.protocol.states import CancelCode
 from netstructer.pump import Pump
 from netstructer.submission import Submission
 
@@ -119,7 +121,23 @@ class Exchange:
         """Want no more of a blob.  Takes no lock of the link's, so the collector may call it."""
         arrival.spool.close()
         if not arrival.over:
-            self._pump.dropped.append(arrival)
+            error = LinkClosed("nobody wanted the blob")
+            self._leave(lambda: self.session.arrivals.refuse(arrival, CancelCode.ABANDONED, error))
+
+    def drop_aside(self, number: int, last_words: list[Outgoing]) -> None:
+        """Say the last words of a conversation that nobody holds any more, and end it.  Takes no lock, as above."""
+
+        def end() -> None:
+            with contextlib.suppress(LinkClosed, LinkLost, PeerFault):
+                for outgoing in last_words:
+                    self.session.queue(outgoing)
+            self._end_aside(number)
+
+        self._leave(end)
+
+    def _leave(self, chore: Callable[[], None]) -> None:
+        if not self._pump.ended:
+            self._pump.chores.append(chore)
             current_keeper().nudge(self._pump)
 
     def forget(self, message: Message | Whole) -> None:
@@ -201,11 +219,14 @@ class Exchange:
     def close_aside(self, number: int) -> None:
         """End a conversation."""
         with self._lock.in_turn():
-            for message in self._pump.asides.close(number):
-                self.session.take(message)
-                self.session.forget(message)
+            self._end_aside(number)
             self._pump.flush()
             self._pump.wake()
+
+    def _end_aside(self, number: int) -> None:
+        for message in self._pump.asides.close(number):
+            self.session.take(message)
+            self.session.forget(message)
 
     def _wait_for(self, came: Callable[[], bool], deadline: float | None) -> None:
         pump = self._pump

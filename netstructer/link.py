@@ -156,8 +156,8 @@ class Link:
         cancelled, or not waited for any longer; `LinkClosed` and `LinkLost`.
 
         A `Blob` in the value is read here, in the calling thread, as fast as the peer's reader takes it; `send` returns
-        when all of it is sealed.  What its source raises is raised here, and told to the peer's reader as
-        `SourceFailed`.
+        when all of it is sealed.  Blobs of one value are read by turns, so one whose source waits holds the others up.
+        What a source raises is raised here, and told to the peer's reader as `SourceFailed`.
         """
         if wait not in _FLAGS:
             raise Misuse("expected wait='queued', 'acked' or 'consumed'")
@@ -295,17 +295,17 @@ class Link:
 
     def conversation(self) -> Conversation:
         """Open a conversation: values to and fro beside the link's own, which `recv` does not see."""
-        return self._conversation(self._exchange.open_aside())
+        return self._conversation(self._exchange.open_aside(), known=False)
 
     def accept_conversation(self, *, timeout: float | None = None) -> Conversation:
         """Return the next conversation that the peer has opened, as soon as its first value is there.
 
         Raises `LinkTimeout` after `timeout` seconds, and what ended the link.
         """
-        return self._conversation(self._exchange.accept_aside(deadline_after(timeout)))
+        return self._conversation(self._exchange.accept_aside(deadline_after(timeout)), known=True)
 
-    def _conversation(self, number: int) -> Conversation:
-        return Conversation(self._exchange, number, self._blob_of, compress=self._compress)
+    def _conversation(self, number: int, *, known: bool) -> Conversation:
+        return Conversation(self._exchange, number, self._blob_of, compress=self._compress, known=known)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

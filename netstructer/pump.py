@@ -32,12 +32,10 @@ from netstructer import sockets
 from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
-from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, PeerLeft
 from netstructer.protocol.session import Session
-from netstructer.protocol.states import CancelCode
 
 __all__ = ["Pump"]
 
@@ -69,8 +67,8 @@ class Pump:
         self.inbox: deque[Message | Whole] = deque()
         self.asides = Asides(session.role)
         """Conversations, and what has come of them."""
-        self.dropped: deque[Arrival] = deque()
-        """Blobs that the collector found nobody wants: whoever works here next says so."""
+        self.chores: deque[Callable[[], None]] = deque()
+        """What the collector left to do, under the lock: whoever works here next does it."""
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
         self._room_bytes = session.limits.unsent_bytes
         self.ended = False
@@ -321,13 +319,12 @@ class Pump:
         self._flush_some()
         self._leave_rest()
 
-    def _say_dropped(self) -> None:
-        while self.dropped:
-            error = LinkClosed("nobody wanted the blob")
-            self.session.arrivals.refuse(self.dropped.popleft(), CancelCode.ABANDONED, error)
+    def _do_chores(self) -> None:
+        while self.chores:
+            self.chores.popleft()()
 
     def _flush_some(self) -> None:
-        self._say_dropped()
+        self._do_chores()
         for _ in range(ROUNDS):
             self._more = self._flush_once()
             if not self._more:

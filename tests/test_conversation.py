@@ -309,3 +309,30 @@ def test_it_shows_its_number_and_its_link(ends: Ends) -> None:
     near, _ = ends
 
     assert repr(near.conversation()) == f"<Conversation 1 of link {near.id}>"
+
+
+def test_a_conversation_that_nobody_holds_any_more_is_over_at_both_ends() -> None:
+    with linked() as (near, far):
+        dropped = near.conversation()
+        dropped.send("first")
+        kept = far.accept_conversation(timeout=PATIENCE_SECONDS)
+        kept.send(bytes(1000))
+        number = dropped.number
+        eventually(lambda: near._exchange._pump.asides.waiting(number), "the answer")
+        del dropped
+        gc.collect()
+
+        assert kept.recv(timeout=PATIENCE_SECONDS) == "first"
+        with pytest.raises(LinkClosed, match="the other end has closed"):
+            kept.recv(timeout=PATIENCE_SECONDS)
+        eventually(lambda: near._exchange._pump.asides.over(number), "its end")
+        assert near._session._inflow.inbound.unread == 0
+
+
+def test_a_link_has_so_many_numbers_for_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netstructer.protocol.asides.MOST_NUMBER", 3)
+    with linked() as (near, _):
+        with near.conversation(), near.conversation():
+            pass
+        with pytest.raises(LinkClosed, match="no more numbers"):
+            near.conversation()

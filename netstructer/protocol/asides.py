@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from netstructer.errors import LinkClosed
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.states import Role
 
 __all__ = ["Asides"]
 
+MOST_NUMBER = (1 << 32) - 1
+"""What the head of a message has room for."""
 MOST_AHEAD = 4096
 """How many of the peer's conversations may have begun before one with a lower number: beyond that, or half of it, it is
 over."""
@@ -36,8 +39,11 @@ class Asides:
         """Conversations that the peer opened and nobody has accepted."""
 
     def open(self) -> int:
-        """Begin a conversation of this end; return its number."""
-        number, self._next = self._next, self._next + 2
+        """Begin a conversation of this end; return its number.  Raises `LinkClosed` after two thousand million."""
+        number = self._next
+        if number > MOST_NUMBER:
+            raise LinkClosed("the link has no more numbers for conversations")
+        self._next += 2
         self._queues[number] = deque()
         return number
 
