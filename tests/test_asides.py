@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstructer.codec.spool import SpoolRoom
+from netstructer.errors import LinkClosed
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.asides import MOST_AHEAD, Asides
@@ -127,3 +128,12 @@ def test_clear_returns_all_that_nobody_has_read_and_leaves_what_was_accepted_ope
     assert set(asides.clear()) == set(sent)
     assert (list(asides.opened), asides.clear()) == ([], [])
     assert not any(asides.waiting(number) or asides.over(number) for number in (1, 3, mine))
+
+
+def test_an_end_has_so_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netstructer.protocol.asides.MOST_NUMBER", 4)
+    asides = Asides(Role.SERVER)
+
+    assert [asides.open(), asides.open()] == [2, 4]
+    with pytest.raises(LinkClosed, match="no more numbers"):
+        asides.open()
