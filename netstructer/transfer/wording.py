@@ -48,6 +48,7 @@ REFUSALS = {
     "unsafe": "the name is not safe",
     "forbidden": "the system does not permit it",
     "read-only": "it takes no files",
+    "no-files": "this server serves no files: start it with --files DIR",
     "directory": "a directory is in the way",
     "in-the-way": "something that is no directory is in the way",
     "exists": "a file of that name is there",
