@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from conversation import both, nothing_outside, pair, ticking
 from netstructer.codec.blob import Blob
-from netstructer.errors import BadValue, NetstructerError, TransferRefused, UnsafeName
-from netstructer.transfer import Transfer, fetch, offer, places, receive, serve
+from netstructer.errors import BadValue, ConnectionCut, NetstructerError, TransferRefused, UnsafeName
+from netstructer.transfer import Transfer, fetch, offer, places, receive, serve, source
 from netstructer.transfer import partial as partials
 from netstructer.transfer.body import BodyReader, end_of_file, joined, piece_of, start_of_file
 from netstructer.transfer.globs import Pattern
@@ -250,6 +250,59 @@ def _before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, act: Callabl
 
 def _receive_all(*args: Any, **options: Any) -> Any:
     return receive(*args, check=False, **options)
+
+
+# --- holes, which cost nothing on the wire ----------------------------------------------------------------------------
+
+HOLE = piece_of(source.HOLE_BYTES)[0]
+
+
+def test_a_body_has_only_so_many_bytes_of_holes(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netstructer.transfer.body.MOST_HOLE_BYTES", 4 * source.HOLE_BYTES)
+
+    found = attack(there, ("offer", columns("a", size=1 << 62)), start_of_file(0) + bytes(HOLE) * 1000)
+
+    assert isinstance(found, BadValue)
+    assert "holes" in str(found)
+    assert sum(path.stat().st_size for path in there.iterdir()) <= 4 * source.HOLE_BYTES
+
+
+def test_nobody_takes_holes_for_one_who_has_left(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netstructer.transfer.body.LOOK_BYTES", source.HOLE_BYTES)
+    data = start_of_file(0) + bytes(HOLE) * 1000
+    end, other, wire = pair(cut_after=len(data))
+
+    def send() -> None:
+        end.send(("offer", columns("a", size=1 << 62)))
+        end.recv(timeout=5)
+        end.send(("body", {"bytes": Blob(data + b"more")}), timeout=5)
+
+    found, _ = both(lambda: receive(other, other.recv(), there, timeout=5, clock=ticking()), send)
+
+    assert isinstance(found, ConnectionCut)
+    assert wire.is_cut.is_set()
+    assert sum(path.stat().st_size for path in there.iterdir()) <= 3 * source.HOLE_BYTES  # and not 16 GB later
+
+
+def test_a_sender_with_more_holes_than_that_sends_their_zeros(
+    tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(3_000_000)
+    for module in ("body", "sending"):
+        monkeypatch.setattr(f"netstructer.transfer.{module}.MOST_HOLE_BYTES", 2_000_000)
+    monkeypatch.setattr(source, "HOLE_BYTES", 1_000_000)
+    end, other, wire = pair()
+
+    sent, taken = both(
+        lambda: offer(end, path, clock=ticking()), lambda: receive(other, other.recv(), there, clock=ticking())
+    )
+
+    assert isinstance(sent, Transfer), sent
+    assert isinstance(taken, Transfer), taken
+    assert (there / "sparse").read_bytes() == bytes(3_000_000)
+    assert 1_000_000 < wire.bytes < 1_100_000
 
 
 # --- a server that is not what it seems -------------------------------------------------------------------------------

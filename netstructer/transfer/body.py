@@ -11,19 +11,34 @@ together.  For each file:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from netstructer.errors import BadValue
 from netstructer.transfer.source import HOLE_BYTES, PIECE_BYTES
 
-__all__ = ["CHANGED", "FAILED", "WHOLE", "BodyReader", "end_of_file", "joined", "piece_of", "start_of_file"]
+__all__ = [
+    "CHANGED",
+    "FAILED",
+    "MOST_HOLE_BYTES",
+    "WHOLE",
+    "BodyReader",
+    "end_of_file",
+    "joined",
+    "piece_of",
+    "start_of_file",
+]
 
 WHOLE, CHANGED, FAILED = 0, 1, 2
 """How a file ended: all of it is there, it changed while it was read, it could not be read."""
 
 JOIN_BYTES = 64 * 1024
 """Shorter buffers are gathered up to this: what the street would copy together in any case."""
+MOST_HOLE_BYTES = 256 * 1024**3
+"""Holes of one body, together: twelve bytes on the wire cost their receiver 10 ms of hashing, so a megabyte of them
+would be a quarter of an hour.  What a file has beyond that goes as bytes, which compress."""
+LOOK_BYTES = 1024**3
+"""So many bytes of holes are taken between two looks at whether anybody is still there: a second of hashing."""
 _START = struct.Struct(">Q")
 _LENGTH = struct.Struct(">I")
 _HOLE = struct.Struct(">IQ")
@@ -74,10 +89,15 @@ def joined(buffers: Iterable[Buffer]) -> Iterator[Buffer]:
 
 
 class BodyReader:
-    """The other way: starts, pieces and ends, strictly.  `close()` gives up what has not been read.  Single owner."""
+    """The other way: starts, pieces and ends, strictly.  `close()` gives up what has not been read.  Single owner.
 
-    def __init__(self, chunks: Iterable[Any]) -> None:
+    `look` is called now and then while holes are taken, which need no bytes, and raises where nobody is there any more.
+    """
+
+    def __init__(self, chunks: Iterable[Any], look: Callable[[], object] = lambda: None) -> None:
         self._chunks = iter(chunks)
+        self._look = look
+        self._holes = 0
         self._rest = memoryview(b"")
         self.state = WHOLE
         self.digest = b""
@@ -97,6 +117,7 @@ class BodyReader:
                 hole: int = struct.unpack(">Q", self._exactly(8))[0]
                 if not 1 <= hole <= HOLE_BYTES:
                     raise BadValue(f"a hole of {hole} bytes, more than {HOLE_BYTES} or none")
+                self._count_hole(hole)
                 yield hole
                 continue
             if length > PIECE_BYTES:
@@ -118,6 +139,13 @@ class BodyReader:
     def close(self) -> None:
         """Let go of the chunks: a blob that nobody holds is given up, and its sender told."""
         self._chunks, self._rest = iter(()), memoryview(b"")
+
+    def _count_hole(self, hole: int) -> None:
+        before, self._holes = self._holes, self._holes + hole
+        if self._holes > MOST_HOLE_BYTES:
+            raise BadValue(f"more than {MOST_HOLE_BYTES} bytes of holes")
+        if before // LOOK_BYTES != self._holes // LOOK_BYTES:
+            self._look()
 
     def _some(self, most: int) -> memoryview:
         while not len(self._rest):

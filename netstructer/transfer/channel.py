@@ -10,10 +10,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from netstructer.errors import LimitReached, LinkClosed, LinkLost, LinkTimeout
+from netstructer.errors import BadValue, LimitReached, LinkClosed, LinkLost, LinkTimeout
 from netstructer.transfer.wording import Refused, check_refusal, refusal_of
 
-__all__ = ["Channel", "Clock", "expect", "telling"]
+__all__ = ["Channel", "Clock", "expect", "look", "telling"]
 
 TELL_SECONDS = 1.0
 """How long an end that has failed tries to say so: it is a courtesy, and the error is on its way to the caller."""
@@ -45,6 +45,16 @@ def expect(channel: Channel, read: Callable[[object], T], *, timeout: float | No
     value = channel.recv(timeout=timeout)
     check_refusal(value)
     return read(value)
+
+
+def look(channel: Channel) -> None:
+    """Raise what has become of the other end, if it is gone or has refused; while it has nothing to say, do nothing.
+
+    For what takes long and needs nothing of it: an end that has left is no longer worked for.
+    """
+    with contextlib.suppress(LinkTimeout):
+        check_refusal(channel.recv(timeout=0))
+        raise BadValue("a value where nothing was to be said")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import Literal
 from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
 from netstructer.transfer.body import CHANGED, FAILED, WHOLE, BodyReader
-from netstructer.transfer.channel import Channel, Clock, expect, telling
+from netstructer.transfer.channel import Channel, Clock, expect, look, telling
 from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.outcome import STATUS_OF, Outcome, Transfer, status_of
 from netstructer.transfer.partial import Partial, make_link, sweep
@@ -96,7 +96,13 @@ def take(
             outcomes: list[Outcome] = []
             if not planned.answer.dry:
                 taking = _Taking(tree, into, offered, planned, overwrite, meter)
-                taking.run(BodyReader(expect(channel, read_body, timeout=timeout).chunks(timeout=timeout, keep=False)))
+                # No name here holds the chunks: with the reader they are given up, and the sender told.
+                taking.run(
+                    BodyReader(
+                        expect(channel, read_body, timeout=timeout).chunks(timeout=timeout, keep=False),
+                        lambda: look(channel),
+                    )
+                )
                 channel.send(taking.done.value(), timeout=timeout)
                 outcomes = taking.outcomes
             else:

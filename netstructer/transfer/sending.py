@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 from netstructer.codec.blob import Blob
 from netstructer.codec.origins import read_some
 from netstructer.errors import BadValue, MessageCancelled
-from netstructer.transfer.body import CHANGED, FAILED, WHOLE, Buffer, end_of_file, joined, piece_of, start_of_file
+from netstructer.transfer.body import (
+    CHANGED,
+    FAILED,
+    MOST_HOLE_BYTES,
+    WHOLE,
+    Buffer,
+    end_of_file,
+    joined,
+    piece_of,
+    start_of_file,
+)
 from netstructer.transfer.channel import Channel, Clock, expect, telling
 from netstructer.transfer.gathering import Gathered, Path, Source, gather
 from netstructer.transfer.manifest import Entry
@@ -106,6 +116,7 @@ class _Body:
         self._gathered = gathered
         self._answer = answer
         self._meter = meter
+        self._holes = 0
         self.states: dict[int, tuple[Status, int, int]] = {}  # index -> status, size, bytes moved
         self.error: BaseException | None = None
         wanted = [entry for entry, want in zip(gathered.entries, answer.wants.decode(), strict=True) if want in "wp"]
@@ -138,7 +149,7 @@ class _Body:
                     if piece is None:
                         ended = "failed"
                         break
-                    yield from piece_of(piece)
+                    yield from self._told(piece)
                     count = feed(digest, piece)
                     position += count
                     self._meter.advance(count)
@@ -147,6 +158,16 @@ class _Body:
         yield _ENDS[ended] + (digest.digest() if ended == "whole" else b"")
         self.states[index] = (self._status_of(index, ended, start), position, position - start)
         self._meter.end()
+
+    def _told(self, piece: Piece) -> Iterator[Buffer]:
+        """Return the buffers of a piece; of a hole, once a body has as many as it may have, its zeros."""
+        if isinstance(piece, int):
+            self._holes += piece
+            if self._holes > MOST_HOLE_BYTES:
+                for start in range(0, piece, PIECE_BYTES):
+                    yield from piece_of(bytes(min(PIECE_BYTES, piece - start)))
+                return
+        yield from piece_of(piece)
 
     def _open(self, index: int) -> tuple[FileSource | None, _Hash, int, str]:
         """Open a file, and find where to begin: behind the receiver's prefix, if ours has the same digest.
