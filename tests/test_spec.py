@@ -274,6 +274,7 @@ FIGURES = {
     "pings a second": int(liveness.PINGS_PER_SECOND),
     "window of a zstd frame": 1 << compression.WINDOW_LOG,
     "plain bytes of a zstd block": compression.BLOCK_BYTES,
+    "empty zstd blocks in a row": compression.MOST_EMPTY_BLOCKS,
 }
 
 

@@ -43,6 +43,9 @@ WORTH = 0.95
 FEED_BYTES = 128 << 10
 BLOCK_BYTES = 128 << 10
 """RFC 8878, 3.1.1.2.4: the most that one block expands to."""
+MOST_EMPTY_BLOCKS = 8
+"""So many in a row may hold nothing.  A sender ends a block where it holds something, and a frame after its last one
+with an empty one; who sends more of them keeps a reader waiting, at three bytes each, longer than it allowed."""
 MAGIC = b"\x28\xb5\x2f\xfd"
 
 Buffer = bytes | bytearray | memoryview
@@ -84,8 +87,9 @@ def expand(pieces: Iterable[Buffer], *, plain_bytes: int | None, stated: bool = 
     `plain_bytes` is the length that the sender declared (the caller has held it against its limit); the frame must
     produce it, and must state it too, unless not `stated`: then it must not.  None where the sender declares it at the
     end and the end has not come: then the caller counts.  Raises `BadCompression` for everything else, and from then
-    on always: a second frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, a frame cut short,
-    what zstd refuses.  What `pieces` raises passes through and nothing is lost by it: ask again, if `pieces` can be.
+    on always: a second frame, bytes after the frame, a dictionary, a window over 1 MiB, no checksum, more than
+    `MOST_EMPTY_BLOCKS` in a row that hold nothing, a frame cut short, what zstd refuses.  What `pieces` raises passes
+    through and nothing is lost by it: ask again, if `pieces` can be.
     """
     return _Expansion(_Walk(iter(pieces), plain_bytes if stated else None), plain_bytes)
 
@@ -153,6 +157,8 @@ class _Expansion:
         self._stream = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
         self._plain_bytes = plain_bytes
         self._produced = 0
+        self._empty = -1
+        """Blocks in a row that held nothing; the header, which is fed first, is none."""
         self._fault: BadCompression | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -168,7 +174,11 @@ class _Expansion:
                 if self._plain_bytes is not None and self._produced > self._plain_bytes:
                     raise BadCompression(f"expected {self._plain_bytes} plain bytes, found more")
                 if plain:
+                    self._empty = 0
                     return plain
+                self._empty += not self._stream.eof
+                if self._empty > MOST_EMPTY_BLOCKS:
+                    raise BadCompression(f"more than {MOST_EMPTY_BLOCKS} zstd blocks in a row are empty")
             if not self._stream.eof or self._plain_bytes not in (None, self._produced):
                 raise BadCompression(f"expected {self._plain_bytes} plain bytes, found {self._produced}")
         except BadCompression as fault:
