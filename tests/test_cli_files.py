@@ -12,17 +12,26 @@ import signal
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loopback import Relay
-from netstructer import Key, Link
+from netstructer import Blob, Key, Link, Server
 from netstructer.address import Address, parse_address
-from netstructer.errors import InvalidAddress, TransferRefused, UnsafeName
+from netstructer.conversation import Conversation
+from netstructer.errors import (
+    InvalidAddress,
+    LinkClosed,
+    LinkLost,
+    LinkTimeout,
+    MessageCancelled,
+    TransferRefused,
+    UnsafeName,
+)
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -33,10 +42,12 @@ from typer.testing import CliRunner
 from netstructer.cli.app import app
 from netstructer.cli.bars import Bars, drawn
 from netstructer.cli.closing import facts_of_transfer, line_of, planned, sentence
-from netstructer.cli.fileroom import FileRoom
+from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.outcomes import ExitCode
+from netstructer.cli.patience import READ_BYTES_PER_SECOND, Patient
 from netstructer.cli.places import Place, parse_place, split_get
 from netstructer.transfer import Outcome, Progress, Transfer, listing, offer
+from netstructer.transfer.body import piece_of, start_of_file
 from netstructer.transfer.wording import check_refusal
 from test_cli import SECONDS, closed_port, finished, listening, run, start
 
@@ -359,6 +370,146 @@ def test_nonsense_is_refused_and_the_next_request_answered(served: Served) -> No
         (served.directory / "listed").mkdir()
         with link.conversation() as asking:
             assert [entry.name for entry in listing(asking, "list*")] == ["listed"]
+
+
+# --- what would not end -----------------------------------------------------------------------------------------------
+
+
+def invoke(*arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    done = CliRunner(env={"NETSTRUCTER_KEY": KEY.reveal()}).invoke(app, arguments)
+    return done.exit_code, done.stdout, done.stderr
+
+
+@contextmanager
+def answering(answer: Callable[[Conversation, threading.Event], None]) -> Iterator[str]:
+    """Serve each conversation by `answer`, which may wait for the event: it is set in the end."""
+    over = threading.Event()
+
+    def attend(link: Link) -> None:
+        with suppress(LinkClosed, LinkLost), link.accept_conversation() as asked:
+            asked.recv()
+            answer(asked, over)
+
+    with Server("127.0.0.1:0", key=KEY, handler=attend) as server:
+        try:
+            yield str(server.address)
+        finally:
+            over.set()
+
+
+@pytest.mark.parametrize("command", ["serve", "recv"])
+def test_a_server_without_files_says_so_at_once(command: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with listening(command, "0", key=KEY) as (_, address):
+        code, out, err = invoke("put", str(tmp_path / "mine.txt"), address)
+
+    assert (code, out) == (ExitCode.FILE, "")
+    assert err == "netstructer: the other end refused: this server serves no files: start it with --files DIR\n"
+
+
+@pytest.mark.parametrize("command", ["put", "get", "pour", "ls"])
+def test_a_server_that_never_answers_is_not_waited_for(command: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with answering(lambda asked, over: over.wait(SECONDS)) as address:  # type: ignore[arg-type, return-value]
+        arguments = {
+            "put": ["put", str(tmp_path / "mine.txt"), address],
+            "get": ["get", f"{address}/x", str(tmp_path)],
+            "pour": ["get", f"{address}/x", "-"],
+            "ls": ["ls", address],
+        }
+        code, out, err = invoke(*arguments[command], "--stall", "0.2")
+
+    assert (code, out) == (ExitCode.TIMEOUT, "")
+    assert "the other end lives, but nothing has moved for 0.2 seconds; --stall SECONDS waits longer" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("directory", ["here", "-"])
+def test_a_server_that_stops_in_the_middle_is_not_waited_for(directory: str, tmp_path: Path) -> None:
+    def stop(asked: Conversation, over: threading.Event) -> None:
+        columns = {"names": ["x"], "kinds": "f", "sizes": [PIECE], "times": [None], "modes": [None], "targets": {}}
+        asked.send(("offer", {"into": "", "resume": True, "dry": False} | columns))
+        asked.recv()
+
+        def part() -> Iterator[bytes]:
+            yield start_of_file(0) + b"".join(piece_of(bytes(1000)))
+            over.wait(SECONDS)
+
+        with suppress(MessageCancelled):
+            asked.send(("body", {"bytes": Blob.from_iter(part())}))
+
+    with answering(stop) as address:
+        where = directory if directory == "-" else str(tmp_path / directory)
+        code, _, err = invoke("get", f"{address}/x", where, "--stall", "0.2")
+
+    assert code == ExitCode.TIMEOUT
+    assert "nothing has moved for 0.2 seconds" in err
+
+
+def test_an_asker_that_stops_in_the_middle_keeps_no_file_locked(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    columns = {"names": ["x"], "kinds": "f", "sizes": [PIECE], "times": [7], "modes": [None], "targets": {}}
+    told: list[Answered] = []
+    over = threading.Event()
+
+    def part() -> Iterator[bytes]:
+        yield start_of_file(0) + b"".join(piece_of(bytes(1000)))
+        over.wait(SECONDS)
+
+    def attend(link: Link) -> None:
+        with room.answering(link, told.append), suppress(LinkClosed, LinkLost):
+            link.recv()
+
+    room = FileRoom(str(tmp_path / "served"), writable=True, stall=0.2)
+    with (
+        Server("127.0.0.1:0", key=KEY, handler=attend) as server,
+        Link(str(server.address), key=KEY) as link,
+        link.conversation() as asking,
+    ):
+        asking.send(("offer", {"into": "", "resume": True, "dry": False} | columns))
+        asking.recv(timeout=SECONDS)
+
+        def send() -> None:
+            with suppress(MessageCancelled, LinkClosed, LinkLost):
+                asking.send(("body", {"bytes": Blob.from_iter(part())}))
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        with pytest.raises(TransferRefused):
+            check_refusal(asking.recv(timeout=SECONDS))
+        over.set()
+        sender.join(SECONDS)
+
+    assert [type(one.error) for one in told] == [LinkTimeout]
+
+
+def test_who_has_to_read_its_disk_is_waited_for_longer() -> None:
+    class Asked:
+        def __init__(self) -> None:
+            self.waits: list[float | None] = []
+
+        def wire_bytes(self) -> int:
+            return 0
+
+        def send(self, value: object, *, timeout: float | None = None) -> None:
+            self.waits.append(timeout)
+
+        def recv(self, *, timeout: float | None = None) -> object:
+            self.waits.append(timeout)
+            return ("offer", {"kinds": "f", "sizes": [None]})
+
+    asked = Asked()
+    patient = Patient(asked, 10.0)
+    patient.send(("offer", {"sizes": [100 * READ_BYTES_PER_SECOND, None]}))
+    patient.recv()
+    patient.send(("answer", {"prefixes": {0: (5 * READ_BYTES_PER_SECOND, b"")}}))
+    patient.recv()
+    patient.send(("refused", {}), timeout=1.0)
+    serving = Patient(asked, 10.0, serving=True)
+    serving.send(("body", {}))
+
+    assert asked.waits == [10.0, 110.0, 10.0, 15.0, 1.0, None]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The file room: how `serve --files` answers requests for files, on many links at once.  Floor: ROOF.
+"""The file room: how `serve` and `recv` answer requests for files, on many links at once.  Floor: ROOF.
 
 Each link has a thread for them, beside the one that takes its values: neither waits for the other.
 """
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from netstructer import Link
+from netstructer.cli.patience import STALL_SECONDS, Patient
 from netstructer.errors import BadValue, LinkClosed, LinkLost, NetstructerError, TransferRefused
 from netstructer.names import shown
 from netstructer.transfer import Channel, Transfer, serve
-from netstructer.transfer.wording import REFUSALS, verb_of
+from netstructer.transfer.wording import REFUSALS, refusal_of, refused, verb_of
 
-__all__ = ["Answered", "FileRoom"]
+__all__ = ["Answered", "FileRoom", "Room"]
 
 SUBJECTS = 3
 """Names of a request that are told; the rest is counted."""
@@ -40,14 +41,11 @@ class Answered:
     error: Exception | None
 
 
-class FileRoom:
-    """A directory that is served.  Raises `OSError` where it is none."""
+class Room:
+    """Where requests for files are answered.  This one has none, and says so at once: nobody is left waiting."""
 
-    def __init__(self, directory: str, *, writable: bool) -> None:
-        self.path = os.path.realpath(directory)
-        self.writable = writable
-        with os.scandir(self.path):
-            pass  # it is a directory, and may be read
+    def __init__(self, stall: float = STALL_SECONDS) -> None:
+        self._stall = stall
 
     @contextmanager
     def answering(self, link: Link, report: Callable[[Answered], None]) -> Iterator[None]:
@@ -73,18 +71,36 @@ class FileRoom:
 
     def _converse(self, link: Link, channel: Channel, report: Callable[[Answered], None]) -> None:
         """Answer one request.  Raises nothing: what went wrong is told, and the next request is answered."""
-        noting = _Noting(channel)
+        noting = _Noting(Patient(channel, self._stall, serving=True))
         command, subject, done, error = "", "", None, None
         try:
-            first = channel.recv()
+            first = noting.recv()
             command, subject = _COMMANDS.get(_word_of(first), "?"), _subject_of(first)
-            done = serve(noting, first, self.path, writable=self.writable, clock=time.monotonic)
+            done = self._answer(noting, first)
         except Exception as fault:
             if isinstance(fault, (LinkClosed, LinkLost)) and not command:
                 return  # opened, and nothing was asked
             error = fault
         error = error or noting.refusal
         report(Answered(link=link, command=command or "?", subject=subject, done=done, error=error))
+
+    def _answer(self, channel: Channel, first: object) -> Transfer | None:
+        channel.send(refusal_of(refused("no-files")))
+        return None
+
+
+class FileRoom(Room):
+    """A directory that is served.  Raises `OSError` where it is none."""
+
+    def __init__(self, directory: str, *, writable: bool, stall: float = STALL_SECONDS) -> None:
+        super().__init__(stall)
+        self.path = os.path.realpath(directory)
+        self.writable = writable
+        with os.scandir(self.path):
+            pass  # it is a directory, and may be read
+
+    def _answer(self, channel: Channel, first: object) -> Transfer | None:
+        return serve(channel, first, self.path, writable=self.writable, clock=time.monotonic)
 
 
 class _Noting:

@@ -16,9 +16,10 @@ from typing import Annotated
 import typer
 
 from netstructer.address import Address
-from netstructer.cli.moving import DryRun, NoResume, Timeout, View, conversing
+from netstructer.cli.moving import DryRun, NoResume, Stall, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
+from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, split_get
 from netstructer.errors import Misuse
 from netstructer.transfer import fetch
@@ -44,6 +45,7 @@ def get(
     dry_run: DryRun = False,
     no_resume: NoResume = False,
     timeout: Timeout = 10.0,
+    stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
@@ -60,11 +62,11 @@ def get(
     """
     address, patterns, directory = split_get([first, *(more or [])])
     if directory == STANDARD_STREAM:
-        _pour(address, patterns, dry_run=dry_run, timeout=timeout, key_file=key_file, json=json)
+        _pour(address, patterns, dry_run=dry_run, timeout=timeout, stall=stall, key_file=key_file, json=json)
         return
     view = View(json=json)
     with (
-        conversing(address, key_file, timeout=timeout, continues=not no_resume and not dry_run) as channel,
+        conversing(address, key_file, timeout=timeout, stall=stall, continues=not no_resume and not dry_run) as channel,
         _place_for(directory or ".", dry_run=dry_run) as here,
         view.progress() as report,
     ):
@@ -82,7 +84,14 @@ def get(
 
 
 def _pour(
-    address: Address, patterns: list[str], *, dry_run: bool, timeout: float, key_file: str | None, json: bool
+    address: Address,
+    patterns: list[str],
+    *,
+    dry_run: bool,
+    timeout: float,
+    stall: float,
+    key_file: str | None,
+    json: bool,
 ) -> None:
     """Write files to stdout, and all that is said to stderr."""
     if dry_run:
@@ -90,7 +99,7 @@ def _pour(
     if sys.stdout.isatty():
         raise Misuse("stdout is a terminal, and files may hold anything: pipe it, or name a directory")
     view = View(json=json, facts_to=sys.stderr)
-    with conversing(address, key_file, timeout=timeout) as channel, view.progress() as report:
+    with conversing(address, key_file, timeout=timeout, stall=stall) as channel, view.progress() as report:
         done = pour(channel, patterns, sys.stdout.buffer, progress=report, clock=time.monotonic)
         sys.stdout.buffer.flush()
     view.close(done, verb="received")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from netstructer import Link, Server
-from netstructer.cli.fileroom import Answered, FileRoom
+from netstructer.cli.fileroom import Answered, Room
 from netstructer.cli.options import FoundKey, find, listening_place
 from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
@@ -58,20 +58,20 @@ Entry = Joined | Arrived | Refused | Answered | Left
 
 
 class Inbox:
-    """Gathers what comes.  With `echo`, each value is sent back as it came, before it is shown; with `files`, requests
-    for files are answered too.
+    """Gathers what comes.  With `echo`, each value is sent back as it came, before it is shown; requests for
+    files are answered by `files`, or refused.
     """
 
-    def __init__(self, *, echo: bool = False, files: FileRoom | None = None) -> None:
+    def __init__(self, *, echo: bool = False, files: Room | None = None) -> None:
         self._echo = echo
-        self._files = files
+        self._files = files or Room()
         self._entries: queue.Queue[Entry] = queue.Queue(WAITING_VALUES)
 
     def attend(self, link: Link) -> None:
         """Receive until the link is over.  Raises nothing: what went wrong is an entry."""
         self._entries.put(Joined(link=link))
         error: NetstructerError | None = None
-        with self._files.answering(link, self._entries.put) if self._files is not None else nullcontext():
+        with self._files.answering(link, self._entries.put):
             try:
                 while True:
                     self._receive(link)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from netstructer.cli.moving import Timeout, conversing
+from netstructer.cli.moving import Stall, Timeout, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
+from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import parse_place
 from netstructer.cli.screen import one_line, print_json, size, stdout
 from netstructer.transfer import Entry, listing
@@ -30,6 +31,7 @@ def ls(
         ),
     ],
     timeout: Timeout = 10.0,
+    stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
@@ -40,7 +42,7 @@ def ls(
     each.
     """
     where = parse_place(place)
-    with conversing(where.address, key_file, timeout=timeout) as channel:
+    with conversing(where.address, key_file, timeout=timeout, stall=stall) as channel:
         entries = listing(channel, (where.path or "").removesuffix("/"))
     if json:
         for entry in entries:

@@ -15,11 +15,12 @@ from netstructer.cli.bars import Bars
 from netstructer.cli.closing import facts_of_outcome, facts_of_transfer, line_of, planned, sentence
 from netstructer.cli.options import find
 from netstructer.cli.outcomes import code_of
+from netstructer.cli.patience import Patient
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
 from netstructer.transfer import Channel, Progress, Report, Transfer
 
-__all__ = ["Compress", "DryRun", "NoResume", "Timeout", "View", "conversing"]
+__all__ = ["Compress", "DryRun", "NoResume", "Stall", "Timeout", "View", "conversing"]
 
 CONTINUES = "the same command continues where it stopped"
 MISSING_SHOWN = 20
@@ -32,17 +33,29 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be moved
 Compress = Annotated[bool, typer.Option(help="Compress what gets smaller by it.")]
 Timeout = Annotated[
     float,
+    typer.Option(metavar="SECONDS", min=0.001, help="For connecting.  A transfer may take as long as something moves."),
+]
+Stall = Annotated[
+    float,
     typer.Option(
-        metavar="SECONDS", min=0.001, help="For connecting.  A transfer may take as long as the other end is there."
+        metavar="SECONDS",
+        min=0.001,
+        help="How long nothing may move; and a second more for each 20 MiB that the other end has to compare.",
     ),
 ]
 
 
 @contextmanager
 def conversing(
-    address: Address, key_file: str | None, *, timeout: float, compress: bool = True, continues: bool = False
+    address: Address,
+    key_file: str | None,
+    *,
+    timeout: float,
+    stall: float,
+    compress: bool = True,
+    continues: bool = False,
 ) -> Iterator[Channel]:
-    """Open a link and a conversation about files on it.
+    """Open a link and a conversation about files on it, in which nothing is waited for longer than `stall` allows.
 
     Ctrl-C cuts the link, so that nothing is waited for.  With `continues`, the text of an interrupt and of a link that
     was lost says that the same command goes on from there.  Raises what `Link` raises, and `MissingKey`.
@@ -50,7 +63,7 @@ def conversing(
     hint = f"; {CONTINUES}" if continues else ""
     with Link(address, key=find(key_file).key, timeout=timeout, compress=compress) as link:
         try:
-            yield link.conversation()
+            yield Patient(link.conversation(), stall, hint=f"; --stall SECONDS waits longer{hint}")
         except KeyboardInterrupt:
             link.abort()
             raise KeyboardInterrupt(f"interrupted{hint}") from None

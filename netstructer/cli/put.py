@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from netstructer.cli.moving import Compress, DryRun, NoResume, Timeout, View, conversing
+from netstructer.cli.moving import Compress, DryRun, NoResume, Stall, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
+from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
 from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse
@@ -37,6 +38,7 @@ def put(
     no_resume: NoResume = False,
     compress: Compress = True,
     timeout: Timeout = 10.0,
+    stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
@@ -53,7 +55,9 @@ def put(
     continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
     view = View(json=json)
     with (
-        conversing(where.address, key_file, timeout=timeout, compress=compress, continues=continues) as channel,
+        conversing(
+            where.address, key_file, timeout=timeout, stall=stall, compress=compress, continues=continues
+        ) as channel,
         view.progress() as report,
     ):
         done = offer(

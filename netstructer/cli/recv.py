@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from netstructer.cli.fileroom import Answered
 from netstructer.cli.inbox import Arrived, Inbox, Left, Refused, listening
 from netstructer.cli.literals import facts_of, literal, type_name
 from netstructer.cli.options import KeyFile
@@ -63,6 +64,8 @@ def recv(
                 left = left if left is None else left - 1
             elif isinstance(entry, Refused):
                 stderr.print(f"note: {entry.link.peer} sent what is no value here: {sentence_of(entry.error)}")
+            elif isinstance(entry, Answered) and entry.error is not None:
+                stderr.print(f"note: {entry.link.peer} asked for files: {sentence_of(entry.error)}")
             elif isinstance(entry, Left) and left is None and not keep:
                 if entry.error is not None:
                     raise entry.error

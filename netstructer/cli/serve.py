@@ -13,6 +13,7 @@ from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, 
 from netstructer.cli.literals import facts_of, type_name
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command, sentence_of
+from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
 from netstructer.errors import Misuse
 
@@ -42,6 +43,12 @@ def serve(
         ),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="With --files: give files and take none.")] = False,
+    stall: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0.001, help="With --files: give a transfer up in which nothing moves for so long."
+        ),
+    ] = STALL_SECONDS,
     once: Annotated[bool, typer.Option("--once", help="End when the first link is over.")] = False,
     key_file: KeyFile = None,
     json: Json = False,
@@ -54,7 +61,7 @@ def serve(
     """
     if read_only and files is None:
         raise Misuse("expected --read-only together with --files DIR")
-    room = FileRoom(files, writable=not read_only) if files is not None else None
+    room = FileRoom(files, writable=not read_only, stall=stall) if files is not None else None
     inbox = Inbox(echo=echo, files=room)
     with listening(address, key_file, inbox) as (server, found):
         if room is not None:
