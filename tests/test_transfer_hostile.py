@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from conversation import both, nothing_outside, pair, ticking
 from netstructer.codec.blob import Blob
-from netstructer.errors import BadValue, ConnectionCut, NetstructerError, TransferRefused, UnsafeName
+from netstructer.errors import BadValue, ConnectionCut, LimitReached, NetstructerError, TransferRefused, UnsafeName
 from netstructer.transfer import Transfer, fetch, offer, places, receive, serve, source
 from netstructer.transfer import partial as partials
 from netstructer.transfer.body import BodyReader, end_of_file, joined, piece_of, start_of_file
@@ -646,6 +647,27 @@ def test_one_entry_too_many_is_refused_unread() -> None:
 
     with pytest.raises(BadValue, match="more than 1000000"):
         entries_of(fields)
+
+
+def test_deep_names_cost_what_they_are_and_not_each_directory_above_them_in_full() -> None:
+    names = ["/".join([f"{index:06x}" + "a" * 25, *["b" * 30] * 127]) for index in range(50)]
+    fields = entries_value([Entry(name=name, size=0) for name in names])
+    tracemalloc.start()
+    entries = entries_of(fields)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [entry.name for entry in entries] == names
+    assert peak < 10 * sum(map(len, names))  # with each prefix as a text it is more than 100 times
+
+
+def test_the_directories_above_count_among_the_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netstructer.transfer.manifest.MOST_ENTRIES", 5)
+    taken = Taken()
+    taken.take(Entry(name="a/b/c/d"))
+    with pytest.raises(LimitReached, match="more than 5 files"):
+        taken.take(Entry(name="a/b/x/y"))
+    taken.take(Entry(name="a/b/c/e"))
 
 
 def test_a_directory_may_be_named_before_or_after_what_is_in_it() -> None:

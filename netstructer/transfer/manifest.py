@@ -16,7 +16,8 @@ from netstructer.names import PATH_BYTES, PATH_PARTS, check_parts, fold, shown
 __all__ = ["Entry", "Taken", "check_target", "entries_of", "entries_value", "is_partial_name"]
 
 MOST_ENTRIES = 1_000_000
-"""Entries of one offer: a home directory has as many, and they cost about 400 bytes each at both ends."""
+"""Entries of one offer, with the directories above them: a home directory has as many, and they cost about 400 bytes
+each at both ends."""
 TARGET_CHARACTERS = 4096
 """Longest target of a link: PATH_MAX of Linux."""
 
@@ -91,57 +92,78 @@ def entries_of(columns: dict[str, Any]) -> list[Entry]:
 
 
 class Taken:
-    """The names that are taken already, as every system would compare them."""
+    """The names that are taken already, as every system would compare them.
+
+    A tree in one dict: a directory has a number, and what is in it the key `number/folded name`.  So a long path costs
+    its own last name, whatever is above it, and not every path on the way to it.
+    """
 
     def __init__(self) -> None:
-        self._spelled: dict[str, tuple[str, bool]] = {}  # folded path -> as written, and whether it is a directory
-        self._above: set[str] = set()  # directories whose names were checked
+        self._found: dict[str, int] = {}  # key -> the number of a directory, 0 for anything else
+        self._spelled: dict[str, str] = {}  # key -> the name as it was written, where folding has changed it
+        self._above: tuple[str, int] = ("", 0)  # the directory of the last entry
         self._count = 0
 
     def take(self, entry: Entry) -> None:
         """Take the name of an entry, and those of the directories above it; raises `UnsafeName` where that is not safe.
 
-        Nothing is taken then.  Raises `LimitReached` for one entry too many.
+        Nothing is taken then.  Raises `LimitReached` for one entry too many, the directories above counted.
         """
-        if self._count >= MOST_ENTRIES:
-            raise LimitReached(
-                f"more than {MOST_ENTRIES} files for one transfer", limit=MOST_ENTRIES, found=self._count + 1
-            )
-        parts = self._checked_parts(entry)
+        parts = entry.parts
+        if len(parts) > PATH_PARTS or 4 * len(entry.name) > PATH_BYTES:
+            check_parts(parts)
         if entry.target is not None:
             check_target(parts, entry.target)
-        is_directory = entry.kind == "directory"
-        new: dict[str, tuple[str, bool]] = {}
-        folded = fold(entry.name)
-        if folded in self._spelled:
-            spelled, was_directory = self._spelled[folded]
-            # A directory may have been named by what is in it before it is named itself.
-            if spelled != entry.name or not (is_directory and was_directory):
-                raise UnsafeName(f"{shown(entry.name)} and another name are one on some systems", name=entry.name)
-        new[folded] = (entry.name, is_directory)
-        above, folded_above = entry.name, folded
-        while "/" in above:
-            above, folded_above = above.rpartition("/")[0], folded_above.rpartition("/")[0]
-            known = self._spelled.get(folded_above)
-            if known == (above, True):
-                break  # and so is all that is above it
-            if known is not None:
-                raise UnsafeName(f"{shown(entry.name)} lies in what is no directory, or in another", name=entry.name)
-            new[folded_above] = (above, True)
-        self._spelled.update(new)
-        self._count += 1
-
-    def _checked_parts(self, entry: Entry) -> tuple[str, ...]:
-        """Return the names of an entry, checked; those of a directory that was checked before are not checked again."""
-        parts = entry.parts
         above = entry.name.rpartition("/")[0]
-        short = len(parts) <= PATH_PARTS and 4 * len(entry.name) <= PATH_BYTES
-        new = parts[-1:] if short and above in self._above else parts
-        check_parts(new)
-        if any(is_partial_name(part) for part in new):
+        new: dict[str, tuple[str, bool]] = {}
+        inside = self._above[1] if above and above == self._above[0] else self._inside(entry, parts, new)
+        key = f"{inside}/{fold(parts[-1])}"
+        is_directory = entry.kind == "directory"
+        if key not in self._found:
+            self._check_new(entry, parts[-1])
+            new[key] = parts[-1], is_directory
+        elif not (is_directory and self._is(key, parts[-1])):
+            # A directory may have been named by what is in it before it is named itself.
+            raise UnsafeName(f"{shown(entry.name)} and another name are one on some systems", name=entry.name)
+        most = max(self._count + 1, len(self._found) + len(new))
+        if most > MOST_ENTRIES:
+            raise LimitReached(f"more than {MOST_ENTRIES} files for one transfer", limit=MOST_ENTRIES, found=most)
+        for fresh, (name, directory) in new.items():
+            self._found[fresh] = len(self._found) + 1 if directory else 0
+            if not fresh.endswith(f"/{name}"):
+                self._spelled[fresh] = name
+        self._count += 1
+        self._above = above, inside
+
+    def _inside(self, entry: Entry, parts: tuple[str, ...], new: dict[str, tuple[str, bool]]) -> int:
+        """Return the number of the directory that an entry is in; those that nobody has named yet are added to `new`.
+
+        They get the numbers that they will have when the dict has them, one after the other.
+        """
+        inside = 0
+        for name in parts[:-1]:
+            key = f"{inside}/{fold(name)}"
+            if key in self._found:
+                inside = self._found[key]
+                if not inside or not self._is(key, name):
+                    raise UnsafeName(
+                        f"{shown(entry.name)} lies in what is no directory, or in another", name=entry.name
+                    )
+                continue
+            self._check_new(entry, name)
+            inside = len(self._found) + len(new) + 1
+            new[key] = name, True
+        return inside
+
+    def _is(self, key: str, name: str) -> bool:
+        """Say whether what was taken under a key is a directory of this very spelling."""
+        return self._found[key] > 0 and self._spelled.get(key, key.partition("/")[2]) == name
+
+    def _check_new(self, entry: Entry, name: str) -> None:
+        """Raise `UnsafeName` for a name that is none; those that were taken before are not checked again."""
+        check_parts((name,))
+        if is_partial_name(name):
             raise UnsafeName(f"{shown(entry.name)} is what an unfinished transfer is called", name=entry.name)
-        self._above.add(above)
-        return parts
 
 
 def check_target(parts: tuple[str, ...], target: str) -> None:
