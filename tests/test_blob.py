@@ -81,6 +81,18 @@ def test_what_can_be_read_once_says_so(made: Callable[[bytes], Blob]) -> None:
             blob.chunks()
 
 
+def test_what_can_be_read_once_has_been_read_from_the_first_piece_on() -> None:
+    blob = Blob.from_iter([b"abc", b"def"])
+    never, late = blob.chunks(), blob.chunks()
+    chunks = blob.chunks()
+    assert next(chunks) == b"abc"
+    del never
+
+    with pytest.raises(Misuse, match="read once"):
+        next(late)
+    assert list(chunks) == [b"def"]
+
+
 def test_sizes_and_names(tmp_path: Path) -> None:
     path = tmp_path / "scan.tiff"
     path.write_bytes(b"abc")

@@ -176,6 +176,18 @@ def test_a_send_that_runs_out_of_time_takes_its_blob_back() -> None:
         assert far.recv(timeout=PATIENCE_SECONDS) == "still here"
 
 
+def test_a_send_that_a_closed_link_refused_may_be_tried_on_another() -> None:
+    scan = Blob.from_iter([b"read ", b"once"])
+    with linked() as (near, _):
+        near.close()
+        with pytest.raises(LinkClosed):
+            near.send({"scan": scan})
+    with linked() as (near, far):
+        sending = Task(near.send, {"scan": scan})
+        assert bytes(far.recv(timeout=PATIENCE_SECONDS)["scan"]) == b"read once"
+        sending.result()
+
+
 # --- sources that fail ------------------------------------------------------------------------------------------------
 
 

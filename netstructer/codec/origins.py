@@ -150,15 +150,25 @@ class Once:
         """Nothing is expected of what is here."""
 
     def chunks(self, owner: object, timeout: float | None, keep: bool | None) -> Iterator[Chunk]:
-        """Return the bytes, cut to pieces and held to the size."""
-        if self._opened:
-            raise Misuse("this blob's source can be read once, and has been")
-        self._opened = True
-        return _checked(self._chunks, self.size)
+        """Return the bytes, cut to pieces and held to the size.
+
+        The source counts as read from the first piece on: a send that fails before may be tried on another link.
+        """
+        self._check()
+        return self._read()
 
     def open(self, owner: object, timeout: float | None) -> BinaryIO:
         """Return a file over the chunks, which cannot be sent back."""
         return io.BufferedReader(_ChunkReader(self.chunks(owner, timeout, None)), CHUNK_BYTES)
+
+    def _read(self) -> Iterator[Chunk]:
+        self._check()
+        self._opened = True
+        yield from _checked(self._chunks, self.size)
+
+    def _check(self) -> None:
+        if self._opened:
+            raise Misuse("this blob's source can be read once, and has been")
 
 
 class Arrived:
