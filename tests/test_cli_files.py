@@ -590,6 +590,35 @@ def test_what_does_not_go_is_named_and_the_rest_goes(served: Served, tmp_path: P
     assert [path.name for path in (served.directory / "odd").iterdir()] == ["fine"]
 
 
+@POSIX
+def test_one_bad_path_does_not_stop_the_others(served: Served, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "same").write_text(name)
+    (tmp_path / "nowhere").symlink_to("gone")
+    os.mkfifo(tmp_path / "pipe")
+    paths = [str(tmp_path / name) for name in ("nowhere", "a", "pipe", "a")]
+    code, _, err = invoke("put", *paths, f"{served.address}/bad-paths")
+    both = invoke("put", str(tmp_path / "a" / "same"), str(tmp_path / "b" / "same"), served.address)
+    empty = invoke("put", *map(str, make_empty(tmp_path)), f"{served.address}/bad-paths")
+
+    assert code == ExitCode.OK
+    assert f"{paths[0]}: skipped: a link that leads nowhere\n{paths[2]}: skipped: no file or directory\n" in err
+    assert err.splitlines()[-1].startswith("sent 1 file, 1 B ")
+    assert (served.directory / "bad-paths" / "a" / "same").read_text() == "a"
+    assert both[0] == ExitCode.USAGE
+    assert both[2].endswith("/b/same would both arrive as same\n")
+    assert empty[2].startswith("sent 2 directories in ")
+
+
+def make_empty(top: Path) -> list[Path]:
+    """Make two empty directories."""
+    made = [top / "empty", top / "void"]
+    for one in made:
+        one.mkdir()
+    return made
+
+
 def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     keyless, _, no_key = run("put", str(tmp_path / "mine.txt"), "127.0.0.1:1")
@@ -607,6 +636,8 @@ def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
         (["put", "here.txt", "there.txt"], "expected HOST:PORT"),
         (["put", "no-such-file", "5000"], "no-such-file: No such file"),
         (["put", os.devnull, "5000"], "is no file or directory"),
+        (["put", "", "5000"], "an empty one"),
+        (["put", __file__, f"{os.path.dirname(__file__)}/../pyproject.toml", "no/such", "5000"], "no/such: No such"),
         (["put", "-", "5000"], "expected a name"),
         (["put", "-", "5000/directory/"], "expected a name"),
         (["put", "-", "x", "5000/name"], "expected - alone"),

@@ -44,12 +44,14 @@ def sentence(done: Transfer, *, verb: str) -> str:
     figures = Figures(done)
     counted = [_count(figures.files, "file")] if figures.files else []
     counted += [_count(figures.links, "link")] if figures.links else []
+    if not counted and not figures.same and done.directories:
+        counted = [_count(done.directories, "directory", "directories")]
     what = ", ".join(counted) or "nothing"
     amount = f", {size(done.moved)}" if figures.files else ""
     if done.dry:
         said = [f"would have {verb} {what}{amount}"]
     else:
-        pace = f" ({rate(done.moved, done.seconds)})" if done.moved else ""
+        pace = f" ({rate(done.moved, done.seconds)})" if done.moved and figures.files else ""
         said = [f"{verb} {what}{amount} in {seconds(done.seconds)}{pace}, {size(done.wire)} on the wire"]
     if figures.resumed:
         said.append(f"{figures.resumed:,} continued ({size(figures.resumed_bytes)} were there)")
@@ -105,5 +107,5 @@ def planned(outcome: Outcome) -> str:
     return f"{plan:<8} {moved:>10}  {one_line(outcome.name)}{there}{why}"
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def _count(count: int, noun: str, nouns: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"

@@ -17,7 +17,7 @@ from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
 from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse
-from netstructer.transfer import Source, offer
+from netstructer.transfer import Outcome, Source, offer
 
 __all__ = ["put"]
 
@@ -51,7 +51,7 @@ def put(
     With - for PATH, the place names the file that stdin becomes: tar c photos | netstructer put - server:5000/p.tar
     """
     where = parse_place(place)
-    sources, into = _sources(paths, where)
+    sources, into, left = _sources(paths, where)
     continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
     view = View(json=json)
     with (
@@ -70,22 +70,48 @@ def put(
             clock=time.monotonic,
             check=False,
         )
+    done.outcomes += left
     view.close(done, verb="sent")
 
 
-def _sources(paths: list[str], place: Place) -> tuple[list[str | Source], str]:
-    """Return what is to be offered and the directory that it goes to.
+def _sources(paths: list[str], place: Place) -> tuple[list[str | Source], str, list[Outcome]]:
+    """Return what is to be offered, the directory that it goes to, and what of many is left out, as in a tree.
 
     Raises `Misuse`, `UnsafeName`, and `OSError` for a path that is not there, before anything is connected.
     """
-    if STANDARD_STREAM not in paths:
-        for path in paths:
-            if stat.S_IFMT(os.stat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-                raise Misuse(f"{one_line(path)} is no file or directory; what comes out of a pipe is put with -")
-        return list(paths), place.directory
-    if len(paths) > 1:
-        raise Misuse("expected - alone: stdin is one file")
-    if not place.path or place.path.endswith("/"):
-        raise Misuse(f"expected a name for what comes from stdin, as in {place.address}/NAME")
-    into, _, name = place.directory.rpartition("/")
-    return [Source(sys.stdin.buffer, name)], into
+    if STANDARD_STREAM in paths:
+        if len(paths) > 1:
+            raise Misuse("expected - alone: stdin is one file")
+        if not place.path or place.path.endswith("/"):
+            raise Misuse(f"expected a name for what comes from stdin, as in {place.address}/NAME")
+        into, _, name = place.directory.rpartition("/")
+        return [Source(sys.stdin.buffer, name)], into, []
+    sources: list[str | Source] = []
+    left: list[Outcome] = []
+    names: dict[str, str] = {}
+    for path in paths:
+        why = _why_not(path)
+        if why:
+            left.append(Outcome(name=path, status="skipped", kind="other", reason=why))
+            continue
+        name = os.path.basename(os.path.abspath(path))
+        other = names.setdefault(name, path)
+        if not os.path.samefile(other, path):
+            raise Misuse(f"{one_line(other)} and {one_line(path)} would both arrive as {one_line(name)}")
+        sources.append(path)
+    if not sources:
+        raise Misuse(f"{one_line(left[0].name)} is {left[0].reason}; what comes out of a pipe is put with -")
+    return sources, place.directory, left
+
+
+def _why_not(path: str) -> str:
+    """Say what a path is that cannot be put, nothing where it can be.  Raises `OSError` and `Misuse`."""
+    if not path:
+        raise Misuse("expected a path, found an empty one")
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            return "a link that leads nowhere"
+        raise
+    return "" if stat.S_IFMT(mode) in (stat.S_IFREG, stat.S_IFDIR) else "no file or directory"
