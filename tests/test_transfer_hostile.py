@@ -253,6 +253,38 @@ def _receive_all(*args: Any, **options: Any) -> Any:
     return receive(*args, check=False, **options)
 
 
+# --- who says that nothing is to be moved -------------------------------------------------------------------------
+
+
+def test_a_dry_answer_that_nobody_asked_for_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    end, other, _ = pair()
+
+    def server() -> Any:
+        other.recv(timeout=5)
+        other.send(("answer", {"wants": "w", "prefixes": {}, "reasons": {}, "dry": True}))
+        return other.recv(timeout=5)
+
+    found, told = both(lambda: offer(end, tmp_path / "a", timeout=5, clock=ticking()), server)
+
+    assert isinstance(found, BadValue)
+    assert told[1]["kind"] == "malformed"
+
+
+def test_a_dry_offer_that_nobody_asked_for_is_no_success(there: Path) -> None:
+    end, other, _ = pair()
+    other.send(("offer", columns("a") | {"dry": True}))
+    with pytest.raises(BadValue, match="asked for"):
+        fetch(end, "a", there, timeout=5, clock=ticking())
+
+    end, other, _ = pair()
+    other.send(("offer", columns("a") | {"dry": True}))
+    with pytest.raises(TransferRefused, match="nothing has arrived"):
+        receive(end, end.recv(), there, timeout=5, clock=ticking())
+
+    assert list(there.iterdir()) == []
+
+
 # --- holes, which cost nothing on the wire ----------------------------------------------------------------------------
 
 HOLE = piece_of(source.HOLE_BYTES)[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from netstructer.errors import Misuse, UnsafeName
+from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import shown
 from netstructer.transfer.channel import Channel, Clock, expect, telling
 from netstructer.transfer.globs import Pattern
@@ -73,7 +73,12 @@ def listing(channel: Channel, path: str = "", *, timeout: float | None = None) -
 
 
 def check_asked(offered: Offer, wanted: list[Pattern]) -> None:
-    """Raise `UnsafeName` where an offer has what no pattern asks for: a server must not choose what is overwritten."""
+    """Raise `UnsafeName` where an offer has what no pattern asks for: a server must not choose what is overwritten.
+
+    And `BadValue` for an offer of which nothing would come: only the asker says that it wants none.
+    """
+    if offered.dry:
+        raise BadValue("an offer of nothing, where files were asked for")
     if offered.into:
         raise UnsafeName("the other end chose a directory for what was asked for", name=offered.into)
     asked = {pattern.names[-1:] for pattern in wanted if not pattern.is_wild}

@@ -22,7 +22,17 @@ from netstructer.transfer.partial import Partial, make_link, sweep
 from netstructer.transfer.places import Tree
 from netstructer.transfer.planning import Plan, plan
 from netstructer.transfer.progress import Meter, Report
-from netstructer.transfer.wording import FULL, REFUSALS, Done, Offer, check_refusal, kind_of, read_body, read_offer
+from netstructer.transfer.wording import (
+    FULL,
+    REFUSALS,
+    Done,
+    Offer,
+    Refused,
+    check_refusal,
+    kind_of,
+    read_body,
+    read_offer,
+)
 
 __all__ = ["Overwrite", "receive", "take"]
 
@@ -50,7 +60,8 @@ def receive(
 
     Raises `TransferRefused` where the other end has refused; `UnsafeName` and `BadValue` for an offer that is not
     taken; `OSError` where the disk fails, and then what has arrived is kept to be continued; what the link raises, and
-    likewise.  With `check`, at the end: the error of the first file that has not arrived, as `Transfer.check` says.
+    likewise.  With `check`, at the end: the error of the first file that has not arrived, as `Transfer.check` says, and
+    `TransferRefused` where the other end has only asked what would be taken.
     """
     if overwrite not in ("replace", "refuse", "keep"):
         raise Misuse("expected overwrite='replace', 'refuse' or 'keep'")
@@ -66,6 +77,8 @@ def receive(
             timeout=timeout,
             clock=clock,
         )
+    if check and done.dry:
+        raise Refused("nothing has arrived: the other end only asked what would be taken of its files")
     return done.check() if check else done
 
 

@@ -73,15 +73,21 @@ def give(
     gathered: Gathered,
     offered: Offer,
     *,
+    asked: bool = False,
     progress: Report | None,
     timeout: float | None,
     clock: Clock,
 ) -> Transfer:
-    """Hold the sender's part of a conversation, from the offer to its end; return what became of it."""
+    """Hold the sender's part of a conversation, from the offer to its end; return what became of it.
+
+    Only who was `asked` for the files may be told that nothing of them is to be sent.
+    """
     began = clock()
     meter = Meter(progress, channel, clock)
     channel.send(offered.value(), timeout=timeout)
     answer = expect(channel, read_answer(gathered.entries), timeout=timeout)
+    if answer.dry and not (offered.dry or asked):
+        raise BadValue("an answer that wants no bytes, where they were offered")
     if offered.dry or answer.dry:
         outcomes = _foreseen(gathered, answer)
     else:

@@ -85,7 +85,8 @@ def _give(
             _gather(gathered, tree, pattern)
         if not gathered.entries and gathered.left:
             raise refused("forbidden", gathered.left[0].name)
-        return give(channel, gathered, Offer(entries=gathered.entries), progress=progress, timeout=timeout, clock=clock)
+        offered = Offer(entries=gathered.entries)
+        return give(channel, gathered, offered, asked=True, progress=progress, timeout=timeout, clock=clock)
 
 
 def _gather(gathered: Gathered, tree: Tree, pattern: Pattern) -> None:
