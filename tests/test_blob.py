@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import json
 import os
+import pickle
 import stat
 import threading
 import zipfile
@@ -405,6 +407,22 @@ def test_only_what_nobody_holds_is_given_up() -> None:
         del held, used
         gc.collect()
         assert arriving.given_up == 1
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_arrives_is_not_copied_as_an_object(way: Callable[[Blob], object]) -> None:
+    """A copy would read on after the one that it was made of was given up."""
+    blob = Blob._of(fed(content(10), NONE, True, 10))
+    with pytest.raises(Misuse, match="copied"):
+        way(blob)
+    assert bytes(blob) == content(10)
+
+
+def test_what_is_here_may_be_copied_as_an_object(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    for way in (copy.copy, copy.deepcopy, lambda blob: pickle.loads(pickle.dumps(blob))):
+        blob = way(Blob.from_path(tmp_path / "x"))
+        assert (bytes(blob), blob.name) == (b"abc", "x")
 
 
 def test_a_blob_is_given_up_without_the_collector_of_cycles() -> None:

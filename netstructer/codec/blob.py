@@ -164,6 +164,11 @@ class Blob:
             held.write(chunk)
         return held.getvalue()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if isinstance(self._origin, Arrived):
+            raise Misuse("a blob that arrives cannot be copied or pickled: it is given up when this object goes away")
+        return super().__reduce_ex__(protocol)
+
     def __repr__(self) -> str:
         size = "unknown size" if self.size is None else f"{self.size} bytes"
         return f"<Blob {self._name!r}, {size}>" if self._name is not None else f"<Blob, {size}>"
