@@ -231,6 +231,50 @@ def test_what_was_saved_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monke
     assert synced == [False, True]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_a_saved_file_has_the_mode_that_open_gives(tmp_path: Path) -> None:
+    (tmp_path / "opened").touch()
+    (tmp_path / "private").touch(0o600)
+    (tmp_path / "script").touch()
+    (tmp_path / "script").chmod(0o777)
+    (tmp_path / "link").symlink_to("private")
+    for name in ("new", "private", "script", "link"):
+        Blob(b"abc").save(tmp_path / name)
+    Blob(b"abc", name="named").save(tmp_path)
+
+    modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in tmp_path.iterdir()}
+    usual = modes.pop("opened")
+    assert modes == {"new": usual, "named": usual, "private": 0o600, "script": 0o777, "link": usual}
+
+
+def test_a_file_system_without_modes_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no modes here")
+
+    (tmp_path / "x").write_bytes(b"before")
+    monkeypatch.setattr(os, "chmod", refuse)
+    Blob(b"after").save(tmp_path / "x")
+
+    assert (tmp_path / "x").read_bytes() == b"after"
+
+
+def test_an_interrupt_after_the_move_is_the_error_that_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.replace
+
+    def interrupted(*places: Any) -> None:
+        real(*places)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Blob(b"abc").save(tmp_path / "x")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_bytes() == b"abc"
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

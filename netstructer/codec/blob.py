@@ -145,9 +145,9 @@ class Blob:
     def save(self, path: str | os.PathLike[str], *, timeout: float | None = None) -> Path:
         """Write the bytes to `path`, whole or not at all: beside it first, then moved there; return where they are.
 
-        A file that is there is replaced; if anything fails, it is untouched.  Where `path` is a directory, a *new* file
-        is made in it under the blob's name: raises `Misuse` without one, `UnsafeName` for one that is not taken from a
-        peer (names.py), `FileExistsError` where there is one, because the sender chose it.
+        A file that is there is replaced, and its mode kept; if anything fails, it is untouched.  Where `path` is a
+        directory, a *new* file is made in it under the blob's name: raises `Misuse` without one, `UnsafeName` for one
+        that is not taken from a peer (names.py), `FileExistsError` where there is one, because the sender chose it.
         """
         where = Path(path)
         within = where.is_dir()

@@ -2,6 +2,8 @@
 
 The bytes go into a file beside it, which has a name of its own; only when they are all there, and on the disk, does
 that file take the name.  The name is on the disk too before the call returns, where the system does that on request.
+
+Its mode is what `open` would give: for a new file what the umask leaves, for one that is replaced the mode that it had.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 __all__ = ["write_whole"]
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
 def write_whole(where: Path, chunks: Callable[[], Iterable[bytes | memoryview]], *, new: bool) -> None:
@@ -24,7 +28,7 @@ def write_whole(where: Path, chunks: Callable[[], Iterable[bytes | memoryview]],
     """
     if new:
         _check_new(where)
-    handle, beside = tempfile.mkstemp(dir=where.parent, prefix=".blob-")
+    beside, handle = _make_beside(where)
     try:
         with os.fdopen(handle, "wb") as file:
             for chunk in chunks():
@@ -36,9 +40,32 @@ def write_whole(where: Path, chunks: Callable[[], Iterable[bytes | memoryview]],
         else:
             os.replace(beside, where)
     except BaseException:
-        os.unlink(beside)
+        # Ctrl-C may come when it has its name already.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
         raise
     _sync(where.parent)
+
+
+def _make_beside(where: Path) -> tuple[str, int]:
+    """Make a file in the directory of `where`; return its path and its handle."""
+    beside = str(where.parent / f".blob-{os.urandom(8).hex()}")
+    mode = _mode_of(where)
+    handle = os.open(beside, _NEW, 0o666 if mode is None else mode)
+    if mode is not None:
+        # Not every file system has modes; wider than `mode` it is nowhere.
+        with contextlib.suppress(OSError):
+            os.chmod(beside, mode)
+    return beside, handle
+
+
+def _mode_of(where: Path) -> int | None:
+    """Return the permissions of the file that is there, None where there is none."""
+    try:
+        found = os.lstat(where).st_mode
+    except OSError:
+        return None
+    return found & 0o777 if stat.S_ISREG(found) else None
 
 
 def _check_new(where: Path) -> None:
