@@ -611,6 +611,27 @@ def test_one_bad_path_does_not_stop_the_others(served: Served, tmp_path: Path) -
     assert empty[2].startswith("sent 2 directories in ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("put", "no-such-file", "5000"), "FileNotFoundError"),
+        (("put", __file__, "HERE"), "PortClosed"),
+        (("get", "5000"), "Misuse"),
+        (("get", "HERE/x", "-"), "PortClosed"),
+        (("ls", "HERE"), "PortClosed"),
+        (("ls", "somewhere"), "InvalidAddress"),
+    ],
+)
+def test_json_tells_a_failure_too(arguments: tuple[str, ...], error: str) -> None:
+    address = closed_port()
+    code, out, err = invoke(*(one.replace("HERE", address) for one in arguments), "--json")
+    facts, *rest = [json.loads(line) for line in (err if "-" in arguments else out).splitlines() if line[0] == "{"]
+
+    assert (rest, code) == ([], ExitCode.UNREACHABLE if error == "PortClosed" else ExitCode.USAGE)
+    assert (facts["event"], facts["error"]) == ("done", error)
+    assert f"netstructer: {facts['text']}\n" in err
+
+
 def make_empty(top: Path) -> list[Path]:
     """Make two empty directories."""
     made = [top / "empty", top / "void"]

@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from netstructer.address import Address
 from netstructer.cli.moving import DryRun, NoResume, Stall, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
@@ -60,49 +60,40 @@ def get(
 
     With - for DIRECTORY, the bytes of the files go to stdout: netstructer get server:5000/photos.tar - | tar x
     """
-    address, patterns, directory = split_get([first, *(more or [])])
-    if directory == STANDARD_STREAM:
-        _pour(address, patterns, dry_run=dry_run, timeout=timeout, stall=stall, key_file=key_file, json=json)
-        return
-    view = View(json=json)
-    with (
-        conversing(address, key_file, timeout=timeout, stall=stall, continues=not no_resume and not dry_run) as channel,
-        _place_for(directory or ".", dry_run=dry_run) as here,
-        view.progress() as report,
-    ):
-        done = fetch(
-            channel,
-            patterns,
-            here,
-            resume=not no_resume,
-            dry_run=dry_run,
-            progress=report,
-            clock=time.monotonic,
-            check=False,
-        )
-    view.close(done, verb="received")
+    to_stdout = STANDARD_STREAM in (more or [])[-1:]
+    with View(json=json, facts_to=sys.stderr if to_stdout else None) as view:
+        address, patterns, directory = split_get([first, *(more or [])])
+        reach = partial(conversing, address, key_file, timeout=timeout, stall=stall)
+        if to_stdout:
+            _check_stdout(dry_run=dry_run)
+            with reach() as channel, view.progress() as report:
+                done = pour(channel, patterns, sys.stdout.buffer, progress=report, clock=time.monotonic)
+                sys.stdout.buffer.flush()
+        else:
+            with (
+                reach(continues=not no_resume and not dry_run) as channel,
+                _place_for(directory or ".", dry_run=dry_run) as here,
+                view.progress() as report,
+            ):
+                done = fetch(
+                    channel,
+                    patterns,
+                    here,
+                    resume=not no_resume,
+                    dry_run=dry_run,
+                    progress=report,
+                    clock=time.monotonic,
+                    check=False,
+                )
+        view.close(done, verb="received")
 
 
-def _pour(
-    address: Address,
-    patterns: list[str],
-    *,
-    dry_run: bool,
-    timeout: float,
-    stall: float,
-    key_file: str | None,
-    json: bool,
-) -> None:
-    """Write files to stdout, and all that is said to stderr."""
+def _check_stdout(*, dry_run: bool) -> None:
+    """Raise `Misuse` where the bytes of files cannot go to stdout."""
     if dry_run:
         raise Misuse("expected --dry-run or -, not both")
     if sys.stdout.isatty():
         raise Misuse("stdout is a terminal, and files may hold anything: pipe it, or name a directory")
-    view = View(json=json, facts_to=sys.stderr)
-    with conversing(address, key_file, timeout=timeout, stall=stall) as channel, view.progress() as report:
-        done = pour(channel, patterns, sys.stdout.buffer, progress=report, clock=time.monotonic)
-        sys.stdout.buffer.flush()
-    view.close(done, verb="received")
 
 
 @contextmanager

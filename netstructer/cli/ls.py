@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from netstructer.cli.moving import Stall, Timeout, conversing
+from netstructer.cli.moving import Stall, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
 from netstructer.cli.outcomes import command
 from netstructer.cli.patience import STALL_SECONDS
@@ -41,9 +41,10 @@ def ls(
     stands where it points. A name is what get takes: netstructer get HOST:PORT/NAME. With --json: one line of JSON for
     each.
     """
-    where = parse_place(place)
-    with conversing(where.address, key_file, timeout=timeout, stall=stall) as channel:
-        entries = listing(channel, (where.path or "").removesuffix("/"))
+    with View(json=json):
+        where = parse_place(place)
+        with conversing(where.address, key_file, timeout=timeout, stall=stall) as channel:
+            entries = listing(channel, (where.path or "").removesuffix("/"))
     if json:
         for entry in entries:
             print_json(_facts_of(entry))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Annotated, TextIO
 
 import typer
@@ -14,7 +15,7 @@ from netstructer.address import Address
 from netstructer.cli.bars import Bars
 from netstructer.cli.closing import facts_of_outcome, facts_of_transfer, line_of, planned, sentence
 from netstructer.cli.options import find
-from netstructer.cli.outcomes import code_of
+from netstructer.cli.outcomes import code_of, sentence_of
 from netstructer.cli.patience import Patient
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
@@ -72,11 +73,25 @@ def conversing(
 
 
 class View:
-    """What is shown of one transfer: bars on a terminal, lines of JSON with `json`, else nothing but the end."""
+    """What is shown of one transfer: bars on a terminal, lines of JSON with `json`, else nothing but the end.
+
+    All that a command does is done within it: with `json`, whatever it raises has a last line, too.
+    """
 
     def __init__(self, *, json: bool, facts_to: TextIO | None = None) -> None:
         self._json = json
         self._facts_to = facts_to
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._json and isinstance(error, (Exception, KeyboardInterrupt)) and not isinstance(error, typer.Exit):
+            text = sentence_of(error) if isinstance(error, Exception) else str(error) or "interrupted"
+            with suppress(OSError):  # nobody reads it any more
+                self._print({"event": "done", "error": type(error).__name__, "text": text})
 
     @contextmanager
     def progress(self) -> Iterator[Report | None]:
@@ -98,7 +113,14 @@ class View:
         if self._json:
             for outcome in done.outcomes:
                 self._print({"event": "file", **facts_of_outcome(outcome)})
-            self._print({"event": "done", **facts_of_transfer(done), "error": type(error).__name__ if error else None})
+            self._print(
+                {
+                    "event": "done",
+                    **facts_of_transfer(done),
+                    "error": type(error).__name__ if error else None,
+                    "text": sentence_of(error) if error else None,
+                }
+            )
         else:
             if done.dry:
                 _print_lines(stdout.out, [planned(outcome) for outcome in done.outcomes])

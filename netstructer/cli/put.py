@@ -50,28 +50,27 @@ def put(
 
     With - for PATH, the place names the file that stdin becomes: tar c photos | netstructer put - server:5000/p.tar
     """
-    where = parse_place(place)
-    sources, into, left = _sources(paths, where)
-    continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
-    view = View(json=json)
-    with (
-        conversing(
-            where.address, key_file, timeout=timeout, stall=stall, compress=compress, continues=continues
-        ) as channel,
-        view.progress() as report,
-    ):
-        done = offer(
-            channel,
-            sources,
-            into=into,
-            resume=not no_resume,
-            dry_run=dry_run,
-            progress=report,
-            clock=time.monotonic,
-            check=False,
-        )
-    done.outcomes += left
-    view.close(done, verb="sent")
+    with View(json=json) as view:
+        where = parse_place(place)
+        sources, into, left = _sources(paths, where)
+        continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
+        held = {"timeout": timeout, "stall": stall}
+        with (
+            conversing(where.address, key_file, **held, compress=compress, continues=continues) as channel,
+            view.progress() as report,
+        ):
+            done = offer(
+                channel,
+                sources,
+                into=into,
+                resume=not no_resume,
+                dry_run=dry_run,
+                progress=report,
+                clock=time.monotonic,
+                check=False,
+            )
+        done.outcomes += left
+        view.close(done, verb="sent")
 
 
 def _sources(paths: list[str], place: Place) -> tuple[list[str | Source], str, list[Outcome]]:
