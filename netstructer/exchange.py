@@ -100,6 +100,8 @@ class Exchange:
         Raises `LinkTimeout`.
         """
         with self._lock.in_turn():
+            if not arrival.begun:
+                self.session.arrivals.make_way()
             arrival.reading = True
             self.session.arrivals.now = time.monotonic()
             self.session.arrivals.review(arrival)

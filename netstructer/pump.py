@@ -127,6 +127,8 @@ class Pump:
                 self._read()
             self.handle(self.session.tick(time.monotonic()))
             self._flush_some()
+            if self.wants_to_write and not (self.ended or self._workers):
+                current_keeper().watch_writes(self)  # There is more, and the socket has room, or will have.
         except BaseException:
             # Where a fault of ours is not the link's end, the keeper would come back to it for ever.
             self.break_off()

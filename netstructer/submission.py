@@ -46,6 +46,7 @@ class Submission:
         self._deadline = deadline
         self._idle_seconds = idle_seconds
         self._moved_bytes = 0
+        self._source_error: BaseException | None = None
 
     def run(self) -> None:
         """Queue the message and return when `until()` holds.
@@ -53,30 +54,34 @@ class Submission:
         Raises `LinkTimeout`: what the message had not sent by then is cancelled.  Raises what ended the session, or the
         message, or what a source raised.
         """
-        lock = self._pump.lock
-        with lock.in_turn():
-            self._session.queue(self._outgoing)
-            self._allow_time()
-            hungry = self._work()
-        while hungry is not None:
-            chunks, ended = self._pull(hungry)
+        lock, queued = self._pump.lock, False
+        try:
             with lock.in_turn():
-                self._session.feed(hungry, chunks, ended)
-                # Its source may make it wait now: what came goes first.
-                self._pump.flush()
+                self._session.queue(self._outgoing)
+                queued = True
+                self._allow_time()
                 hungry = self._work()
+            while hungry is not None:
+                chunks, ended = self._pull(hungry)
+                with lock.in_turn():
+                    self._session.feed(hungry, chunks, ended)
+                    # Its source may make it wait now: what came goes first.
+                    self._pump.flush()
+                    hungry = self._work()
+        except BaseException:
+            # Ctrl-C at any place, too: half a message, or half a blob, must not wait for more for ever.
+            if queued:
+                with lock.in_turn():
+                    self._give_up()
+            raise
 
     def _work(self) -> OutgoingBlob | None:
         """Work until what is waited for holds, or until a blob wants to be fed: return that one."""
         outgoing, until = self._outgoing, self._until
         while True:
-            try:
-                self._pump.wait(
-                    lambda: until() or outgoing.error is not None or outgoing.hungry() is not None, self._deadline
-                )
-            except BaseException:
-                self._give_up()
-                raise
+            self._pump.wait(
+                lambda: until() or outgoing.error is not None or outgoing.hungry() is not None, self._deadline
+            )
             if outgoing.error is not None:
                 raise outgoing.error
             if until():
@@ -92,17 +97,18 @@ class Submission:
         chunks: list[Buffer] = []
         pulled_bytes, ended = 0, False
         patience = time.monotonic() + PATIENCE_SECONDS
-        try:
-            while not ended and pulled_bytes < FEED_BYTES:
+        blob.slow = False
+        while not ended and pulled_bytes < FEED_BYTES:
+            try:
                 more, ended = blob.pull(self._session.chunk_bytes)
-                chunks.extend(more)
-                pulled_bytes += sum(map(len, more))
-                if not more or time.monotonic() >= patience:
-                    break
-        except BaseException as error:
-            with self._pump.lock.in_turn():
-                self._give_up(error)
-            raise
+            except BaseException as error:
+                self._source_error = error
+                raise
+            chunks.extend(more)
+            pulled_bytes += sum(map(len, more))
+            blob.slow = time.monotonic() >= patience
+            if not more or blob.slow:
+                break
         return chunks, ended
 
     def _check_time(self) -> None:
@@ -114,7 +120,6 @@ class Submission:
         if time.monotonic() < self._deadline:
             return
         sent = self._outgoing.done
-        self._give_up()
         late = "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
         raise LinkTimeout(f"{late} in time")
 
@@ -123,7 +128,7 @@ class Submission:
             self._moved_bytes = self._outgoing.wire_bytes
             self._deadline = time.monotonic() + self._idle_seconds
 
-    def _give_up(self, error: BaseException | None = None) -> None:
+    def _give_up(self) -> None:
         if not self._outgoing.done:
-            self._session.abandon(self._outgoing, error)
+            self._session.abandon(self._outgoing, self._source_error)
             self._pump.flush()

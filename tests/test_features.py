@@ -23,9 +23,7 @@ BOTH = int(Flag.FIRST | Flag.LAST)
 @pytest.mark.parametrize("compressing", [True, False])
 def test_zstd_is_taken_only_where_it_was_agreed_on(codec: int, compressing: bool) -> None:
     arrivals = Told(Limits.DEFAULT).arrivals
-    inflow = Inflow(
-        Role.SERVER, bytes(32), limits=Limits.DEFAULT, arrivals=arrivals, now=0.0, compressing=compressing
-    )
+    inflow = Inflow(Role.SERVER, bytes(32), limits=Limits.DEFAULT, arrivals=arrivals, now=0.0, compressing=compressing)
     body = memoryview(bodies.single(1, codec, b"x", 1))
 
     if codec == ZSTD and not compressing:
@@ -64,7 +62,7 @@ def test_an_end_that_dies_before_it_pings_is_misuse() -> None:
 
 def test_too_many_blobs_are_refused_before_a_byte_leaves() -> None:
 
-    payloads = Payloads(limits=Limits.DEFAULT, peer_limits=Limits.DEFAULT, types=REGISTRY, compressing=True)
+    payloads = Payloads(limits=Limits.DEFAULT, peer_limits=Limits.BULK, types=REGISTRY, compressing=True)
     blob = Blob(b"")
 
     assert len(payloads.encode([blob] * MOST_BLOBS).blobs) == MOST_BLOBS

@@ -32,13 +32,16 @@ def test_values_and_blobs_are_held_to_the_peers_limits() -> None:
     assert len(encode([Blob(bytes(8000)), Blob(bytes(192))]).blobs) == 2
 
 
-def test_a_value_has_no_more_blobs_than_its_header_can_count() -> None:
-    encode = session_of(Role.CLIENT).payloads.encode
-    blobs = [Blob(b"") for _ in range(65_536)]
-    with pytest.raises(UnsendableValue, match="65535 blobs"):
+@pytest.mark.parametrize(("credit_bytes", "most"), [(8 << 20, 16_383), (64 << 20, 65_535), (64 << 10, 127)])
+def test_a_value_has_no_more_blobs_than_its_header_can_count_and_half_the_credit_pays(
+    credit_bytes: int, most: int
+) -> None:
+    encode = session_of(Role.CLIENT, peer_limits=Limits(credit_bytes=credit_bytes)).payloads.encode
+    blobs = [Blob(b"")] * (most + 1)
+    with pytest.raises(UnsendableValue, match=f"at most {most} blobs there"):
         encode(blobs)
 
-    assert len(encode(blobs[1:]).blobs) == 65_535
+    assert len(encode(blobs[1:]).blobs) == most
 
 
 @pytest.mark.parametrize(

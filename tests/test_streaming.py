@@ -7,10 +7,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from loopback import PATIENCE_SECONDS, Task, eventually, linked
+from loopback import PATIENCE_SECONDS, Task, eventually, linked, open_files
 from netstructer import Blob, Limits, Link
 from netstructer.errors import (
     LinkClosed,
@@ -20,6 +21,7 @@ from netstructer.errors import (
     NetstructerError,
     SourceFailed,
 )
+from netstructer.protocol.announcement import Announcement
 
 MIB = 1 << 20
 PIECE = os.urandom(MIB)
@@ -404,7 +406,7 @@ def test_a_cut_is_told_to_both_after_what_came(who: str) -> None:
 def test_a_value_that_is_taken_after_a_cut_has_blobs_that_say_so() -> None:
     gate = threading.Event()
     with linked() as (near, far):
-        sending = Task(near.send, [Blob.from_iter(gated(gate)), Blob(b"never begun")])
+        sending = Task(near.send, [Blob.from_iter(gated(gate)) for _ in range(2)])
         eventually(lambda: far._exchange.unread, "the value")
         near.abort()
         eventually(lambda: far.closed, "the cut")
@@ -414,3 +416,75 @@ def test_a_value_that_is_taken_after_a_cut_has_blobs_that_say_so() -> None:
         assert isinstance(blobs, list)
         assert all(isinstance(taken(blob)[1], LinkLost) for blob in blobs)
         assert isinstance(sending.error(), LinkClosed)
+
+
+def test_values_that_nobody_takes_do_not_stop_a_blob_that_is_read() -> None:
+    with linked(limits=Limits(credit_bytes=64 << 10)) as (near, far):
+        sending = Task(near.send, {"blob": Blob(PIECE * 3)}, compress=False)
+        value = recv(far)
+        values = Task(lambda: [near.send(PIECE[:5000], timeout=PATIENCE_SECONDS) for _ in range(40)])
+        eventually(lambda: far._session._inflow.inbound.unread > 32 << 10, "unread values")
+
+        assert isinstance(value, dict)
+        assert bytes(value["blob"]) == PIECE * 3
+        sending.result()
+        assert [far.recv(timeout=PATIENCE_SECONDS) for _ in range(40)] == [PIECE[:5000]] * 40
+        values.result()
+
+
+def test_a_blob_that_is_there_does_not_wait_for_one_whose_source_does() -> None:
+    gate = threading.Event()
+    with linked() as (near, far):
+        sending = Task(near.send, {"slow": Blob.from_iter(gated(gate)), "fast": Blob(PIECE)}, compress=False)
+        value = recv(far)
+        assert isinstance(value, dict)
+        got = bytearray()
+        for chunk in value["fast"].chunks(timeout=PATIENCE_SECONDS):
+            got += chunk
+            gate.set()  # once it flows, the other may go on
+
+        assert bytes(got) == PIECE
+        assert bytes(value["slow"]).startswith(b"first")
+        sending.result()
+
+
+def test_who_looks_into_every_blob_is_not_stopped_by_the_first_ones() -> None:
+    limits = Limits(streams=8, spool_memory_bytes=64 << 10)
+    contents = [bytes([number]) * (700 << 10) for number in range(20)]
+    with linked(limits=limits) as (near, far):
+        sending = Task(near.send, [Blob(content) for content in contents], compress=False)
+        value = recv(far)
+        assert isinstance(value, list)
+        files = [blob.open(timeout=PATIENCE_SECONDS) for blob in value]
+        heads = [file.read(16) for file in files]
+
+        assert heads == [content[:16] for content in contents]
+        assert [head + file.read() for head, file in zip(heads, files, strict=True)] == contents
+        sending.result()
+        for file in files:
+            file.close()
+
+
+def test_what_a_receiver_drops_closes_the_files_of_its_sender(tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(100)]
+    for path in paths:
+        path.write_bytes(PIECE)
+    before = open_files()
+    with linked() as (near, far):
+        sending = Task(near.send, [Blob.from_path(path) for path in paths], compress=False)
+        most = 0
+        value = recv(far)
+        del value
+        gc.collect()
+        while sending.running:
+            most = max(most, open_files())
+        sending.result()
+
+    assert most - before < 80  # the blobs under way at a time, and the link
+
+
+def test_a_broadcast_that_waits_for_credit_goes_on_without_waiting_for_the_clock() -> None:
+    with linked() as (near, far):
+        sent = Task(far._exchange.post, Announcement(bytes(PIECE * 20), compress=False))
+        assert near.recv(timeout=PATIENCE_SECONDS) == PIECE * 20
+        assert sent.result()

@@ -86,7 +86,7 @@ class Arrival:
         self.consumed = 0
         """Payload bytes that the application is done with."""
         self.reading = False
-        """Whether somebody takes it out at this moment."""
+        """Whether somebody has begun to take it out, and waits for no other."""
         self.unwanted = False
         self.begun = self.whole = False
         self.error: NetstructerError | None = None
@@ -202,7 +202,6 @@ class Arrivals:
 
     def broken_off(self, arrival: Arrival, code: int) -> None:
         """Take in that the sender gave a blob up."""
-        self._live.discard(arrival)
         if code == CancelCode.SOURCE_FAILED:
             self._fail(arrival, SourceFailed("the blob's source failed at its sender", code=code))
         else:
@@ -235,6 +234,15 @@ class Arrivals:
                 arrival.probe, arrival.asked = arrival.granted, self.now
             arrival.granted = limit
             self._grant(bodies.Grant(arrival.number, limit).pack())
+
+    def make_way(self) -> None:
+        """Take it that nobody reads what was begun to be read: somebody waits for a blob that has not begun, and those
+        may hold every stream.
+        """
+        for arrival in tuple(self._live):
+            if arrival.reading:
+                arrival.reading = False
+                self.review(arrival)
 
     def cramped(self, arrival: Arrival) -> bool:
         """Say whether there is no room for another window of what has been read and is kept."""
@@ -272,6 +280,7 @@ class Arrivals:
         if arrival.over:
             return
         arrival.error = error  # What came before it can still be read.
+        self._live.discard(arrival)
         self._settle(arrival, arrival.spool.byte_count)
 
     def _stop(self, arrival: Arrival, code: CancelCode) -> None:

@@ -33,7 +33,7 @@ class Message:
 
     __slots__ = ("_begun", "arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "conversation",
                  "flags", "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes",
-                 "stream", "taken")  # fmt: skip
+                 "stream")  # fmt: skip
     stated = True
 
     def __init__(self, number: int, stream: int, header: bodies.First, room: SpoolRoom) -> None:
@@ -41,8 +41,8 @@ class Message:
         self.conversation = header.conversation
         """Whose message it is: 0 for the application's."""
         self.chunks = Spool(room)
-        self.charge = MESSAGE_CHARGE
-        """What it counts against the credit, with its blobs: they count 256 each until the application has it."""
+        self.charge = MESSAGE_CHARGE * (1 + header.place)
+        """What it counts against the credit, until the application has it; its blobs count 256 each."""
         self.last_number = 0
         self.flags = 0
         self.blob_count = self.missing_blobs = header.place
@@ -52,7 +52,7 @@ class Message:
         self.arrivals: dict[int, Arrival] = {}
         """By their place: the blobs that have begun and nobody holds yet, and those that are held and still come."""
         self._begun = bytearray()
-        self.refused = self.taken = False
+        self.refused = False
 
     def begin(self, place: int) -> bool:
         """Take note that a blob has begun; False where it had before."""
@@ -97,10 +97,10 @@ class Assembly:
     """The unfinished messages of one direction.  Single owner.
 
     `data` returns a value when it is whole.  After each call `refusal` holds the value that is to be cancelled, with
-    the reason, or None, and `adopted` the value whose blob has begun, or None.
+    the reason, or None.
     """
 
-    __slots__ = ("_arrivals", "_limits", "_open", "_parents", "_parity", "adopted", "codecs", "refusal")
+    __slots__ = ("_arrivals", "_limits", "_open", "_parents", "_parity", "codecs", "refusal")
 
     def __init__(self, role: Role, limits: Limits, arrivals: Arrivals, *, compressing: bool = True) -> None:
         self._parity = 0 if role is Role.CLIENT else 1
@@ -111,7 +111,6 @@ class Assembly:
         self._open: dict[int, Message | Arrival] = {}
         self._parents: dict[int, Message] = {}
         self.refusal: tuple[Message, CancelCode] | None = None
-        self.adopted: Message | None = None
 
     def __len__(self) -> int:
         return len(self._open) + len(self._parents)
@@ -120,9 +119,13 @@ class Assembly:
         """Say whether the peer may begin a message on this stream now."""
         return stream & 1 == self._parity and stream not in self._open and stream > 0
 
+    def carries_blob(self, stream: int) -> bool:
+        """Say whether a blob is under way on this stream."""
+        return isinstance(self._open.get(stream), Arrival)
+
     def data(self, flags: int, stream: int, number: int, body: memoryview) -> Message | None:
         """Take in a DATA record, `body` being what follows the delivery number.  Raises `IllegalFrame`."""
-        self.refusal = self.adopted = None
+        self.refusal = None
         if flags & ~_ALL_FLAGS or (flags & _WANTS and not flags & _LAST):
             raise IllegalFrame("flags that no DATA record has")
         if flags & _FIRST:
@@ -197,6 +200,14 @@ class Assembly:
             arrival.spool.close()
         root.arrivals.clear()
 
+    def end(self) -> None:
+        """Let go of what is unfinished: nothing more comes."""
+        for part in self._open.values():
+            if isinstance(part, Message):
+                part.chunks.close()
+        self._open.clear()
+        self._parents.clear()
+
     def _first(
         self, stream: int, number: int, body: memoryview, *, unfinished: bool
     ) -> tuple[Message | Arrival, memoryview]:
@@ -216,11 +227,15 @@ class Assembly:
 
     def _value(self, header: bodies.First, number: int, stream: int) -> Message:
         message = Message(number, stream, header, self._arrivals.room)
-        if header.place and len(self._parents) >= self._limits.streams:
+        if header.place and self._with_blobs() >= self._limits.streams:
             raise IllegalFrame(f"more than {self._limits.streams} values wait for their blobs")
         if header.plain_bytes > self._limits.value_bytes:
             self.refuse(message, CancelCode.TOO_BIG)
         return message
+
+    def _with_blobs(self) -> int:
+        open_values = [part for part in self._open.values() if isinstance(part, Message) and part.blob_count]
+        return len(self._parents) + len(open_values)
 
     def _adopt(self, header: bodies.First, number: int, stream: int) -> Arrival:
         parent = self._parents.get(header.parent)
@@ -240,7 +255,6 @@ class Assembly:
         if stated:
             parent.stated_blob_bytes += header.plain_bytes
             self._arrivals.check_size(arrival, parent.stated_blob_bytes)
-        self.adopted = parent
         return arrival
 
     def _add(self, message: Message, chunk: memoryview) -> None:

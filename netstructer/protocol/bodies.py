@@ -37,6 +37,7 @@ __all__ = [
     "batch",
     "batch_items",
     "expect_length",
+    "kind_of",
     "number",
     "number_of",
     "single",
@@ -266,6 +267,14 @@ def single_of(body: memoryview) -> tuple[int, int, int, memoryview] | None:
     if kind != VALUE or place or zero or plain_bytes != _TOTAL.unpack_from(body, end)[0]:
         return None
     return delivery_number, codec, plain_bytes, body[_SINGLE.size : end]
+
+
+def kind_of(body: memoryview) -> tuple[int, int]:
+    """Return kind and place of the first record of a message, for what it counts; zeros where it has no whole head."""
+    if len(body) < _NUMBER.size + _FIRST.size:
+        return VALUE, 0
+    kind, _, place, _, _ = _FIRST.unpack_from(body, _NUMBER.size)
+    return kind, place
 
 
 def number(delivery_number: int) -> bytes:

@@ -5,8 +5,10 @@ from 1. These numbers belong to the session, not to the transport: they are what
 another transport will continue from, which is why they are apart from the record sequence.
 
 Credit.  The receiver states how much the sender may have sent in the whole session: an absolute figure that only grows,
-so that hearing it twice does no harm.  A reliable record is charged its body and 256 for each message that begins in it
-(about what an unread message costs in memory beside its bytes).  The window is `credit_bytes`, less what lies unread in
+so that hearing it twice does no harm.  A reliable record is charged its body, and 256 for each message that begins in
+it and for each blob that the message says it has (about what those cost in memory beside their bytes).  The records of
+blobs are charged nothing: they have been paid for, and each blob has a credit of its own, so that values which nobody
+takes never stop a blob that somebody reads.  The window is `credit_bytes`, less what lies unread in
 whole messages; the bytes of a message still under way do not narrow it.  So a writer stops when the reader does not
 read, and yet two ends that each send a message larger than the window, before either reads, do not wait for each other
 for ever.  What messages under way may cost is bounded by the link's spools, and each blob by a credit of its own.

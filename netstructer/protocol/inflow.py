@@ -10,12 +10,12 @@ from __future__ import annotations
 from netstructer.codec.compression import NONE
 from netstructer.codec.frames import FrameReader
 from netstructer.codec.tokens import sealed_bytes
-from netstructer.errors import IllegalFrame
+from netstructer.errors import IllegalFrame, NetstructerError
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Assembly, Message, Whole
-from netstructer.protocol.delivery import MESSAGE_CHARGE, Inbound, charge_of
+from netstructer.protocol.delivery import Inbound, charge_of
 from netstructer.protocol.records import HEADER_BYTES, Record, RecordReader
 from netstructer.protocol.states import CancelCode, Flag, Role
 
@@ -68,7 +68,7 @@ class Inflow:
             whole = self._single(flags, stream, body, now)
             if whole is not None:
                 return whole, None
-        charge = charge_of(len(body), flags & _FIRST)
+        charge = self._charge(flags, stream, body)
         number, body = bodies.number_of(body)
         if not self.inbound.admit(number, charge, now):
             return None, None
@@ -78,12 +78,14 @@ class Inflow:
             self.inbound.hurry()
         if message is not None:
             self.inbound.whole(message.total_charge())
-        root, assembly.adopted = assembly.adopted, None
-        if root is not None and not (root.taken or root.refused):
-            # What a blob costs beside its bytes counts, as a message does, until the application has its value.
-            root.charge += MESSAGE_CHARGE
-            self.inbound.whole(MESSAGE_CHARGE)
         return message, assembly.refusal
+
+    def _charge(self, flags: int, stream: int, body: memoryview) -> int:
+        """Return what a DATA record counts: that of a blob nothing, the first one of a value its blobs too."""
+        if not flags & _FIRST:
+            return 0 if self.assembly.carries_blob(stream) else len(body)
+        kind, place = bodies.kind_of(body)
+        return 0 if kind == bodies.BLOB else charge_of(len(body), 1 + place)
 
     def _single(self, flags: int, stream: int, body: memoryview, now: float) -> Whole | None:
         """Take in a value that has one record and nothing remarkable; None, and nothing done, for any other."""
@@ -138,11 +140,14 @@ class Inflow:
             raise IllegalFrame("a farewell under a delivery number that was used before")
         self.inbound.hurry()
 
+    def end(self, error: NetstructerError) -> None:
+        """Let go of what is unfinished, and fail the blobs that have not come."""
+        self.arrivals.end(error)
+        self.assembly.end()
+
     def take(self, message: Message | Whole) -> None:
         """Take in that the application has taken a message."""
         self.inbound.take(message.total_charge(), message.last_number)
-        if isinstance(message, Message):
-            message.taken = True
         if message.flags & _TAKEN:
             self.inbound.hurry()
 
@@ -154,5 +159,4 @@ class Inflow:
     def forget(self, message: Message | Whole) -> None:
         """Take in that nobody will read the blobs of a message."""
         if isinstance(message, Message):
-            message.taken = True
             self.assembly.forget(message)

@@ -85,6 +85,15 @@ class Lanes:
             turns.popleft()
         return None
 
+    def front_blob(self) -> OutgoingBlob | None:
+        """Give the first blob that is ready its turn before all values; return it, None where there is none."""
+        for outgoing in self.turns:
+            if isinstance(outgoing, OutgoingBlob) and outgoing.ready:
+                self.turns.remove(outgoing)
+                self.turns.appendleft(outgoing)
+                return outgoing
+        return None
+
     def awaken(self, blob: OutgoingBlob) -> None:
         """Give a parked blob its turn again, if it is ready now."""
         if blob in self._parked and blob.ready:

@@ -144,6 +144,7 @@ class Outflow:
     def feed(self, blob: OutgoingBlob, chunks: list[Buffer], ended: bool) -> None:
         """Take in what a blob's sender has pulled from its source."""
         blob.feed(chunks, ended)
+        blob.parent.turn_after(blob)
         self.lanes.awaken(blob)
 
     def acknowledge(self, ack: bodies.Ack) -> None:
@@ -203,6 +204,10 @@ class Outflow:
             if message is not None:
                 sealed = self._seal_message(out, now, message)
                 if not sealed:
+                    # A value that waits for credit does not stop the blobs, which need none of the link's.
+                    message = self.lanes.front_blob()
+                    sealed = 0 if message is None else self._seal_message(out, now, message)
+                if not sealed:
                     break
                 room_bytes -= sealed
             elif messages and self.farewell is not None and not self.lanes:
@@ -233,7 +238,10 @@ class Outflow:
         first = not message.number
         head = message.header() if first else b""
         tail = bodies.total(message.total_bytes()) if last else b""
-        charge = charge_of(bodies.NUMBER_BYTES + len(head) + len(chunk) + len(tail), first)
+        charge = 0
+        if isinstance(message, Outgoing):
+            begun = 1 + len(message.blobs) if first else 0
+            charge = charge_of(bodies.NUMBER_BYTES + len(head) + len(chunk) + len(tail), begun)
         if not self.outbound.allows(charge):
             return 0
         if not last:

@@ -104,8 +104,18 @@ class Outgoing:
         return self.plain_bytes + self.blob_bytes
 
     def hungry(self) -> OutgoingBlob | None:
-        """Return a blob that wants to be fed, None where there is none."""
-        return next((blob for blob in self.under_way if blob.hungry), None)
+        """Return a blob that wants to be fed, None where there is none.
+
+        Those whose sources do not wait come first, and each in its turn: one thread reads them all.
+        """
+        hungry = [blob for blob in self.under_way if blob.hungry]
+        return next((blob for blob in hungry if not blob.slow), hungry[0] if hungry else None)
+
+    def turn_after(self, blob: OutgoingBlob) -> None:
+        """Take note that a blob was fed: the others have their turn first."""
+        if blob in self.under_way:
+            self.under_way.remove(blob)
+            self.under_way.append(blob)
 
     def header(self) -> bytes:
         """Return what its first record begins with, after the delivery number."""
@@ -162,6 +172,7 @@ class OutgoingBlob:
         "plain_bytes",
         "sealed",
         "sent_bytes",
+        "slow",
         "stream",
     )  # fmt: skip
     count = 1
@@ -174,7 +185,7 @@ class OutgoingBlob:
         plain_bytes: int | None,
         inline: bool = False,
     ) -> None:
-        self._begin = begin
+        self._begin: Callable[[], tuple[int, Iterable[Buffer], Counted]] | None = begin
         self._inline = inline
         self._source: Counted | None = None
         self._chunks: Iterator[Buffer] | None = None
@@ -186,6 +197,8 @@ class OutgoingBlob:
         self.sent_bytes, self.limit = 0, bodies.FIRST_GRANT
         """Payload bytes that were sealed, and that the peer has allowed."""
         self.sealed = False
+        self.slow = False
+        """Whether its source was last seen to wait."""
 
     @property
     def root(self) -> Outgoing:
@@ -204,13 +217,16 @@ class OutgoingBlob:
 
         Raises whatever the source of the bytes raises.
         """
-        if self._chunks is None:
-            self.codec, pieces, self._source = self._begin()
-            self._chunks = cut(pieces, min(chunk_bytes, BLOB_CHUNK_BYTES))
-        for chunk in self._chunks:
+        begin, source, chunks = self._begin, self._source, self._chunks
+        if begin is None:
+            return [], True  # It was given up meanwhile, and its source let go of.
+        if source is None or chunks is None:
+            self.codec, pieces, source = begin()
+            chunks = cut(pieces, min(chunk_bytes, BLOB_CHUNK_BYTES))
+            self._source, self._chunks = source, chunks
+        for chunk in chunks:
             return [chunk] if len(chunk) else [], False
-        assert self._source is not None
-        found = self._source.byte_count
+        found = source.byte_count
         if self.plain_bytes is not None and found != self.plain_bytes:
             text = f"a blob stated {self.plain_bytes} bytes and gave {found}"
             raise MessageCancelled(text, code=CancelCode.SOURCE_FAILED)
@@ -262,10 +278,10 @@ class OutgoingBlob:
         return self._source.byte_count
 
     def release(self) -> None:
-        """Let go of the bytes."""
+        """Let go of the bytes, and of their source: a file that nobody reads on is closed."""
         self._ready.clear()
         self._ready_bytes = 0
-        self._chunks = None
+        self._begin = self._source = self._chunks = None
 
 
 class Batch:

@@ -9,8 +9,9 @@ streams".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from netstructer.codec import compression, values
 from netstructer.codec.blob import Blob
@@ -19,6 +20,7 @@ from netstructer.codec.values import Encoded
 from netstructer.errors import UnsendableValue
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message, Whole
+from netstructer.protocol.delivery import MESSAGE_CHARGE
 from netstructer.protocol.outgoing import Outgoing, OutgoingBlob, Single
 from netstructer.protocol.sources import Counted, Room, check_blob_bytes
 
@@ -29,7 +31,7 @@ Buffer = bytes | bytearray | memoryview
 COPY_BYTES = 4 << 10
 SINGLE_BYTES = 64 << 10
 MOST_BLOBS = (1 << 16) - 1
-"""What a value's first record can state."""
+"""What a value's first record can state; the peer's credit may pay for fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,9 @@ class Payloads:
         Raises `UnsendableValue`, or `MessageTooBig`.
         """
         encoded = values.encode(value, limits=self.peer_limits, types=self.types)
-        if len(encoded.blobs) > MOST_BLOBS:
-            raise UnsendableValue(f"a value takes at most {MOST_BLOBS} blobs, this one has {len(encoded.blobs)}")
+        most = min(MOST_BLOBS, self.peer_limits.credit_bytes // 2 // MESSAGE_CHARGE - 1)
+        if len(encoded.blobs) > most:
+            raise UnsendableValue(f"a value takes at most {most} blobs there, this one has {len(encoded.blobs)}")
         check_blob_bytes(sum(blob.size or 0 for blob in encoded.blobs), self.peer_limits.message_bytes)
         return encoded
 
@@ -92,8 +95,24 @@ class Payloads:
             return values.decode(small, limits=self.limits, types=self.types)
         if isinstance(message, Whole):
             return values.decode(_plain(message), limits=self.limits, types=self.types)
-        blobs = [blob_of(message, place) for place in range(message.blob_count)]
-        return values.decode(_plain(message), limits=self.limits, types=self.types, blobs=blobs)
+        blobs = _Blobs(message, blob_of) if isinstance(message, Message) and message.blob_count else ()
+        try:
+            return values.decode(_plain(message), limits=self.limits, types=self.types, blobs=blobs)
+        finally:
+            message.chunks.close()
+
+
+class _Blobs(Sequence[Blob]):
+    """The blobs of a message, each made when the value refers to it: what a head states costs nothing."""
+
+    def __init__(self, message: Message, blob_of: Callable[[Message, int], Blob]) -> None:
+        self._message, self._blob_of = message, blob_of
+
+    def __len__(self) -> int:
+        return self._message.blob_count
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._blob_of(self._message, place)
 
 
 def compressed(pieces: Iterable[Buffer], plain_bytes: int | None, *, compress: bool) -> tuple[int, Iterable[Buffer]]:

@@ -257,7 +257,7 @@ class Session:
         self.error = error
         self.state = advance(self.state, cause)
         self._outflow.end(error)
-        self.arrivals.end(error)
+        self._inflow.end(error)
         return [Ended(error=error)]
 
     def _handle(self, record: Record, now: float, events: list[Event]) -> None:

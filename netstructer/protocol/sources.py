@@ -11,6 +11,9 @@ of a burst.  What comes faster for longer is sent in full records, and 50 times 
 of a burst of more than MOST_LULLS may thus wait for the next piece: a few records at most.
 
 Where a blob has the length that it stated there is no lull: what follows is the end.
+
+A source may itself read from a link: a blob that arrives is sent on.  What ends it there, `LinkLost` among it, says
+nothing of the link that it goes out by, so it becomes `SourceFailed` here.
 """
 
 from __future__ import annotations
@@ -18,12 +21,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
-from netstructer.errors import MessageTooBig
+from netstructer.errors import (
+    LimitReached,
+    LinkClosed,
+    LinkLost,
+    LinkTimeout,
+    MessageCancelled,
+    MessageTooBig,
+    PeerFault,
+    SourceFailed,
+)
+from netstructer.protocol.states import CancelCode
 
 __all__ = ["Counted", "Room", "check_blob_bytes"]
 
 Buffer = bytes | bytearray | memoryview
 
+ELSEWHERE = (LinkLost, LinkClosed, LinkTimeout, PeerFault, LimitReached, MessageCancelled)
+"""What a source raises that would be taken for a word about the link that its bytes go out by."""
 LULL_SECONDS = 0.02
 """How often what a fast source gives is sent without waiting for more; a slower one is sent piece by piece."""
 MOST_LULLS = 32
@@ -56,6 +71,8 @@ class Counted:
 
     With a `clock`, which is monotonic, it hands out lulls: an empty piece after one that is not to wait for the next
     (chunks.py).
+
+    Raises what the pieces raise; `SourceFailed` for what they raise of `ELSEWHERE`, and `MessageTooBig` of the room.
     """
 
     __slots__ = ("_clock", "_heard", "_lull", "_lulls", "_pieces", "_plain_bytes", "_room", "byte_count")
@@ -86,7 +103,13 @@ class Counted:
         if self._lull:
             self._lull = False
             return b""
-        piece = next(self._pieces)
+        try:
+            piece = next(self._pieces)
+        except ELSEWHERE as error:
+            if isinstance(error, SourceFailed):
+                raise
+            text = f"the blob's source failed: {type(error).__name__}: {error}"
+            raise SourceFailed(text, code=CancelCode.SOURCE_FAILED) from error
         self.byte_count += len(piece)
         if self._room is not None:
             self._room.take(len(piece))
