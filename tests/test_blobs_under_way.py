@@ -17,7 +17,7 @@ import pytest
 
 from loopback import PATIENCE_SECONDS, Task, eventually, linked
 from netstructer import Blob, Limits
-from netstructer.errors import LinkClosed, LinkTimeout, MessageCancelled, NetstructerError, SourceFailed
+from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageCancelled, NetstructerError, SourceFailed
 from streaming_support import MIB, contents
 
 SHORT_SPOOL = Limits(spool_link_bytes=4 * MIB)
@@ -228,6 +228,31 @@ def test_a_source_that_fails_is_an_error_at_the_reader(how: str, after: int, tmp
         for one, other in ((near, far), (far, near)):
             one.send("still here")
             assert other.recv(timeout=PATIENCE_SECONDS) == "still here"
+
+
+def test_a_blob_that_is_sent_on_fails_alone_when_the_link_it_comes_by_is_lost() -> None:
+    gone = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        gone.wait(PATIENCE_SECONDS)
+
+    with linked() as (origin, relay_in), linked() as (relay_out, far):
+        feeding = Task(origin.send, {"scan": Blob.from_iter(pieces())})
+        sending = Task(relay_out.send, relay_in.recv(timeout=PATIENCE_SECONDS))
+        arrived = far.recv(timeout=PATIENCE_SECONDS)["scan"].chunks(timeout=PATIENCE_SECONDS)
+        assert next(arrived) == b"first"
+        origin.abort()
+        with pytest.raises(SourceFailed):
+            next(arrived)
+        failed = sending.error()
+        gone.set()
+
+        assert isinstance(feeding.error(), LinkClosed)
+        assert isinstance(failed, SourceFailed)
+        assert isinstance(failed.__cause__, LinkLost)
+        relay_out.send("still here")
+        assert far.recv(timeout=PATIENCE_SECONDS) == "still here"
 
 
 def test_a_blob_that_is_dropped_tells_its_sender_to_stop() -> None:

@@ -11,9 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstructer.codec.compression import NONE, ZSTD, compress, expand
-from netstructer.errors import MessageTooBig
+from netstructer.errors import (
+    BadCompression,
+    ConnectionCut,
+    FileChanged,
+    LinkClosed,
+    LinkTimeout,
+    MessageCancelled,
+    MessageTooBig,
+    Misuse,
+    NetstructerError,
+    SourceFailed,
+    SpoolFull,
+)
 from netstructer.protocol.outgoing import OutgoingBlob
 from netstructer.protocol.sources import LULL_SECONDS, MOST_LULLS, Counted, Room
+from netstructer.protocol.states import CancelCode
 
 Script = list[tuple[float, bytes]]
 FAST = LULL_SECONDS / 1000
@@ -190,3 +203,36 @@ def test_a_slow_beginning_that_does_not_shrink_is_sent_as_it_is() -> None:
     blob.pull(1 << 20)
 
     assert blob.codec == NONE
+
+
+# --- what it raises ---------------------------------------------------------------------------------------------------
+
+
+def breaking(error: BaseException) -> Iterator[bytes]:
+    yield b"abc"
+    raise error
+
+
+@pytest.mark.parametrize("kind", [ConnectionCut, LinkClosed, LinkTimeout, BadCompression, SpoolFull, MessageTooBig,
+                                  MessageCancelled])  # fmt: skip
+def test_what_breaks_on_another_link_is_a_source_that_failed(kind: type[NetstructerError]) -> None:
+    error = kind("why")
+    counted = Counted(breaking(error))
+    assert next(counted) == b"abc"
+    with pytest.raises(SourceFailed, match=f"{kind.__name__}: why") as caught:
+        next(counted)
+
+    assert caught.value.__cause__ is error
+    assert caught.value.code == CancelCode.SOURCE_FAILED
+
+
+@pytest.mark.parametrize(
+    "error", [SourceFailed("why"), FileChanged("why"), Misuse("why"), ZeroDivisionError(), KeyboardInterrupt()]
+)
+def test_what_else_a_source_raises_is_raised_as_it_is(error: BaseException) -> None:
+    counted = Counted(breaking(error))
+    assert next(counted) == b"abc"
+    with pytest.raises(type(error)) as caught:
+        next(counted)
+
+    assert caught.value is error
