@@ -46,9 +46,9 @@ from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.outcomes import ExitCode
 from netstructer.cli.patience import READ_BYTES_PER_SECOND, Patient
 from netstructer.cli.places import Place, parse_place, split_get
-from netstructer.transfer import Outcome, Progress, Transfer, listing, offer
+from netstructer.transfer import Entry, Outcome, Progress, Transfer, listing, offer
 from netstructer.transfer.body import piece_of, start_of_file
-from netstructer.transfer.wording import check_refusal
+from netstructer.transfer.wording import Offer, check_refusal
 from test_cli import SECONDS, closed_port, finished, listening, run, start
 
 KEY = Key.generate()
@@ -428,8 +428,7 @@ def test_a_server_that_never_answers_is_not_waited_for(command: str, tmp_path: P
 @pytest.mark.parametrize("directory", ["here", "-"])
 def test_a_server_that_stops_in_the_middle_is_not_waited_for(directory: str, tmp_path: Path) -> None:
     def stop(asked: Conversation, over: threading.Event) -> None:
-        columns = {"names": ["x"], "kinds": "f", "sizes": [PIECE], "times": [None], "modes": [None], "targets": {}}
-        asked.send(("offer", {"into": "", "resume": True, "dry": False} | columns))
+        asked.send(Offer(entries=[Entry(name="x", size=PIECE)]).value())
         asked.recv()
 
         def part() -> Iterator[bytes]:
@@ -449,7 +448,6 @@ def test_a_server_that_stops_in_the_middle_is_not_waited_for(directory: str, tmp
 
 def test_an_asker_that_stops_in_the_middle_keeps_no_file_locked(tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
-    columns = {"names": ["x"], "kinds": "f", "sizes": [PIECE], "times": [7], "modes": [None], "targets": {}}
     told: list[Answered] = []
     over = threading.Event()
 
@@ -467,7 +465,7 @@ def test_an_asker_that_stops_in_the_middle_keeps_no_file_locked(tmp_path: Path) 
         Link(str(server.address), key=KEY) as link,
         link.conversation() as asking,
     ):
-        asking.send(("offer", {"into": "", "resume": True, "dry": False} | columns))
+        asking.send(Offer(entries=[Entry(name="x", size=PIECE)]).value())
         asking.recv(timeout=SECONDS)
 
         def send() -> None:
