@@ -54,7 +54,7 @@ def one(data: bytes) -> None:
             spools[place], rows[place] = Spool(room), bytearray()
         assert room.promised_bytes == promised
         assert room.disk_bytes + promised <= LIMITS.spool_link_bytes
-        assert room.memory_bytes <= LIMITS.credit_bytes + len(spools) * (64 << 10)
+        assert room.memory_bytes <= LIMITS.credit_bytes * 9 // 8
     room.keep(promised)
     for spool, row in zip(spools, rows, strict=True):
         start = spool.start

@@ -80,7 +80,10 @@ WORLD = {
     *("threading", "_thread", "concurrent", "queue", "sched", "time", "random"),
 }
 """Sockets, threads, loops, clocks and chance: below FACADES they come in by the door, as arguments."""
-LOCKS = {"netstructer.codec.types", "netstructer.codec.spool", "netstructer.codec.room", "netstructer.registry"}
+LOCKS = {
+    *("netstructer.codec.types", "netstructer.codec.spool", "netstructer.codec.room", "netstructer.codec.slots"),
+    "netstructer.registry",
+}
 """The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""
 
 STREET = ("compression", "chunks", "tokens", "frames", "spool")

@@ -18,8 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from netstructer.codec import room as rooms
 from netstructer.codec import slots
-from netstructer.codec.slots import KEPT_SLOTS, LOOK_BYTES, SLOT_BYTES
-from netstructer.codec.spool import JOIN_BYTES, Spool, SpoolRoom
+from netstructer.codec.room import JOIN_BYTES
+from netstructer.codec.slots import KEPT_SLOTS, LOOK_BYTES, OPENED_SLOTS, SLOT_BYTES
+from netstructer.codec.spool import Spool, SpoolRoom
 from netstructer.errors import Misuse, SourceFailed, SpoolFull
 from netstructer.limits import Limits
 from test_fork import in_child
@@ -107,8 +108,8 @@ def test_the_memory_of_a_room_is_its_credit(beside: int) -> None:
         spool.add(bytes(CREDIT // 2))
     spools[3].add(bytes(CREDIT // 2 + beside))
 
-    assert spools[3]._waiting_bytes == (CREDIT // 2 + 1 if beside == 1 else 0)
-    assert room.disk_bytes == 0
+    assert spools[3]._waiting_bytes == 0
+    assert room.disk_bytes == (CREDIT // 2 + 1 if beside == 1 else 0)
     spools[3].add(bytes(SLOT_BYTES))
     assert room.disk_bytes == SLOT_BYTES + (CREDIT // 2 + 1 if beside == 1 else 0)
     for spool in spools:
@@ -244,32 +245,41 @@ def test_what_is_not_there_is_a_misuse() -> None:
     assert (spool.start, spool.read(4, 3), spool.read(10, 1)) == (4, b"456", b"")
 
 
-def test_a_slot_that_is_read_in_part_is_opened_once() -> None:
-    spool, row = filled(small_room(), 2)
+def test_a_slot_that_is_read_in_part_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = small_room()
+    spool, row = filled(room, 2)
     opened: list[int] = []
-    file = spool._file
-    assert file is not None
-    slot_read = type(file).read
+    read_at = slots._read_at
 
-    class Counting:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(file, name)
+    def counting(descriptor: int, count: int, offset: int) -> bytes:
+        opened.append(offset // slots._STRIDE)
+        return read_at(descriptor, count, offset)
 
-        def read(self, *arguments: Any) -> bytes:
-            opened.append(arguments[0])
-            return slot_read(file, *arguments)
-
-    spool._file = Counting()  # type: ignore[assignment]  # a fake with the same face
+    monkeypatch.setattr(slots, "_read_at", counting)
     parts = [bytes(spool.read(position, 1000)) for position in range(0, 64_000, 1000)]
 
     assert b"".join(parts) == row[:64_000]
-    assert len(opened) == 1
+    assert opened == [0]
     assert spool.read(SLOT_BYTES, SLOT_BYTES) == row[SLOT_BYTES:]
     spool.read(0, 1)
-    assert len(opened) == 2
+    assert opened == [0, 1]
     spool.forget(SLOT_BYTES)
-    assert spool._opened is None
+    assert room.file._opened == {}
     spool.close()
+
+
+def test_no_more_slots_are_kept_open_than_are_counted() -> None:
+    room = small_room()
+    spools = [filled(room, 1, seed) for seed in range(3 * OPENED_SLOTS)]
+    for position in range(0, SLOT_BYTES, 10_000):
+        for spool, row in spools:
+            assert spool.read(position, 5) == row[position : position + 5]
+
+            assert len(room.file._opened) <= OPENED_SLOTS
+    assert len(room.file._opened) == OPENED_SLOTS
+    for spool, _ in spools:
+        spool.close()
+    assert room.file._opened == {}
 
 
 def test_taking_out_forgets_each_piece_once_the_next_is_asked_for() -> None:
@@ -333,19 +343,13 @@ def test_a_file_of_which_nothing_is_held_is_empty_unless_it_is_small(count: int)
 @pytest.mark.parametrize("used", [1, KEPT_SLOTS - 1, KEPT_SLOTS, KEPT_SLOTS + 1, 2 * KEPT_SLOTS])
 def test_a_file_is_cut_where_half_of_it_goes(used: int) -> None:
     file = slots.SlotFile(Limits())
-    written = [file.write(bytes(SLOT_BYTES), at) for at in range(2 * KEPT_SLOTS)]
-    kept = written[used - 1 : used]
-    for slot in written:
-        if slot not in kept:
-            file.free(slot)
-    assert file.loose
-    file.shrink(kept)
-
-    assert not file.loose
+    written = [file.write(bytes(SLOT_BYTES), 7, at) for at in range(2 * KEPT_SLOTS)]
+    file.free(written[: used - 1] + written[used:])
     expected = used if used <= KEPT_SLOTS else 2 * KEPT_SLOTS
     assert os.fstat(file._descriptors[0]).st_size == expected * slots._STRIDE
-    assert file.read(kept[0], used - 1, SLOT_BYTES) == bytes(SLOT_BYTES)
-    file.close()
+    assert file.read(written[used - 1], 7, used - 1, SLOT_BYTES) == bytes(SLOT_BYTES)
+    file.leave(7, written[used - 1 : used])
+    assert file._descriptors == []
 
 
 def test_a_chunk_that_was_forgotten_is_let_go_at_once() -> None:
@@ -601,14 +605,15 @@ def test_a_slot_as_it_was_before_is_found() -> None:
     spool.close()
 
 
-def test_a_slot_is_sealed_for_its_position() -> None:
+def test_a_slot_is_sealed_for_its_owner_and_position() -> None:
     file = slots.SlotFile(Limits())
-    slot = file.write(b"here", 100)
+    slot = file.write(b"here", 7, 100)
 
-    assert file.read(slot, 100, 4) == b"here"
-    with pytest.raises(SourceFailed):
-        file.read(slot, 101, 4)
-    file.close()
+    assert file.read(slot, 7, 100, 4) == b"here"
+    for owner, position in ((7, 101), (8, 100)):
+        with pytest.raises(SourceFailed):
+            file.read(slot, owner, position, 4)
+    file.leave(7, [slot])
 
 
 @pytest.mark.parametrize("left", [0, 15, 16, 17, SLOT_BYTES, slots._STRIDE - 1])
@@ -981,7 +986,9 @@ class Rows(RuleBasedStateMachine):
             assert spool._memory - spool._waiting_bytes <= 70_000
             assert spool._memory == sum(len(piece) for piece in pieces if not isinstance(piece, int))
             assert spool._memory + spool._sealed >= spool.byte_count - spool.start
-        assert self.room.memory_bytes <= 100_000 + 3 * SLOT_BYTES
+        assert self.room.memory_bytes <= 100_000 + 100_000 // 8
+        in_use = [piece & slots._NUMBER for spool in self.spools for piece in spool._pieces if isinstance(piece, int)]
+        assert [number for number, used in enumerate(self.room.file._used) if used] == sorted(in_use)
 
     def teardown(self) -> None:
         for spool in self.spools:

@@ -1,9 +1,11 @@
-"""The room of a link's spools: its budget of memory and disk.  Floor: CODEC.  Law: one lock, held for additions only.
+"""The room of a link's spools: its budgets, and their file.  Floor: CODEC.  Law: one lock, held for additions only.
 
 Spec: docs/defaults.md, "Spools".  Every room is inside that of the process, which is a ledger: what all rooms claim of
 the disk and what they have promised, together.  What is given back may be given back by the collector, in the middle of
 anything, also of a thread that has the ledger's lock.  So it is noted in a deque, whose append is atomic, and booked by
 whoever takes the lock next; nobody looks at a figure without booking first.
+
+Locks are taken in the order spool, file (slots.py), ledger; none of the last two is ever held while another is taken.
 """
 
 from __future__ import annotations
@@ -12,11 +14,19 @@ import contextlib
 import os
 import threading
 from collections import deque
+from itertools import count as count_from
 
+from netstructer.codec.slots import SLOT_BYTES, SlotFile
 from netstructer.errors import Misuse, SpoolFull
 from netstructer.limits import Limits
 
-__all__ = ["SpoolRoom"]
+__all__ = ["JOIN_BYTES", "SpoolRoom"]
+
+JOIN_BYTES = 4 * 1024
+"""Chunks that lie together are joined up to this: a copy costs less than two objects, each byte of which counts too."""
+
+_TAILS_SHARE = 8
+"""The ends of rows may hold so small a share of the memory beyond it: as many rows have ends as there are blobs."""
 
 
 class SpoolRoom:
@@ -25,10 +35,13 @@ class SpoolRoom:
     Bytes on disk are counted plain: their seals add 16 bytes to each slot.
     """
 
-    __slots__ = ("_claimed", "_ledger", "_memory", "_promised", "_sealed", "limits")
+    __slots__ = ("_claimed", "_ledger", "_memory", "_promised", "_sealed", "file", "limits", "owners")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.file = SlotFile(limits)
+        self.owners = count_from()
+        """Numbers for the spools of this room, none twice; `next` of it is atomic."""
         self._ledger = _ledger
         self._memory = self._claimed = self._sealed = self._promised = 0
 
@@ -53,7 +66,9 @@ class SpoolRoom:
         """Reserve disk for `count` bytes that a peer is allowed to send; False where a budget would be passed."""
         with self._ledger.lock:
             self._ledger.book()
-            if self._full(count) is not None:
+            try:
+                self._check(count)
+            except SpoolFull:
                 return False
             self._promised += count
             self._ledger.claimed += count
@@ -67,25 +82,27 @@ class SpoolRoom:
             self._promised -= count
             self._ledger.claimed -= count
 
-    def place(self, held_bytes: int, count: int) -> bool:
-        """Take room for a chunk of a spool that holds `held_bytes` in memory; say whether it stays in memory.
+    def place(self, held_bytes: int, count: int) -> int | None:
+        """Take room for a chunk of a spool that holds `held_bytes` in memory; None where it stays in memory.
 
-        Where it does not, its bytes are claimed from the disk.  Raises `SpoolFull` where a budget would be passed.
+        Otherwise its bytes are claimed from the disk, and what is returned is how many of its spool may still wait in
+        memory until they are sealed: less than a slot while the room's memory is within its credit, less than is worth
+        a seal a little beyond that, and then none.  Raises `SpoolFull` where a budget would be passed.
         """
+        credit = self.limits.credit_bytes
         with self._ledger.lock:
             self._ledger.book()
-            stays = (
-                held_bytes + count <= self.limits.spool_memory_bytes
-                and self._memory + count <= self.limits.credit_bytes
-            )
-            if not stays:
-                full = self._full(count)
-                if full is not None:
-                    raise full
-                self._claimed += count
-                self._ledger.claimed += count
-            self._memory += count
-            return stays
+            found = self._memory + count
+            if held_bytes + count <= self.limits.spool_memory_bytes and found <= credit:
+                self._memory = found
+                return None
+            self._check(count)
+            self._claimed += count
+            self._ledger.claimed += count
+            self._memory = found
+            if found <= credit:
+                return SLOT_BYTES - 1
+            return JOIN_BYTES - 1 if found <= credit + credit // _TAILS_SHARE else 0
 
     def give(self, memory_bytes: int, claimed_bytes: int, sealed_bytes: int) -> None:
         """Give back what a spool held: of memory, of what it claimed of the disk, and of that what was sealed."""
@@ -101,15 +118,15 @@ class SpoolRoom:
         """Whether this room came from the process that this one was forked from."""
         return self._ledger is not _ledger
 
-    def _full(self, count: int) -> SpoolFull | None:
+    def _check(self, count: int) -> None:
+        """Raise `SpoolFull` where `count` bytes more would pass a budget; no frame keeps it, and with it the spool."""
         for whose, limit, held in (
             ("link", self.limits.spool_link_bytes, self._claimed + self._promised),
             ("process", self.limits.spool_process_bytes, self._ledger.claimed),
         ):
             if held + count > limit:
                 text = f"no room for {count} bytes: spools of this {whose} hold {held}, of at most {limit}"
-                return SpoolFull(text, limit=limit, found=held + count)
-        return None
+                raise SpoolFull(text, limit=limit, found=held + count)
 
     def __del__(self) -> None:
         if self._promised:

@@ -1,45 +1,46 @@
 """Spools: bytes that wait to be read, in memory and then on disk.  Floor: CODEC.  Law: what reaches the disk is sealed.
 
-Spec: docs/defaults.md, "Spools".  A `SpoolRoom` (room.py) is the budget of one link, inside that of the process; a
-`Spool` is one row of bytes: added at its end, read anywhere, forgotten from its start; a `SlotFile` (slots.py) is where
-it lies on disk.
+Spec: docs/protocol.md, "Spools".  A `SpoolRoom` (room.py) is the budget of one link, inside that of the process; a
+`Spool` is one row of bytes: added at its end, read anywhere, forgotten from its start; a `SlotFile` (slots.py), one for
+all spools of a room, is where they lie on disk.
 
 Where a chunk lies
 ------------------
 A chunk stays in memory, by reference unless it is small, while its spool holds at most `spool_memory_bytes` there and
 its room at most `credit_bytes`.  So who reads as fast as bytes come never touches a disk.  A chunk beyond that *waits
 for the disk*: it lies in memory still, but its bytes are claimed from the budgets of the disk, so that sealing it
-later needs no more room than it has.  When what waits would pass 64 KiB it is sealed into one slot of a file; so at
-most one slot's worth waits, and two slots in a row hold more than 64 KiB together.  When the reader has caught up
-before that, what waits is plain memory again and its claim is given back.
+later needs no more room than it has.  When the reader has caught up before it is sealed, what waits is plain memory
+again and its claim is given back.
+
+While the memory of the room is within its credit, less than a slot waits: what would pass it is sealed.  Beyond, the
+room is *crowded*, and what waits is sealed at once, added to the row's last slot where both fit into one.  Only less
+than 4 KiB are not worth that, until such ends of rows hold an eighth of the credit more: then all is sealed.  So the
+memory of a room is bounded by its credit, whatever comes, and three slots in a row hold more than 64 KiB together.
 
 Locks, the collector, and forks
 -------------------------------
-A spool may be used by several threads; its lock is held while it seals and while it reads back, so that slots and
-descriptor cannot be taken away meanwhile.  `close` may also be called by finalisers and signal handlers, that is, in
-the middle of any other call, in the same thread.  So it never waits: it leaves a mark, and whoever holds the lock
-sweeps when they leave.
+A spool may be used by several threads; its lock is held while it seals and while it reads back, so that slots cannot be
+taken away meanwhile.  `close` may also be called by finalisers and signal handlers, that is, in the middle of any other
+call, in the same thread.  So it never waits: it leaves a mark, and whoever holds the lock sweeps when they leave.
 
 After `os.fork` the child has a copy of key and counter, and the same file.  If it sealed, one nonce would seal two
 slots, and each process would write over the other's.  So in a child the spools of its parent and new ones in its rooms
-are refused, and closing one there closes the child's descriptor and nothing else.
+are refused, and closing one there closes the child's descriptor of their file and nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from netstructer.codec.room import SpoolRoom
+from netstructer.codec.room import JOIN_BYTES, SpoolRoom
 from netstructer.codec.slots import SLOT_BYTES, Buffer, SlotFile
-from netstructer.errors import Misuse
+from netstructer.errors import Misuse, SourceFailed
 
-__all__ = ["JOIN_BYTES", "Spool", "SpoolRoom"]
-
-JOIN_BYTES = 4 * 1024
-"""Chunks that lie together are joined up to this: a copy costs less than two objects, each byte of which counts too."""
+__all__ = ["Spool", "SpoolRoom"]
 
 _ALL = 1 << 62
 
@@ -51,7 +52,7 @@ class Spool:
     """
 
     __slots__ = (
-        *("_closed", "_file", "_head", "_lock", "_memory", "_opened", "_pieces", "_room", "_sealed", "_starts"),
+        *("_closed", "_file", "_head", "_lock", "_memory", "_owner", "_pieces", "_room", "_sealed", "_starts"),
         *("_waiting_bytes", "_waiting_pieces", "byte_count", "start"),
     )
 
@@ -63,8 +64,8 @@ class Spool:
         self._pieces: list[Buffer | int] = []  # chunks in memory; what is sealed is an int, its slot
         self._head = 0  # what lies before it was forgotten
         self._memory = self._sealed = self._waiting_bytes = self._waiting_pieces = 0
-        self._file: SlotFile | None = None
-        self._opened: tuple[int, bytes] | None = None  # the slot that was read in part last
+        self._file: SlotFile | None = None  # that of the room, once this spool has come to it
+        self._owner = next(room.owners)
         self.byte_count = self.start = 0
 
     def add(self, chunk: Buffer) -> None:
@@ -151,25 +152,29 @@ class Spool:
     def _sweep(self) -> None:
         if self._memory or self._sealed:
             self._room.drop(self._memory, self._waiting_bytes + self._sealed, self._sealed)
+        file, slots = self._file, [piece for piece in self._pieces if isinstance(piece, int)]
         self._memory = self._sealed = self._waiting_bytes = self._waiting_pieces = self._head = 0
+        self._file = None
         self._pieces.clear()
         del self._starts[:]
-        self._opened = None
         self.start = self.byte_count
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if file is not None:
+            if self._room.inherited:
+                file.close()
+            else:
+                file.leave(self._owner, slots)
 
     def _add(self, chunk: Buffer, count: int) -> None:
-        if self._room.place(self._memory, count):
+        most_waiting = self._room.place(self._memory, count)
+        if most_waiting is None:
             if self._waiting_bytes:  # the reader has caught up
                 self._room.give(0, self._waiting_bytes, 0)
                 self._waiting_bytes = self._waiting_pieces = 0
             self._append(chunk, count, waits=False)
             return
-        if self._waiting_bytes + count >= SLOT_BYTES:
+        if self._waiting_bytes + count > most_waiting:
             try:
-                chunk = self._seal(chunk, count)
+                chunk = self._seal(chunk, count, most_waiting)
             except BaseException:
                 self._room.give(count, count, 0)
                 raise
@@ -189,23 +194,30 @@ class Spool:
         self._memory += count
         self._waiting_bytes += count * waits
 
-    def _seal(self, chunk: Buffer, count: int) -> Buffer:
-        """Seal what waits, and of `chunk` whole slots; return the rest of it.  All of it, or nothing."""
+    def _seal(self, chunk: Buffer, count: int, most_waiting: int) -> Buffer:
+        """Seal what waits, and `chunk` but for `most_waiting` bytes at most; return these.  All of it, or nothing."""
         first = len(self._pieces) - self._waiting_pieces
         start = self.byte_count - self._waiting_bytes
-        waiting = [piece for piece in self._pieces[first:] if not isinstance(piece, int)]
+        parts: list[Buffer] = [piece for piece in self._pieces[first:] if not isinstance(piece, int)]
         cuts: list[tuple[int, list[Buffer]]] = []
-        if self._waiting_bytes + count == SLOT_BYTES:
-            cuts.append((start, [*waiting, chunk]))
-            rest: Buffer = b""
+        old: list[int] = []
+        rest: Buffer = b""
+        if self._waiting_bytes + count <= SLOT_BYTES:
+            last = self._pieces[first - 1] if first else None
+            if isinstance(last, int) and self.byte_count + count - self._starts[first - 1] <= SLOT_BYTES:
+                with contextlib.suppress(SourceFailed):  # whoever reads it will be told; what comes now is safe
+                    parts.insert(0, self._open(last, first - 1, taken=True))
+                    old, first = [last], first - 1
+            cuts.append((self._starts[first] if old else start, [*parts, chunk]))
         else:
-            if waiting:
-                cuts.append((start, waiting))
-            view = memoryview(chunk)
-            whole = count - count % SLOT_BYTES
+            if parts:
+                cuts.append((start, parts))
+            view, whole = memoryview(chunk), count - count % SLOT_BYTES
+            if count - whole > most_waiting:
+                whole = count
             cuts += [(self.byte_count + at, [view[at : at + SLOT_BYTES]]) for at in range(0, whole, SLOT_BYTES)]
             rest = view[whole:] if whole else chunk
-        slots = self._write(cuts)
+        slots = self._write(cuts, old)
         sealed = self._waiting_bytes + count - len(rest)
         del self._pieces[first:], self._starts[first:]
         self._pieces += slots
@@ -217,17 +229,17 @@ class Spool:
         self._waiting_bytes = self._waiting_pieces = 0
         return rest
 
-    def _write(self, cuts: list[tuple[int, list[Buffer]]]) -> list[int]:
-        if self._file is None:
-            self._file = SlotFile(self._room.limits)
+    def _write(self, cuts: list[tuple[int, list[Buffer]]], old: list[int]) -> list[int]:
+        """Write slots, and free the old ones that they replace; or none of both."""
+        file = self._file = self._room.file
         slots: list[int] = []
         try:
             for start, parts in cuts:
-                slots.append(self._file.write(parts[0] if len(parts) == 1 else b"".join(parts), start))
+                slots.append(file.write(parts[0] if len(parts) == 1 else b"".join(parts), self._owner, start))
         except BaseException:
-            for slot in slots:
-                self._file.free(slot)
+            file.free(slots)
             raise
+        file.free(old)
         return slots
 
     def _read(self, position: int, most_bytes: int) -> bytes | memoryview:
@@ -242,28 +254,22 @@ class Spool:
 
     def _open(self, slot: int, index: int, taken: bool) -> bytes:
         """Return what lies in a slot; unless it is `taken` whole, more of it will be read soon."""
-        if self._opened is not None and self._opened[0] == slot:
-            return self._opened[1]
         assert self._file is not None
-        plain = self._file.read(slot, self._starts[index], self._end(index) - self._starts[index])
-        if not taken:
-            self._opened = (slot, plain)
-        return plain
+        start = self._starts[index]
+        return self._file.read(slot, self._owner, start, self._end(index) - start, keep=not taken)
 
     def _end(self, index: int) -> int:
         return self._starts[index + 1] if index + 1 < len(self._starts) else self.byte_count
 
     def _forget(self, position: int) -> None:
         memory = waited = sealed = 0
+        slots: list[int] = []
         pieces, head = self._pieces, self._head
         while head < len(pieces) and (end := self._end(head)) <= position:
             piece, count = pieces[head], end - self._starts[head]
             if isinstance(piece, int):
                 sealed += count
-                assert self._file is not None
-                self._file.free(piece)
-                if self._opened is not None and self._opened[0] == piece:
-                    self._opened = None
+                slots.append(piece)
             else:
                 memory += count
                 if len(pieces) - head <= self._waiting_pieces:
@@ -280,8 +286,8 @@ class Spool:
         if head * 2 >= len(pieces):
             del pieces[:head], self._starts[:head]
             self._head = 0
-        if self._file is not None and self._file.loose:
-            self._file.shrink(piece for piece in pieces if isinstance(piece, int))
+        if slots:
+            self._room.file.free(slots)
 
 
 def _owned(chunk: Buffer, count: int) -> Buffer:
