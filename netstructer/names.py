@@ -25,7 +25,7 @@ from urllib.parse import unquote
 
 from netstructer.errors import UnsafeName
 
-__all__ = ["check_name", "check_parts", "fold", "shown"]
+__all__ = ["check_name", "check_parts", "escaped", "fold", "shown"]
 
 NAME_BYTES = 255
 """UTF-8 bytes of one name: what ext4, XFS and APFS hold; NTFS holds 255 UTF-16 units, which are never more."""
@@ -36,6 +36,8 @@ PATH_PARTS = 128
 and macOS gives a process 256."""
 SHOWN_CHARACTERS = 80
 """What an error tells of a name: one line of a terminal."""
+ESCAPED_CHARACTERS = 256
+"""What another end is told of a name that it could not take."""
 
 _WINDOWS = frozenset('<>:"|?*')
 _DEVICES = frozenset(
@@ -95,6 +97,13 @@ def shown(name: str) -> str:
     """Return a name as an error or a log may print it: quoted, controls escaped, cut to one line."""
     short = name if len(name) <= SHOWN_CHARACTERS else name[: SHOWN_CHARACTERS - 1] + "…"
     return repr(short)
+
+
+def escaped(name: str) -> str:
+    """Return a name that may be none as text that any end can show: what cannot be printed escaped, cut to 256."""
+    short = name if len(name) <= ESCAPED_CHARACTERS else name[: ESCAPED_CHARACTERS - 1] + "…"
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return plain if len(plain) <= ESCAPED_CHARACTERS else plain[: ESCAPED_CHARACTERS - 1] + "…"
 
 
 def _reason_against(name: str) -> str | None:

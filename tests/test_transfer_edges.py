@@ -12,7 +12,7 @@ import pytest
 
 from conversation import both, nothing_outside, pair, ticking
 from netstructer.errors import Misuse, SourceFailed, TransferRefused, UnsafeName
-from netstructer.transfer import fetch, offer, places, receive, serve, source
+from netstructer.transfer import Outcome, fetch, leaving, listing, offer, places, receive, serve, source
 from netstructer.transfer import partial as partials
 from netstructer.transfer.gathering import gather
 from netstructer.transfer.manifest import Entry, Taken
@@ -315,7 +315,7 @@ def test_what_goes_away_while_it_is_looked_at_is_said(here: Path, there: Path, m
     found, _ = get("*", there, here, check=False)
 
     assert statuses(sent) == {"here/a": "sent", "here/gone": "failed"}
-    assert statuses(found) == {"a": "sent"}
+    assert statuses(found) == {"a": "sent", "gone": "failed"}
 
 
 def test_a_file_that_is_there_but_cannot_be_read_is_sent(
@@ -430,7 +430,7 @@ def test_a_tree_of_nothing_but_unsafe_names_is_a_transfer_of_none(here: Path, th
     sent, received = put([_written(here / "a.")], there, check=False)
 
     assert statuses(sent) == {"a.": "unsafe"}
-    assert statuses(received) == {}
+    assert statuses(received) == {"a.": "unsafe"}
     with pytest.raises(UnsafeName):
         sent.check()
 
@@ -467,6 +467,36 @@ def test_what_is_asked_for_is_not_cut_out_of_what_cannot_be_given(here: Path, th
 
     assert isinstance(found, TransferRefused)
     assert files_of(there) == {}
+
+
+def test_what_a_server_leaves_out_is_told_to_its_asker(here: Path, there: Path) -> None:
+    (here / "d").mkdir()
+    for name in ("d/fine", "d/a:b", "d/aux.txt"):
+        _written(here / name)
+
+    found, given = get(["d", "nothing.txt", "no*thing"], there, here, check=False)
+
+    expected = {"d/fine": "sent", "d/a:b": "unsafe", "d/aux.txt": "unsafe", "nothing.txt": "refused"}
+    assert statuses(found) == statuses(given) == expected | {"no*thing": "refused"}
+    with pytest.raises(UnsafeName, match="and 3 more did not arrive"):
+        found.check()
+    end, other, _ = pair()
+    left: list[Any] = []
+    listed, _ = both(
+        lambda: listing(end, "d", left=left.append), lambda: serve(other, other.recv(), here, clock=ticking())
+    )
+    assert [entry.name for entry in listed] == ["d/fine"]
+    assert {outcome.name for outcome in left} == {"d/a:b", "d/aux.txt"}
+
+
+def test_more_that_is_left_out_than_is_named_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaving, "MOST_LEFT", 2)
+    outcomes = [Outcome(name=name, status="skipped" if name < "c" else "failed", kind="other") for name in "abcd"]
+
+    left = leaving.left_of(outcomes)
+
+    assert (left.names, left.kinds, left.more) == (["c", "d"], "ff", 2)  # failures first
+    assert [(found.name, found.status) for found in leaving.outcomes_of(left)][2:] == [("…", "failed")]
 
 
 def test_an_end_that_offers_without_a_directory_is_told(here: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from netstructer.transfer.wording import Refused, read_answer, read_done, read_g
 from test_names import CASES
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="symbolic links of POSIX")
+NONE_LEFT = {"left": [], "left_kinds": "", "left_more": 0}
 PARTIAL = f".netstructer-{'0' * 16}-{'a' * 16}.part"
 
 
@@ -50,6 +51,7 @@ def columns(*names: str, kinds: str = "", targets: dict[int, str] | None = None,
         "times": [None] * len(names),
         "modes": [None] * len(names),
         "targets": targets or {},
+        **NONE_LEFT,
     }
 
 
@@ -283,6 +285,44 @@ def test_a_dry_offer_that_nobody_asked_for_is_no_success(there: Path) -> None:
         receive(end, end.recv(), there, timeout=5, clock=ticking())
 
     assert list(there.iterdir()) == []
+
+
+# --- what is left out -------------------------------------------------------------------------------------------------
+
+
+def test_names_that_are_left_out_are_shown_escaped_and_cut(there: Path) -> None:
+    names = ["\x1b[31mred\u202e", "x" * 4000, "\udcff", "plain"]
+    fields = columns("a") | {"left": names, "left_kinds": "ufol", "left_more": 3}
+
+    found = attack(there, ("offer", fields), body(1), taking=_receive_all)
+
+    told = [(outcome.name, outcome.status) for outcome in found.outcomes]
+    assert told[0] == ("a", "sent")
+    assert told[1:3] == [("\\x1b[31mred\\u202e", "unsafe"), ("x" * 255 + "…", "failed")]
+    assert told[3:] == [("\\udcff", "skipped"), ("plain", "skipped"), ("…", "skipped")]
+    assert found.outcomes[-1].reason == "3 more were left out"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"left": ["a"], "left_kinds": "x"},
+        {"left": ["a"], "left_kinds": ""},
+        {"left": [1], "left_kinds": "u"},
+        {"left": ["x" * 5000], "left_kinds": "u"},
+        {"left_more": -1},
+        {"left_more": 1 << 40},
+        {"left_more": True},
+    ],
+)
+def test_what_no_sender_leaves_out_is_refused(fields: dict[str, Any]) -> None:
+    read_offer(("offer", columns("a")))
+    with pytest.raises(BadValue):
+        read_offer(("offer", columns("a") | fields))
+
+
+def test_an_offer_of_nothing_is_no_success(there: Path) -> None:
+    assert isinstance(attack(there, ("offer", columns()), b""), BadValue)
 
 
 # --- holes, which cost nothing on the wire ----------------------------------------------------------------------------
@@ -538,7 +578,7 @@ ANYTHING = st.recursive(
     ),
     max_leaves=12,
 )
-FIELDS = ["into", "resume", "dry", "names", "kinds", "sizes", "times", "modes", "targets"]
+FIELDS = ["into", "resume", "dry", "names", "kinds", "sizes", "times", "modes", "targets", *NONE_LEFT]
 
 
 def _spoiled(fields: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -562,6 +602,9 @@ COLUMNS = st.fixed_dictionaries(
         "times": st.lists(st.one_of(st.none(), st.integers()), max_size=4),
         "modes": st.lists(st.one_of(st.none(), st.integers(0, 0o10000)), max_size=4),
         "targets": st.dictionaries(st.integers(-1, 4), st.sampled_from(["a", "..", "/etc", ""]), max_size=2),
+        "left": st.lists(st.text(max_size=3), max_size=2),
+        "left_kinds": st.text(alphabet="ulofmx", max_size=2),
+        "left_more": st.integers(-1, 2),
     }
 )
 

@@ -6,14 +6,15 @@ Spec: files.md, "Serving".  Law: nothing arrives that was not asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import shown
 from netstructer.transfer.channel import Channel, Clock, expect, telling
 from netstructer.transfer.globs import Pattern
+from netstructer.transfer.leaving import outcomes_of
 from netstructer.transfer.manifest import Entry
-from netstructer.transfer.outcome import Transfer
+from netstructer.transfer.outcome import Outcome, Transfer
 from netstructer.transfer.progress import Report
 from netstructer.transfer.receiving import Overwrite, take
 from netstructer.transfer.wording import Offer, read_entries, read_offer
@@ -60,16 +61,26 @@ def fetch(
     return done.check() if check else done
 
 
-def listing(channel: Channel, path: str = "", *, timeout: float | None = None) -> list[Entry]:
+def listing(
+    channel: Channel,
+    path: str = "",
+    *,
+    timeout: float | None = None,
+    left: Callable[[Outcome], object] = lambda outcome: None,
+) -> list[Entry]:
     """Return what is in a directory of a serving end, or what a pattern finds there; a file is an entry of its own.
 
+    `left` is called with what is there and could not be asked for: by its name, by its kind, by its permissions.
     Names are relative to the served directory.  Raises `TransferRefused`, where there is nothing of that name too.
     """
     if path:
         Pattern(path)
     channel.send(("ls", {"path": path}), timeout=timeout)
     with telling(channel, timeout=timeout):
-        return expect(channel, read_entries, timeout=timeout)
+        entries, others = expect(channel, read_entries, timeout=timeout)
+    for outcome in outcomes_of(others):
+        left(outcome)
+    return entries
 
 
 def check_asked(offered: Offer, wanted: list[Pattern]) -> None:

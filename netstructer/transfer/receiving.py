@@ -16,6 +16,7 @@ from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
 from netstructer.transfer.body import CHANGED, FAILED, WHOLE, BodyReader
 from netstructer.transfer.channel import Channel, Clock, expect, look, telling
+from netstructer.transfer.leaving import outcomes_of
 from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.outcome import STATUS_OF, Outcome, Transfer, status_of
 from netstructer.transfer.partial import Partial, make_link, sweep
@@ -123,7 +124,7 @@ def take(
         finally:
             planned.close()
     return Transfer(
-        outcomes=outcomes,
+        outcomes=[*outcomes, *outcomes_of(offered.left)],
         directories=sum(entry.kind == "directory" for entry in offered.entries),
         wire=meter.wire,
         seconds=clock() - began,

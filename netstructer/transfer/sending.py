@@ -26,6 +26,7 @@ from netstructer.transfer.body import (
 )
 from netstructer.transfer.channel import Channel, Clock, expect, telling
 from netstructer.transfer.gathering import Gathered, Path, Source, gather
+from netstructer.transfer.leaving import left_of
 from netstructer.transfer.manifest import Entry
 from netstructer.transfer.outcome import ARRIVED, STATUS_OF, Outcome, Status, Transfer, status_of
 from netstructer.transfer.progress import Meter, Report
@@ -63,7 +64,7 @@ def offer(
     `Transfer.check` says.
     """
     with gather(paths) as gathered, telling(channel, timeout=timeout):
-        offered = Offer(entries=gathered.entries, into=into, resume=resume, dry=dry_run)
+        offered = Offer(entries=gathered.entries, left=left_of(gathered.left), into=into, resume=resume, dry=dry_run)
         done = give(channel, gathered, offered, progress=progress, timeout=timeout, clock=clock)
     return done.check() if check else done
 

@@ -14,13 +14,23 @@ from netstructer.errors import BadValue, LimitReached, TransferRefused, UnsafeNa
 from netstructer.transfer.channel import Channel, Clock, telling
 from netstructer.transfer.gathering import Gathered, entry_at, walk
 from netstructer.transfer.globs import Pattern
-from netstructer.transfer.manifest import entries_value, is_partial_name
+from netstructer.transfer.leaving import left_of, refusal_for
+from netstructer.transfer.manifest import is_partial_name
 from netstructer.transfer.outcome import Transfer
 from netstructer.transfer.places import Tree
 from netstructer.transfer.progress import Report
 from netstructer.transfer.receiving import Overwrite, take
 from netstructer.transfer.sending import give
-from netstructer.transfer.wording import Offer, read_get, read_ls, read_offer, refused, verb_of
+from netstructer.transfer.wording import (
+    REFUSALS,
+    Offer,
+    entries_to_tell,
+    read_get,
+    read_ls,
+    read_offer,
+    refused,
+    verb_of,
+)
 
 __all__ = ["serve"]
 
@@ -84,8 +94,8 @@ def _give(
         for pattern in wanted:
             _gather(gathered, tree, pattern)
         if not gathered.entries and gathered.left:
-            raise refused("forbidden", gathered.left[0].name)
-        offered = Offer(entries=gathered.entries)
+            raise refusal_for(gathered.left[0])
+        offered = Offer(entries=gathered.entries, left=left_of(gathered.left))
         return give(channel, gathered, offered, asked=True, progress=progress, timeout=timeout, clock=clock)
 
 
@@ -107,7 +117,7 @@ def _gather(gathered: Gathered, tree: Tree, pattern: Pattern) -> None:
         if is_directory:
             walk(gathered, tree, parts, name)
     if not found:
-        raise refused("missing", pattern.text)
+        gathered.leave(pattern.text, "refused", "other", REFUSALS["missing"])
 
 
 def _list(channel: Channel, path: str, directory: str | os.PathLike[str], timeout: float | None) -> None:
@@ -122,7 +132,7 @@ def _list(channel: Channel, path: str, directory: str | os.PathLike[str], timeou
                 _list_inside(gathered, tree, parts)
             else:
                 entry_at(gathered, tree, parts, "/".join(parts))
-        channel.send(("entries", entries_value(gathered.entries)), timeout=timeout)
+        channel.send(entries_to_tell(gathered.entries, left_of(gathered.left)), timeout=timeout)
 
 
 def _list_inside(gathered: Gathered, tree: Tree, parts: tuple[str, ...]) -> None:

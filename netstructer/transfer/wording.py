@@ -14,15 +14,17 @@ from typing import Any
 from netstructer.codec.blob import Blob
 from netstructer.errors import BadValue, LimitReached, TransferRefused, UnsafeName
 from netstructer.names import shown
-from netstructer.transfer.manifest import Entry, entries_of, entries_value
+from netstructer.transfer.manifest import MOST_ENTRIES, Entry, entries_of, entries_value
 
 __all__ = [
     "REFUSALS",
     "Answer",
     "Done",
+    "Left",
     "Offer",
     "Refused",
     "check_refusal",
+    "entries_to_tell",
     "kind_of",
     "read_answer",
     "read_body",
@@ -52,6 +54,7 @@ REFUSALS = {
     "directory": "a directory is in the way",
     "in-the-way": "something that is no directory is in the way",
     "exists": "a file of that name is there",
+    "no-file": "it is no file, directory or link that can be sent",
     "busy": "another transfer is writing that file",
     "full": "its disk is full",
     "too-many": "that is too much for one transfer",
@@ -75,8 +78,32 @@ _KINDS: dict[type[BaseException], str] = {
 }
 WANTS = "wpx-"
 """What a receiver says of an entry: wants it, has a prefix, refuses it, needs nothing sent (directories, links)."""
+LEFT = "ulofm"
+"""Why a sender leaves something out: its name, a link that points outside, no file, unreadable, not there."""
 STATES = "sr=cfmx"
 """What became of an entry at the receiver: see `outcome.STATUS_OF`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Left:
+    """What a sender leaves out: names, a letter of `LEFT` for each, and how many more there are.  See `leaving`."""
+
+    names: list[str] = field(default_factory=list)
+    kinds: str = ""
+    more: int = 0
+
+    def value(self) -> dict[str, Any]:
+        return {"left": self.names, "left_kinds": self.kinds, "left_more": self.more}
+
+
+def _left_of(fields: dict[str, Any]) -> Left:
+    names, kinds, more = fields["left"], fields["left_kinds"], fields["left_more"]
+    _letters(kinds, LEFT, len(names))
+    for name in names:
+        _text(name)
+    if not 0 <= more <= MOST_ENTRIES or len(names) > MOST_ENTRIES:
+        raise BadValue("more left out than there can be")
+    return Left(names=names, kinds=kinds, more=more)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,19 +111,24 @@ class Offer:
     """What a sender has: where to put it, and the entries in the order in which their bytes would come."""
 
     entries: list[Entry]
+    left: Left = field(default_factory=Left)
     into: str = ""
     resume: bool = True
     dry: bool = False
 
     def value(self) -> tuple[str, dict[str, Any]]:
         fields = {"into": self.into, "resume": self.resume, "dry": self.dry}
-        return "offer", fields | entries_value(self.entries)
+        return "offer", fields | entries_value(self.entries) | self.left.value()
 
 
 def read_offer(value: object) -> Offer:
     """Return an offer; raises `UnsafeName` for a name that is not taken, `BadValue` for what is none."""
     fields = _fields(value, "offer", into=_text, resume=bool, dry=bool, **_ENTRIES)
-    return Offer(entries=entries_of(fields), into=fields["into"], resume=fields["resume"], dry=fields["dry"])
+    left = _left_of(fields)
+    if not fields["names"] and not left.names and not left.more:
+        raise BadValue("an offer of nothing")
+    how = {name: fields[name] for name in ("into", "resume", "dry")}
+    return Offer(entries=entries_of(fields), left=left, **how)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,9 +217,15 @@ def read_ls(value: object) -> str:
     return path
 
 
-def read_entries(value: object) -> list[Entry]:
-    """Return the entries of a listing."""
-    return entries_of(_fields(value, "entries", **_ENTRIES))
+def entries_to_tell(entries: list[Entry], left: Left) -> tuple[str, dict[str, Any]]:
+    """Return a listing, and what is there but not in it."""
+    return "entries", entries_value(entries) | left.value()
+
+
+def read_entries(value: object) -> tuple[list[Entry], Left]:
+    """Return the entries of a listing, and what is left out of it."""
+    fields = _fields(value, "entries", **_ENTRIES)
+    return entries_of(fields), _left_of(fields)
 
 
 def verb_of(value: object) -> str:
@@ -263,7 +301,8 @@ def _blob(blob: object) -> None:
         raise BadValue("expected the bytes of the files as a blob")
 
 
-_ENTRIES = {"names": list, "kinds": str, "sizes": list, "times": list, "modes": list, "targets": dict}
+_ENTRIES: dict[str, Any] = {"names": list, "kinds": str, "sizes": list, "times": list, "modes": list, "targets": dict}
+_ENTRIES |= {"left": list, "left_kinds": str, "left_more": int}
 
 
 def _letters(text: str, allowed: str, count: int) -> None:
