@@ -5,6 +5,7 @@ One server process for all tests that need no other; each test has a directory o
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -630,6 +631,36 @@ def test_json_tells_a_failure_too(arguments: tuple[str, ...], error: str) -> Non
     assert f"netstructer: {facts['text']}\n" in err
 
 
+def test_what_is_here_is_kept_if_that_is_asked_for(served: Served, tmp_path: Path) -> None:
+    (served.directory / "kept.txt").write_text("theirs")
+    (tmp_path / "kept.txt").write_text("mine")
+    left = invoke("get", f"{served.address}/kept.txt", str(tmp_path), "--no-replace")
+    here = (tmp_path / "kept.txt").read_text()
+    beside = invoke("get", f"{served.address}/kept.txt", str(tmp_path), "--keep")
+    to_a_file = invoke("get", f"{served.address}/kept.txt", str(tmp_path / "kept.txt"))
+
+    assert (left[0], beside[0], to_a_file[0]) == (ExitCode.FILE, ExitCode.OK, ExitCode.USAGE)
+    assert left[2].startswith("kept.txt: not written: a file of that name is there\n")
+    assert here == (tmp_path / "kept.txt").read_text() == "mine"
+    assert (tmp_path / "kept (2).txt").read_text() == "theirs"
+    assert to_a_file[2].endswith(
+        f"kept.txt is no directory; one file under another name: netstructer get PLACE - > {tmp_path}/kept.txt\n"
+    )
+
+
+def test_a_full_disk_is_named(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **more: object) -> Transfer:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("netstructer.cli.get.fetch", full)
+    code, _, err = invoke("get", f"{served.address}/x", str(tmp_path / "new"))
+
+    assert code == ExitCode.FILE
+    assert err == (
+        f"netstructer: {tmp_path / 'new'}: {os.strerror(errno.ENOSPC)}; the same command continues where it stopped\n"
+    )
+
+
 def make_empty(top: Path) -> list[Path]:
     """Make two empty directories."""
     made = [top / "empty", top / "void"]
@@ -664,6 +695,8 @@ def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
         (["get", "5000", "somewhere"], "5000/ gets all"),
         (["get", "a:1/x", "b:1/x"], "expected one server"),
         (["get", "a:1/x", "-", "--dry-run"], "expected --dry-run or -"),
+        (["get", "a:1/x", "2024/"], "a directory here is ./2024/"),
+        (["get", "a:1/x", "--keep", "--no-replace"], "expected --keep or --no-replace"),
         (["ls", "somewhere"], "expected HOST:PORT"),
         (["serve", "0", "--read-only"], "together with --files"),
         (["serve", "0", "--files", "no-such-directory"], "no-such-directory: No such file"),
@@ -752,6 +785,16 @@ def test_a_directory_to_put_into_is_below(path: str) -> None:
         _ = parse_place(f"5000/{path}").directory
 
 
+def test_a_directory_called_like_a_place_is_one_where_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "2024").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert split_get(["5000/a", "2024/"]) == (HERE, ["a"], "2024/")
+    assert split_get(["127.0.0.1:2024/a", "2024/"]) == (Address("127.0.0.1", 2024), ["a", ""], None)
+
+
 def progress(**facts: Any) -> Progress:
     usual: dict[str, Any] = {"name": "a", "done": 0, "total": 0, "rate": 0.0, "wire": 0, "files_done": 0}
     usual |= {"files_total": 1, "whole_done": 0, "whole_total": 0}
@@ -814,6 +857,11 @@ def test_the_closing_line_says_all_of_it() -> None:
     assert facts["missing"] == {"refused": 1, "changed": 1}
     assert [line_of(outcome) for outcome in done.missing] == [
         "d\\n: refused: a directory is in the way",
+        "e: dropped, it changed while it was read; one that grows goes through a pipe: "
+        "cat FILE | netstructer put - HOST:PORT/NAME",
+    ]
+    assert [line_of(outcome, verb="received") for outcome in done.missing] == [
+        "d\\n: not written: a directory is in the way",
         "e: dropped, it changed while it was read",
     ]
     assert planned(done.outcomes[1]) == "continue    1.0 KiB  b (3.0 KiB there before)"

@@ -21,6 +21,7 @@ _MISSING = {
     "skipped": "skipped",
 }
 """What is said of a file that has not arrived, by its status."""
+GROWING = "one that grows goes through a pipe: cat FILE | netstructer put - HOST:PORT/NAME"
 _PLANS = {"sent": "send", "resumed": "continue", "same": "same"}
 """What a dry run says that it would do."""
 
@@ -93,9 +94,19 @@ def facts_of_outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def line_of(outcome: Outcome) -> str:
+def line_of(outcome: Outcome, *, verb: str = "sent") -> str:
     """Return why a file has not arrived, in one line."""
-    return f"{one_line(outcome.name)}: {_MISSING[outcome.status]}{': ' if outcome.reason else ''}{outcome.reason}"
+    why = _MISSING[outcome.status]
+    if _failed_here(outcome, verb):
+        why = "not written"
+    elif outcome.status == "changed" and verb == "sent":
+        why += f"; {GROWING}"
+    return f"{one_line(outcome.name)}: {why}{': ' if outcome.reason else ''}{outcome.reason}"
+
+
+def _failed_here(outcome: Outcome, verb: str) -> bool:
+    """Say whether it was this end's own system that did not take a file: no other has refused it."""
+    return verb == "received" and outcome.status == "refused" and outcome.kind != "other"
 
 
 def planned(outcome: Outcome) -> str:

@@ -16,14 +16,16 @@ from typing import Annotated
 
 import typer
 
-from netstructer.cli.moving import DryRun, NoResume, Stall, Timeout, View, conversing
+from netstructer.cli.moving import CONTINUES, DryRun, NoResume, Stall, Timeout, View, conversing
 from netstructer.cli.options import Json, KeyFile
-from netstructer.cli.outcomes import command
+from netstructer.cli.outcomes import DiskFull, command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, split_get
-from netstructer.errors import Misuse
+from netstructer.cli.screen import one_line
+from netstructer.errors import Misuse, NetstructerError
 from netstructer.transfer import fetch
 from netstructer.transfer.pouring import pour
+from netstructer.transfer.wording import FULL
 
 __all__ = ["get"]
 
@@ -44,6 +46,13 @@ def get(
     ] = None,
     dry_run: DryRun = False,
     no_resume: NoResume = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep files that are there: what comes becomes 'x (2).jpg'.")
+    ] = False,
+    no_replace: Annotated[
+        bool,
+        typer.Option("--no-replace", help="Leave files that are there as they are, and take no other of the name."),
+    ] = False,
     timeout: Timeout = 10.0,
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
@@ -56,12 +65,15 @@ def get(
     that is in it, server:5000/ everything.
 
     What is here already is not sent again, and what an earlier try has brought over is continued. A file gets its
-    name when all of it is here and its digest is right. Where a file has the name, it is replaced.
+    name when all of it is here and its digest is right. Where another file has the name, it is replaced; see --keep
+    and --no-replace.
 
     With - for DIRECTORY, the bytes of the files go to stdout: netstructer get server:5000/photos.tar - | tar x
     """
     to_stdout = STANDARD_STREAM in (more or [])[-1:]
     with View(json=json, facts_to=sys.stderr if to_stdout else None) as view:
+        if keep and no_replace:
+            raise Misuse("expected --keep or --no-replace, not both")
         address, patterns, directory = split_get([first, *(more or [])])
         reach = partial(conversing, address, key_file, timeout=timeout, stall=stall)
         if to_stdout:
@@ -80,6 +92,7 @@ def get(
                     patterns,
                     here,
                     resume=not no_resume,
+                    overwrite="keep" if keep else "refuse" if no_replace else "replace",
                     dry_run=dry_run,
                     progress=report,
                     clock=time.monotonic,
@@ -100,9 +113,13 @@ def _check_stdout(*, dry_run: bool) -> None:
 def _place_for(directory: str, *, dry_run: bool) -> Iterator[str]:
     """Yield a directory that exists: the one that was named, made if it is missing, or in a dry run one as empty.
 
-    Raises `OSError`.  One that was made and into which nothing came is not left behind.
+    Raises `OSError`, `DiskFull` among them, and `Misuse`.  One that was made and into which nothing came is not left
+    behind.
     """
     missing = not os.path.lexists(directory)
+    if not missing and not os.path.isdir(directory):
+        name = one_line(directory)
+        raise Misuse(f"{name} is no directory; one file under another name: netstructer get PLACE - > {name}")
     if missing and dry_run:
         with TemporaryDirectory(prefix="netstructer-") as empty:
             yield empty
@@ -110,6 +127,10 @@ def _place_for(directory: str, *, dry_run: bool) -> Iterator[str]:
     os.makedirs(directory, exist_ok=True)
     try:
         yield directory
+    except OSError as error:
+        if isinstance(error, NetstructerError) or error.errno not in FULL:
+            raise
+        raise DiskFull(error.errno, f"{error.strerror}; {CONTINUES}", error.filename or directory) from error
     finally:
         if missing:
             with suppress(OSError):  # it is not empty, as it should be

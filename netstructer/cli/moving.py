@@ -19,9 +19,9 @@ from netstructer.cli.outcomes import code_of, sentence_of
 from netstructer.cli.patience import Patient
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
-from netstructer.transfer import Channel, Progress, Report, Transfer
+from netstructer.transfer import Channel, Progress, Refused, Report, Transfer
 
-__all__ = ["Compress", "DryRun", "NoResume", "Stall", "Timeout", "View", "conversing"]
+__all__ = ["CONTINUES", "Compress", "DryRun", "NoResume", "Stall", "Timeout", "View", "conversing"]
 
 CONTINUES = "the same command continues where it stopped"
 MISSING_SHOWN = 20
@@ -70,6 +70,10 @@ def conversing(
             raise KeyboardInterrupt(f"interrupted{hint}") from None
         except (LinkLost, LinkClosed) as error:
             raise type(error)(f"{error}{hint}") from error
+        except Refused as error:
+            if error.kind != "full":
+                raise
+            raise Refused(f"{error}{hint}", kind=error.kind, name=error.name) from error
 
 
 class View:
@@ -125,7 +129,7 @@ class View:
             if done.dry:
                 _print_lines(stdout.out, [planned(outcome) for outcome in done.outcomes])
             else:
-                _show_missing(done)
+                _show_missing(done, verb)
             stderr.print(sentence(done, verb=verb))
         if error is not None:
             raise typer.Exit(code_of(error))
@@ -158,9 +162,9 @@ def _error_of(done: Transfer) -> NetstructerError | None:
     return None
 
 
-def _show_missing(done: Transfer) -> None:
+def _show_missing(done: Transfer, verb: str) -> None:
     missing = done.missing
-    _print_lines(stderr.print, [line_of(outcome) for outcome in missing[:MISSING_SHOWN]])
+    _print_lines(stderr.print, [line_of(outcome, verb=verb) for outcome in missing[:MISSING_SHOWN]])
     if len(missing) > MISSING_SHOWN:
         stderr.print(f"and {len(missing) - MISSING_SHOWN:,} more")
 

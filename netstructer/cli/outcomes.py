@@ -18,7 +18,7 @@ import typer
 from netstructer import errors
 from netstructer.cli.screen import one_line, stderr
 
-__all__ = ["ExitCode", "code_of", "command", "sentence_of"]
+__all__ = ["DiskFull", "ExitCode", "code_of", "command", "sentence_of"]
 
 Parameters = ParamSpec("Parameters")
 
@@ -56,6 +56,11 @@ _MEANINGS = {
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
 
+
+class DiskFull(OSError):
+    """There is no room for a file here: no mistake of who typed the command."""
+
+
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.MissingKey, ExitCode.KEY),
     (errors.InvalidKey, ExitCode.KEY),
@@ -71,6 +76,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.SourceFailed, ExitCode.FILE),
     (errors.Misuse, ExitCode.USAGE),
     (errors.NetstructerError, ExitCode.PEER),
+    (DiskFull, ExitCode.FILE),
     (OSError, ExitCode.USAGE),
 )
 """The first row that an error is an instance of gives its code: the special before the general."""

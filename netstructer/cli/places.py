@@ -6,6 +6,7 @@ are digits, to the end or to a slash.  A directory that is called so all the sam
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -54,10 +55,11 @@ def parse_place(text: str) -> Place:
 def split_get(arguments: Sequence[str]) -> tuple[Address, list[str], str | None]:
     """Return what `get` was given: the server, paths and patterns there, and the directory here if one was named.
 
-    The last argument is the directory unless it has the form of a place with a path.  Raises `Misuse`.
+    The last argument is the directory unless it has the form of a place with a path; and if that would be of another
+    server, and is a directory here, as `2024/`, then too.  Raises `Misuse`.
     """
     sources, directory = list(arguments), None
-    if len(sources) > 1 and not _names_a_source(sources[-1]):
+    if len(sources) > 1 and (not _names_a_source(sources[-1]) or _is_here(sources[-1], sources[0])):
         directory = sources.pop()
     places = [parse_place(source) for source in sources]
     for source, place in zip(sources, places, strict=True):
@@ -65,10 +67,17 @@ def split_get(arguments: Sequence[str]) -> tuple[Address, list[str], str | None]
             raise Misuse(f"expected what to get, as in {source}/NAME; {source}/ gets all there is")
     servers = list(dict.fromkeys(place.address for place in places))
     if len(servers) > 1:
-        raise Misuse(f"expected one server, found {servers[0]} and {servers[1]}: get from one after the other")
+        other = next(source for source, place in zip(sources, places, strict=True) if place.address == servers[1])
+        here = f"; a directory here is ./{one_line(other)}" if ":" not in other and other == sources[-1] else ""
+        raise Misuse(f"expected one server, found {servers[0]} and {servers[1]}: get from one after the other{here}")
     return servers[0], [place.path or "" for place in places], directory
 
 
 def _names_a_source(text: str) -> bool:
     found = _PLACE.fullmatch(text)
     return found is not None and found["path"] is not None
+
+
+def _is_here(last: str, first: str) -> bool:
+    """Say whether a text that has the form of a place of another server than `first` is a directory here."""
+    return os.path.isdir(last) and parse_place(last).address != parse_place(first).address
