@@ -102,8 +102,8 @@ def test_no_hostile_name_leaves_the_directory(
                 columns(f"inner/{name}"),
                 columns(name, f"{name}/x", kinds="df"),
                 columns("x") | {"into": name},
-                columns("x", kinds="l", targets={0: name}),
-                columns("l", "l/x", kinds="lf", targets={0: name}),
+                columns("t/x", kinds="l", targets={0: name}),
+                columns("t/l", "t/l/x", kinds="lf", targets={0: name}),
             ]
             for fields in offers:
                 found = attack(there, ("offer", fields), body(fields["kinds"].count("f")))
@@ -145,7 +145,7 @@ def test_names_that_are_one_on_some_system_are_refused(there: Path, names: tuple
 
 
 def test_a_link_that_something_lies_in_is_refused(there: Path) -> None:
-    found = attack(there, ("offer", columns("l", "l/x", kinds="lf", targets={0: "d"})), body(1))
+    found = attack(there, ("offer", columns("t/l", "t/l/x", kinds="lf", targets={0: "d"})), body(1))
 
     assert isinstance(found, UnsafeName)
     assert list(there.iterdir()) == []
@@ -158,7 +158,7 @@ def test_a_link_that_something_lies_in_is_refused(there: Path) -> None:
         ("t/l", "x/y", True),
         ("t/s/l", "../x", True),
         ("t/l", "../x", False),
-        ("l", "x", True),
+        ("l", "x", False),
         ("l", "..", False),
         ("t/s/l", "../../x", False),
         ("t/s/l", "..", True),
@@ -285,6 +285,18 @@ def test_a_dry_offer_that_nobody_asked_for_is_no_success(there: Path) -> None:
         receive(end, end.recv(), there, timeout=5, clock=ticking())
 
     assert list(there.iterdir()) == []
+
+
+@POSIX
+def test_a_server_makes_no_name_into_another_file_of_its_asker(there: Path) -> None:
+    (there / ".bashrc").write_bytes(b"mine")
+    end, other, _ = pair()
+    other.send(("offer", columns("ok", kinds="l", targets={0: ".bashrc"})))
+
+    with pytest.raises(UnsafeName):
+        fetch(end, "ok", there, timeout=5, clock=ticking())
+
+    assert [path.name for path in there.iterdir()] == [".bashrc"]
 
 
 # --- what is left out -------------------------------------------------------------------------------------------------
@@ -590,7 +602,7 @@ def _spoiled(fields: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-HONEST = columns("d", "d/x", "l", kinds="dfl", targets={2: "d"})
+HONEST = columns("d", "d/x", "d/l", kinds="dfl", targets={2: "x"})
 COLUMNS = st.fixed_dictionaries(
     {
         "into": st.sampled_from(["", "a", "..", "a/b"]),
@@ -641,7 +653,7 @@ def test_a_server_answers_whatever_is_asked(tmp_path_factory: pytest.TempPathFac
 ENTRIES = [
     Entry(name="d", kind="directory"),
     Entry(name="d/x", size=5),
-    Entry(name="l", kind="link", target="d"),
+    Entry(name="d/l", kind="link", target="x"),
     Entry(name="pipe"),
 ]
 

@@ -54,7 +54,7 @@ class Gathered:
     entries: list[Entry] = field(default_factory=list)
     origins: list[Origin | Source | None] = field(default_factory=list)
     left: list[Outcome] = field(default_factory=list)
-    _taken: Taken = field(default_factory=Taken)
+    taken: Taken = field(default_factory=Taken)
     _trees: list[Tree] = field(default_factory=list)
     _by_name: dict[str, int] = field(default_factory=dict)
     _open: Tree | None = None
@@ -70,7 +70,7 @@ class Gathered:
     def take(self, entry: Entry, origin: Origin | Source | None) -> bool:
         """Take an entry, unless its name is not safe; say so."""
         try:
-            self._taken.take(entry)
+            self.taken.take(entry)
         except UnsafeName as error:
             if self._has_already(entry, origin):
                 return False

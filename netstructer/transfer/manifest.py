@@ -59,11 +59,12 @@ def entries_value(entries: list[Entry]) -> dict[str, Any]:
     }
 
 
-def entries_of(columns: dict[str, Any]) -> list[Entry]:
+def entries_of(columns: dict[str, Any], *, listed: bool = False) -> list[Entry]:
     """Return the entries of columns from the other end.
 
     Raises `BadValue` for columns that no honest end writes and `UnsafeName` for a name or a target that is not taken;
-    one is enough to refuse them all, because an honest sender has left it out and said so.
+    one is enough to refuse them all, because an honest sender has left it out and said so.  `listed` entries are to be
+    shown only.
     """
     names, kinds, sizes, times, modes = (columns[name] for name in ("names", "kinds", "sizes", "times", "modes"))
     targets = columns["targets"]
@@ -73,7 +74,7 @@ def entries_of(columns: dict[str, Any]) -> list[Entry]:
         raise BadValue("columns of different lengths")
     if len(targets) != kinds.count("l"):
         raise BadValue("as many targets as links were expected")
-    taken = Taken()
+    taken = Taken(listed=listed)
     entries = []
     for index, (name, letter, size, time, mode) in enumerate(zip(names, kinds, sizes, times, modes, strict=True)):
         kind = _KINDS.get(letter)
@@ -95,10 +96,12 @@ class Taken:
     """The names that are taken already, as every system would compare them.
 
     A tree in one dict: a directory has a number, and what is in it the key `number/folded name`.  So a long path costs
-    its own last name, whatever is above it, and not every path on the way to it.
+    its own last name, whatever is above it, and not every path on the way to it.  Of a list that is only to be shown
+    (`listed`), the directory that is served is the tree out of which no link leads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, listed: bool = False) -> None:
+        self._listed = listed
         self._found: dict[str, int] = {}  # key -> the number of a directory, 0 for anything else
         self._spelled: dict[str, str] = {}  # key -> the name as it was written, where folding has changed it
         self._above: tuple[str, int] = ("", 0)  # the directory of the last entry
@@ -113,7 +116,7 @@ class Taken:
         if len(parts) > PATH_PARTS or 4 * len(entry.name) > PATH_BYTES:
             check_parts(parts)
         if entry.target is not None:
-            check_target(parts, entry.target)
+            check_target(("", *parts) if self._listed else parts, entry.target)
         above = entry.name.rpartition("/")[0]
         new: dict[str, tuple[str, bool]] = {}
         inside = self._above[1] if above and above == self._above[0] else self._inside(entry, parts, new)
@@ -170,13 +173,14 @@ def check_target(parts: tuple[str, ...], target: str) -> None:
     """Raise `UnsafeName` unless a link at `parts` that says `target` stays in its tree, which is `parts[0]`.
 
     Steps up may only stand in front: `name/..` is not where `name` stands if that is a link itself.  What is above the
-    link is directories that the receiver made or opened, so in front they mean what they say.
+    link is directories that the receiver made or opened, so in front they mean what they say.  A link that is its whole
+    tree would point at what its receiver has beside it, and is refused.
     """
     steps = target.split("/")
     up = next((count for count, step in enumerate(steps) if step != ".."), len(steps))
     down = steps[up:]
     name = "/".join(parts)
-    if not target or len(target) > TARGET_CHARACTERS or up > max(0, len(parts) - 2):
+    if not target or len(target) > TARGET_CHARACTERS or up > len(parts) - 2:
         raise UnsafeName(f"the link {shown(name)} points outside", name=name)
     if down:
         try:

@@ -15,7 +15,7 @@ from netstructer.transfer.channel import Channel, Clock, telling
 from netstructer.transfer.gathering import Gathered, entry_at, walk
 from netstructer.transfer.globs import Pattern
 from netstructer.transfer.leaving import left_of, refusal_for
-from netstructer.transfer.manifest import is_partial_name
+from netstructer.transfer.manifest import Taken, is_partial_name
 from netstructer.transfer.outcome import Transfer
 from netstructer.transfer.places import Tree
 from netstructer.transfer.progress import Report
@@ -121,7 +121,7 @@ def _gather(gathered: Gathered, tree: Tree, pattern: Pattern) -> None:
 
 
 def _list(channel: Channel, path: str, directory: str | os.PathLike[str], timeout: float | None) -> None:
-    with Gathered() as gathered:
+    with Gathered(taken=Taken(listed=True)) as gathered:
         tree = gathered.tree(os.fspath(directory))
         pattern = Pattern(path)
         found = list(pattern.find(tree))

@@ -225,7 +225,7 @@ def entries_to_tell(entries: list[Entry], left: Left) -> tuple[str, dict[str, An
 def read_entries(value: object) -> tuple[list[Entry], Left]:
     """Return the entries of a listing, and what is left out of it."""
     fields = _fields(value, "entries", **_ENTRIES)
-    return entries_of(fields), _left_of(fields)
+    return entries_of(fields, listed=True), _left_of(fields)
 
 
 def verb_of(value: object) -> str:
