@@ -6,13 +6,14 @@ import os
 
 import pytest
 
+from netstructer.codec.blob import Blob
 from netstructer.codec.values import encode
-from netstructer.errors import LinkClosed
+from netstructer.errors import LinkClosed, MessageCancelled, SourceFailed
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.outgoing import Batch
-from netstructer.protocol.states import Kind, Role
-from pair import TINY, Hostile, Pair, opened, send
+from netstructer.protocol.states import CancelCode, Kind, Role
+from pair import TINY, Hostile, Pair, feed, opened, send
 
 WINDOW = Limits(credit_bytes=64 << 10, body_bytes=1024)
 
@@ -79,6 +80,43 @@ def test_a_cancel_takes_its_number_before_what_is_sealed_after_it() -> None:
 
     assert [bodies.number_of(memoryview(record.body))[0] for record in (first, cancel, following)] == [1, 2, 3]
     assert (cancel.kind, cancel.stream) == (Kind.CANCEL, first.stream)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SourceFailed("no code"), CancelCode.SOURCE_FAILED),
+        (MessageCancelled("of ours", code=CancelCode.ABANDONED), CancelCode.ABANDONED),
+        (MessageCancelled("not of ours", code=99_999), CancelCode.SOURCE_FAILED),
+        (MessageCancelled("not a number", code=[]), CancelCode.SOURCE_FAILED),  # type: ignore[arg-type]
+        (ZeroDivisionError(), CancelCode.SOURCE_FAILED),
+    ],
+    ids=str,
+)
+def test_whatever_code_an_error_has_the_peer_is_told_one_of_ours(error: BaseException, code: CancelCode) -> None:
+    hostile = opened(Role.SERVER)
+    outgoing = send(hostile.session, os.urandom(300_000), compress=False)
+    hostile.hear(1)
+    hostile.session.abandon(outgoing, error)
+    send(hostile.session, "next")
+    cancel, following = hostile.hear()
+
+    assert bodies.Cancel.unpack(cancel.body)[::2] == (2, code)
+    assert bodies.number_of(memoryview(following.body))[0] == 3
+
+
+@pytest.mark.parametrize("code", [*(code for code in CancelCode if code != CancelCode.ABANDONED), 777])
+def test_a_cancel_is_answered_with_its_own_code(code: int) -> None:
+    """Who reads the other blobs of the value there is told what became of it, and not that this end's source failed."""
+    hostile = opened(Role.SERVER)
+    send(hostile.session, [Blob(os.urandom(300_000)), Blob(os.urandom(300_000))], compress=False)
+    hostile.hear()
+    feed(hostile.session, 2)
+    [blob, *_] = hostile.hear()
+    hostile.say(Kind.CANCEL, 0, blob.stream, bodies.Cancel(1, bodies.number_of(memoryview(blob.body))[0], code).pack())
+    answer = next(record for record in hostile.hear() if record.kind == Kind.CANCEL)
+
+    assert bodies.Cancel.unpack(answer.body)[1:] == (1, code)
 
 
 def test_wire_bytes_are_counted_for_each_message() -> None:

@@ -128,10 +128,16 @@ def test_a_source_may_use_the_link_that_it_is_sent_on() -> None:
         sending.result()
 
 
-@pytest.mark.parametrize("error", [SourceBroke, KeyboardInterrupt, SystemExit, LinkTimeout])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        *((error, error) for error in (SourceBroke, KeyboardInterrupt, SystemExit, SourceFailed)),
+        *((error, SourceFailed) for error in (LinkTimeout, LinkClosed)),  # Of another link, of which they say nothing.
+    ],
+)
 @pytest.mark.parametrize("count", [0, 3])
 def test_what_a_source_raises_is_raised_to_its_sender_and_named_to_its_reader(
-    error: type[BaseException], count: int
+    error: type[BaseException], raised: type[BaseException], count: int
 ) -> None:
     def source() -> Iterator[bytes]:
         yield from pieces(count)
@@ -142,7 +148,7 @@ def test_what_a_source_raises_is_raised_to_its_sender_and_named_to_its_reader(
         blob, beside = far.recv(timeout=PATIENCE_SECONDS)
         got, found = taken(blob)
 
-        assert type(sending.error()) is error
+        assert type(sending.error()) is raised
         assert beside == "beside"
         assert type(found) is SourceFailed
         assert (PIECE * count).startswith(got)

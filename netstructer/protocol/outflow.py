@@ -95,13 +95,15 @@ class Outflow:
             return
         self.control(Kind.CANCEL, bodies.Cancel(self.outbound.number(0), message, code).pack(), stream)
 
-    def give_up(self, root: Outgoing, error: BaseException) -> None:
-        """Drop what is left of a message of this end, and tell the peer if it knows of it."""
+    def give_up(self, root: Outgoing, error: BaseException, code: int | None = None) -> None:
+        """Drop what is left of a message of this end, and tell the peer if it knows of it: with `code`, or the error's.
+
+        The code of a CANCEL is answered, so that who reads the value's other blobs there learns what the matter is.
+        """
         known = self.lanes.drop(root)
         root.error = root.error or error
         if known:
-            code = error.code if isinstance(error, MessageCancelled) else CancelCode.SOURCE_FAILED
-            self.cancel(root.stream, root.number, code)
+            self.cancel(root.stream, root.number, _code_of(error) if code is None else code)
 
     def say_grant(self, body: bytes) -> None:
         """Queue a GRANT.  There is none after a farewell: with it this end has refused all that still comes."""
@@ -125,7 +127,7 @@ class Outflow:
         if part.stream != stream:
             raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {part.stream}")
         if isinstance(part, Outgoing) or cancel.code != CancelCode.ABANDONED:
-            self.give_up(part.root, _refused(cancel.code))
+            self.give_up(part.root, _refused(cancel.code), cancel.code)
         elif not part.sealed:
             self.lanes.skip(part)
             self.cancel(stream, part.number, CancelCode.ABANDONED)
@@ -301,6 +303,12 @@ def _wants(message: Outgoing | OutgoingBlob) -> int:
     if isinstance(message, Outgoing):
         return message.flags
     return _ACKNOWLEDGE if message.root.flags else 0
+
+
+def _code_of(error: BaseException) -> CancelCode:
+    """Return what the peer is told of an error; one that a source raised may have any code."""
+    found = error.code if isinstance(error, MessageCancelled) else None
+    return next((code for code in CancelCode if code == found), CancelCode.SOURCE_FAILED)
 
 
 def _refused(code: int) -> NetstructerError:
