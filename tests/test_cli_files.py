@@ -631,6 +631,24 @@ def test_json_tells_a_failure_too(arguments: tuple[str, ...], error: str) -> Non
     assert f"netstructer: {facts['text']}\n" in err
 
 
+@POSIX
+def test_what_the_serving_end_leaves_out_is_named(served: Served, tmp_path: Path) -> None:
+    (served.directory / "lacking").mkdir()
+    for name in ("fine", "bad\x1b[31m"):
+        (served.directory / "lacking" / name).write_text(name)
+    got = invoke("get", f"{served.address}/lacking", str(tmp_path))
+    listed = invoke("ls", f"{served.address}/lacking")
+    facts = invoke("ls", f"{served.address}/lacking", "--json")
+    poured = invoke("get", f"{served.address}/lacking/*", "-")
+
+    assert [code for code, _, _ in (got, listed, facts, poured)] == [ExitCode.FILE] * 4
+    assert all("31m: not offered: its name" in err for _, _, err in (got, listed, poured))
+    assert (tmp_path / "lacking" / "fine").read_text() == "fine"
+    assert listed[1].endswith("  lacking/fine\n")
+    assert poured[1] == "fine"
+    assert [json.loads(line).get("status") for line in facts[1].splitlines()] == [None, "unsafe"]
+
+
 def test_what_is_here_is_kept_if_that_is_asked_for(served: Served, tmp_path: Path) -> None:
     (served.directory / "kept.txt").write_text("theirs")
     (tmp_path / "kept.txt").write_text("mine")

@@ -79,7 +79,7 @@ def get(
         if to_stdout:
             _check_stdout(dry_run=dry_run)
             with reach() as channel, view.progress() as report:
-                done = pour(channel, patterns, sys.stdout.buffer, progress=report, clock=time.monotonic)
+                done = pour(channel, patterns, sys.stdout.buffer, progress=report, clock=time.monotonic, check=False)
                 sys.stdout.buffer.flush()
         else:
             with (

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from netstructer.cli.moving import Stall, Timeout, View, conversing
+from netstructer.cli.closing import facts_of_outcome
+from netstructer.cli.moving import Stall, Timeout, View, conversing, error_of, show_missing
 from netstructer.cli.options import Json, KeyFile
-from netstructer.cli.outcomes import command
+from netstructer.cli.outcomes import code_of, command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import parse_place
 from netstructer.cli.screen import one_line, print_json, size, stdout
-from netstructer.transfer import Entry, listing
+from netstructer.transfer import Entry, Outcome, Transfer, listing
 
 __all__ = ["ls"]
 
@@ -39,19 +40,23 @@ def ls(
 
     One line for each entry: bytes, time of the last change, name. A directory ends in a slash; behind a symbolic link
     stands where it points. A name is what get takes: netstructer get HOST:PORT/NAME. With --json: one line of JSON for
-    each.
+    each. What is there and cannot be got (by its name, its kind, its permissions) is named on stderr.
     """
     with View(json=json):
         where = parse_place(place)
         with conversing(where.address, key_file, timeout=timeout, stall=stall) as channel:
-            entries = listing(channel, (where.path or "").removesuffix("/"))
+            left: list[Outcome] = []
+            entries = listing(channel, (where.path or "").removesuffix("/"), left=left.append)
+    others = Transfer(outcomes=left)
     if json:
-        for entry in entries:
-            print_json(_facts_of(entry))
-        return
-    lines = [_line_of(entry) for entry in entries]
-    if lines:
-        stdout.out("\n".join(lines), highlight=False)
+        for facts in [*map(_facts_of, entries), *map(facts_of_outcome, left)]:
+            print_json(facts)
+    else:
+        if entries:
+            stdout.out("\n".join(map(_line_of, entries)), highlight=False)
+        show_missing(others, "listed")
+    if error := error_of(others):
+        raise typer.Exit(code_of(error))
 
 
 def _line_of(entry: Entry) -> str:

@@ -21,7 +21,18 @@ from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
 from netstructer.transfer import Channel, Progress, Refused, Report, Transfer
 
-__all__ = ["CONTINUES", "Compress", "DryRun", "NoResume", "Stall", "Timeout", "View", "conversing"]
+__all__ = [
+    "CONTINUES",
+    "Compress",
+    "DryRun",
+    "NoResume",
+    "Stall",
+    "Timeout",
+    "View",
+    "conversing",
+    "error_of",
+    "show_missing",
+]
 
 CONTINUES = "the same command continues where it stopped"
 MISSING_SHOWN = 20
@@ -113,7 +124,7 @@ class View:
 
         Raises `typer.Exit` with the code of the first file that has not arrived.
         """
-        error = _error_of(done)
+        error = error_of(done)
         if self._json:
             for outcome in done.outcomes:
                 self._print({"event": "file", **facts_of_outcome(outcome)})
@@ -129,7 +140,7 @@ class View:
             if done.dry:
                 _print_lines(stdout.out, [planned(outcome) for outcome in done.outcomes])
             else:
-                _show_missing(done, verb)
+                show_missing(done, verb)
             stderr.print(sentence(done, verb=verb))
         if error is not None:
             raise typer.Exit(code_of(error))
@@ -154,7 +165,8 @@ class View:
         print_json(facts, to=self._facts_to)
 
 
-def _error_of(done: Transfer) -> NetstructerError | None:
+def error_of(done: Transfer) -> NetstructerError | None:
+    """Return the error of the first file that has not arrived."""
     try:
         done.check()
     except NetstructerError as error:
@@ -162,7 +174,8 @@ def _error_of(done: Transfer) -> NetstructerError | None:
     return None
 
 
-def _show_missing(done: Transfer, verb: str) -> None:
+def show_missing(done: Transfer, verb: str) -> None:
+    """Name what has not arrived, and why, on stderr."""
     missing = done.missing
     _print_lines(stderr.print, [line_of(outcome, verb=verb) for outcome in missing[:MISSING_SHOWN]])
     if len(missing) > MISSING_SHOWN:

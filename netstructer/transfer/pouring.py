@@ -14,8 +14,9 @@ from typing import Protocol
 from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import shown
 from netstructer.transfer.body import CHANGED, FAILED, WHOLE, BodyReader
-from netstructer.transfer.channel import Channel, Clock, expect, telling
+from netstructer.transfer.channel import Channel, Clock, expect, look, telling
 from netstructer.transfer.globs import Pattern
+from netstructer.transfer.leaving import outcomes_of
 from netstructer.transfer.manifest import Entry
 from netstructer.transfer.outcome import STATUS_OF, Outcome, Transfer
 from netstructer.transfer.progress import Meter, Report
@@ -40,11 +41,12 @@ def pour(
     progress: Report | None = None,
     timeout: float | None = None,
     clock: Clock,
+    check: bool = True,
 ) -> Transfer:
     """Ask a serving end for files by name or pattern, and write their bytes to a binary file or pipe, in its order.
 
-    Raises `Misuse` where a pattern finds a directory or a link; what `fetch` raises; what `write` raises; and at the
-    end, of a file that did not arrive as its sender read it, what `Transfer.check` says.
+    Raises `Misuse` where a pattern finds a directory or a link; what `fetch` raises; what `write` raises; and with
+    `check`, at the end, of a file that was left out or is not what its sender read, what `Transfer.check` says.
     """
     began = clock()
     meter = Meter(progress, channel, clock)
@@ -62,7 +64,9 @@ def pour(
         sizes = [entry.size for entry in offered.entries]
         meter.expect(len(sizes), None if None in sizes else sum(size or 0 for size in sizes))
         channel.send(Answer(wants=bytearray(b"w" * len(sizes))).value(), timeout=timeout)
-        reader = BodyReader(expect(channel, read_body, timeout=timeout).chunks())
+        body = expect(channel, read_body, timeout=timeout)
+        reader = BodyReader(body.chunks(timeout=timeout, keep=False), lambda: look(channel))
+        del body  # it is given up with the last who holds it
         try:
             outcomes = [_write(entry, reader, writable, meter) for entry in offered.entries]
             reader.finish()
@@ -71,7 +75,9 @@ def pour(
         letters = {status: letter for letter, status in STATUS_OF.items()}
         states = "".join(letters[outcome.status] for outcome in outcomes)
         channel.send(Done(states=bytearray(states.encode())).value(), timeout=timeout)
-    return Transfer(outcomes=outcomes, wire=meter.wire, seconds=clock() - began).check()
+    outcomes += outcomes_of(offered.left)
+    done = Transfer(outcomes=outcomes, wire=meter.wire, seconds=clock() - began)
+    return done.check() if check else done
 
 
 def _write(entry: Entry, reader: BodyReader, writable: Writable, meter: Meter) -> Outcome:
