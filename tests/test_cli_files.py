@@ -845,6 +845,36 @@ def test_bars_fit_and_show_the_end_of_a_long_name() -> None:
     assert "0 B of 0 B" in lines_of(progress(), 80)[0]
 
 
+def test_a_narrow_terminal_has_the_name_and_the_figures() -> None:
+    event = progress(name="holiday/photo.jpg", done=1 << 20, total=4 << 20, rate=float(1 << 20))
+
+    for width, shown in ((36, "…ay/photo.jpg"), (60, "holiday/photo.jpg"), (20, "")):
+        (line,) = lines_of(event, width)
+        assert len(line) <= width
+        assert "━" not in line
+        assert shown in line
+        assert "1.0 MiB of 4.0 MiB" in line or width == 20
+
+
+def test_what_is_compared_is_said_after_a_moment() -> None:
+    now = [0.0]
+    bars = Bars(Console(file=io.StringIO()), clock=lambda: now[0])
+
+    def seen(seconds: float) -> str:
+        now[0] += seconds
+        console = Console(file=io.StringIO(), width=80)
+        console.print(bars.frame(80))
+        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+    assert seen(0.5).strip() == ""
+    assert seen(65).strip() == "comparing what is there: 1:06"
+    bars.report(progress(name="one", done=5, total=5, files_done=1, files_total=2))
+    assert "one" in seen(0.5)
+    assert "comparing what is there" in seen(2)
+    bars.report(progress(name="two", done=1, total=5, files_done=1, files_total=2))
+    assert "two" in seen(100)
+
+
 def test_bars_show_the_latest_event() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with Bars(console) as bars:
