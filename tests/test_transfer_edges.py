@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from conversation import both, nothing_outside, pair, ticking
-from netstructer.errors import Misuse, SourceFailed, TransferRefused, UnsafeName
-from netstructer.transfer import Outcome, fetch, leaving, listing, offer, places, receive, serve, source
+from netstructer.errors import ConnectionCut, Misuse, SourceFailed, TransferRefused, UnsafeName
+from netstructer.transfer import Outcome, Refused, fetch, leaving, listing, offer, places, receive, serve, source, view
 from netstructer.transfer import partial as partials
+from netstructer.transfer.channel import look
 from netstructer.transfer.gathering import gather
 from netstructer.transfer.manifest import Entry, Taken
 from netstructer.transfer.partial import Partial, make_link, partial_name, sweep
@@ -487,6 +488,89 @@ def test_what_a_server_leaves_out_is_told_to_its_asker(here: Path, there: Path) 
     )
     assert [entry.name for entry in listed] == ["d/fine"]
     assert {outcome.name for outcome in left} == {"d/a:b", "d/aux.txt"}
+
+
+def test_a_leading_dot_is_to_be_written(here: Path, there: Path) -> None:
+    for name in ("a", ".b", ".d/c", "d/.e"):
+        (here / name).parent.mkdir(exist_ok=True)
+        _written(here / name)
+
+    for patterns, names in {
+        "*": {"a", "d/.e"},  # what is in a directory that was found comes whole
+        "": {"a", "d/.e"},
+        "**/?": {"a", "d/.e"},
+        ".*": {".b", ".d/c"},
+        ".d/*": {"c"},
+        "[.]b": set[str](),
+    }.items():
+        found, _ = get(patterns, _made(there / str(len(list(there.iterdir())))), here)
+        assert (set(statuses(found)) if names else type(found)) == (names or Refused), patterns
+    listed, _ = listed_from(here, "")
+    assert {entry.name for entry in listed} == {"a", ".b", ".d", "d"}
+
+
+def listed_from(served: Path, path: str) -> Any:
+    end, other, _ = pair()
+    return both(lambda: listing(end, path), lambda: serve(other, other.recv(), served, clock=ticking()))
+
+
+def test_a_directory_that_no_pattern_can_look_into_is_told(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("d", "e"):
+        (here / name).mkdir()
+        _written(here / name / "x")
+    names = Directory.names
+    looked: list[int] = []
+
+    def names_of(directory: Directory) -> list[str]:
+        found = names(directory)
+        if "x" in found and not looked:
+            looked.append(1)
+            raise PermissionError(errno.EACCES, "no")
+        return found
+
+    monkeypatch.setattr(Directory, "names", names_of)
+
+    found, _ = get("*/*", there, here, check=False)
+
+    assert statuses(found) == {"d": "failed", "e/x": "sent"}
+
+
+def test_many_patterns_read_a_directory_once_and_have_an_end(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        _written(here / f"{number}")
+    reads: list[int] = []
+    names = Directory.names
+    monkeypatch.setattr(Directory, "names", lambda self: reads.append(1) or names(self))
+    patterns = [f"*{'?' * (number % 60)}{number}" for number in range(200)]
+
+    found, _ = get(["*", *patterns], there, here, check=False)
+    assert found.counts["sent"] == 50
+    assert len(reads) <= 3  # and one of the receiver's own
+
+    monkeypatch.setattr(view, "MOST_LOOKS", 5_000)
+    found, given = get(["*", *patterns], there, here)
+    assert isinstance(found, Refused)
+    assert found.kind == "too-many"
+    assert given is None
+
+
+def test_nobody_looks_on_for_an_asker_who_has_left(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _written(here / "a")
+    end, other, wire = pair()
+    monkeypatch.setattr(view, "LOOKS_BETWEEN", 1)
+    end.send(("get", {"patterns": ["*"]}))
+    first = other.recv()
+    wire.is_cut.set()
+
+    with pytest.raises(ConnectionCut):
+        view.View(Tree(here), look=lambda: look(other)).names(())
+    with pytest.raises(ConnectionCut):
+        serve(other, first, here, clock=ticking())
+    assert other.sent == []  # it did not come to an offer
 
 
 def test_more_that_is_left_out_than_is_named_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

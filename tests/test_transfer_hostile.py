@@ -402,6 +402,10 @@ def test_a_sender_with_more_holes_than_that_sends_their_zeros(
         ("docs", ["docs2/x"]),
         ("docs", ["Docs/x"]),
         ("a/**/*.md", ["x/y.txt"]),
+        ("*", [".bashrc"]),
+        ("?bashrc", [".bashrc"]),
+        ("**", [".ssh/config"]),
+        ("**/x", ["a/.ssh/x"]),
     ],
 )
 def test_what_was_not_asked_for_is_refused(there: Path, pattern: str, names: list[str]) -> None:

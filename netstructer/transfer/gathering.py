@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
@@ -175,10 +175,17 @@ def entry_at(gathered: Gathered, tree: Tree, parts: tuple[str, ...], name: str) 
     return False
 
 
-def walk(gathered: Gathered, tree: Tree, top: tuple[str, ...], name: str) -> None:
+def walk(
+    gathered: Gathered,
+    tree: Tree,
+    top: tuple[str, ...],
+    name: str,
+    spend: Callable[[int], object] = lambda count: None,
+) -> None:
     """Take all that is below the directory at `top` of a tree, as entries below `name`.
 
     The files of a directory come one after the other, then its directories, by name: what is near is read together.
+    `spend` is told how many names were looked at, and may raise.
     """
     waiting = [(top, name)]
     while waiting:
@@ -188,6 +195,7 @@ def walk(gathered: Gathered, tree: Tree, top: tuple[str, ...], name: str) -> Non
         except OSError:
             gathered.leave(prefix, "failed", "directory", "the directory cannot be read")
             continue
+        spend(len(names) + 1)
         below = []
         for own in names:
             if is_partial_name(own):

@@ -2,19 +2,19 @@
 
 Spec: files.md, "Patterns".  A pattern is names with slashes; `*`, `?` and `[…]` stand for parts of one name, `**` for
 any directories.  What it finds arrives under its path from the last directory before the first wildcard: `docs/*.md`
-brings `a.md`, `docs` brings `docs` and all in it, `docs/**/*.md` brings `en/a.md`.
+brings `a.md`, `docs` brings `docs` and all in it, `docs/**/*.md` brings `en/a.md`.  A name that begins with a dot is
+found by none of them, as in a shell: who asks for `*` does not mean to get a `.bashrc`.  The dot is to be written.
 """
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from netstructer.errors import UnsafeName
 from netstructer.names import check_parts, shown
 from netstructer.transfer.manifest import is_partial_name
-from netstructer.transfer.places import Tree
+from netstructer.transfer.view import View
 
 __all__ = ["Pattern"]
 
@@ -45,7 +45,7 @@ class Pattern:
         wanted = self.names[self.fixed :]
         return any(_matches(wanted, parts[:count]) for count in range(1, len(parts) + 1))
 
-    def find(self, tree: Tree) -> Iterator[tuple[str, ...]]:
+    def find(self, view: View) -> Iterator[tuple[str, ...]]:
         """Return the paths in a tree that match, sorted, those inside of others included; nothing hidden of ours."""
         # Each step is the names so far and how many names of the pattern they have used.
         waiting: list[tuple[tuple[str, ...], int]] = [((), 0)]
@@ -55,25 +55,25 @@ class Pattern:
             if used == len(self.names):
                 yield parts
                 continue
-            steps = [step for step in self._steps(tree, parts, used) if step not in seen]
+            steps = [step for step in self._steps(view, parts, used) if step not in seen]
             seen.update(steps)
             waiting.extend(reversed(steps))
 
-    def _steps(self, tree: Tree, parts: tuple[str, ...], used: int) -> list[tuple[tuple[str, ...], int]]:
+    def _steps(self, view: View, parts: tuple[str, ...], used: int) -> list[tuple[tuple[str, ...], int]]:
         wanted = self.names[used]
         last = used + 1 == len(self.names)
         if wanted == "**":
-            below = [((*parts, name), used) for name in _names(tree, parts, directories=True)]
-            here = [((*parts, name), used + 1) for name in _names(tree, parts, directories=False)] if last else []
+            below = [((*parts, name), used) for name in view.names(parts, directories=True) if not name.startswith(".")]
+            here = [((*parts, name), used + 1) for name in view.names(parts) if last and not name.startswith(".")]
             return ([] if last else [(parts, used + 1)]) + (here if last else below)
         if is_partial_name(wanted):
             return []
-        if _has(tree, parts, wanted, directory=not last):
+        if view.has(parts, wanted, directory=not last):
             return [((*parts, wanted), used + 1)]
         if not _WILD & set(wanted):
             return []
-        names = _names(tree, parts, directories=not last)
-        return [((*parts, name), used + 1) for name in names if fnmatchcase(name, wanted)]
+        names = view.names(parts, directories=not last)
+        return [((*parts, name), used + 1) for name in names if _fits(name, wanted)]
 
 
 def _matches(wanted: Sequence[str], parts: Sequence[str]) -> bool:
@@ -84,13 +84,19 @@ def _matches(wanted: Sequence[str], parts: Sequence[str]) -> bool:
         for used in _past_stars(wanted, reached):
             if used < len(wanted):
                 if wanted[used] == "**":
+                    if part.startswith("."):
+                        continue
                     step.add(used)
                     if used + 1 == len(wanted):
                         step.add(used + 1)
-                elif wanted[used] == part or fnmatchcase(part, wanted[used]):
+                elif wanted[used] == part or _fits(part, wanted[used]):
                     step.add(used + 1)
         reached = step
     return len(wanted) in reached
+
+
+def _fits(name: str, wanted: str) -> bool:
+    return (wanted.startswith(".") or not name.startswith(".")) and fnmatchcase(name, wanted)
 
 
 def _past_stars(wanted: Sequence[str], reached: set[int]) -> set[int]:
@@ -101,25 +107,3 @@ def _past_stars(wanted: Sequence[str], reached: set[int]) -> set[int]:
             used += 1
             found.add(used)
     return found
-
-
-def _names(tree: Tree, parts: tuple[str, ...], *, directories: bool) -> list[str]:
-    """Return what is in a directory, sorted, or only the directories; nothing where it is none or cannot be read."""
-    try:
-        directory = tree.at(parts)
-        names = sorted(name for name in directory.names() if not is_partial_name(name))
-    except OSError:
-        return []
-    return [name for name in names if not directories or _is_directory(tree, parts, name)]
-
-
-def _has(tree: Tree, parts: tuple[str, ...], name: str, *, directory: bool) -> bool:
-    try:
-        status = tree.at(parts).status(name)
-    except (OSError, ValueError):
-        return False
-    return not directory or stat.S_ISDIR(status.st_mode)
-
-
-def _is_directory(tree: Tree, parts: tuple[str, ...], name: str) -> bool:
-    return _has(tree, parts, name, directory=True)

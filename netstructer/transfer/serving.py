@@ -11,7 +11,7 @@ import os
 import stat
 
 from netstructer.errors import BadValue, LimitReached, TransferRefused, UnsafeName
-from netstructer.transfer.channel import Channel, Clock, telling
+from netstructer.transfer.channel import Channel, Clock, look, telling
 from netstructer.transfer.gathering import Gathered, entry_at, walk
 from netstructer.transfer.globs import Pattern
 from netstructer.transfer.leaving import left_of, refusal_for
@@ -21,6 +21,7 @@ from netstructer.transfer.places import Tree
 from netstructer.transfer.progress import Report
 from netstructer.transfer.receiving import Overwrite, take
 from netstructer.transfer.sending import give
+from netstructer.transfer.view import View
 from netstructer.transfer.wording import (
     REFUSALS,
     Offer,
@@ -91,31 +92,41 @@ def _give(
     wanted = [Pattern(text) for text in dict.fromkeys(patterns)]
     with Gathered() as gathered:
         tree = gathered.tree(os.fspath(directory))
+        view = View(
+            tree,
+            look=lambda: look(channel),
+            unreadable=lambda parts: gathered.leave(
+                "/".join(parts) or ".", "failed", "directory", "the directory cannot be read"
+            ),
+        )
+        taken: set[tuple[tuple[str, ...], int]] = set()
         for pattern in wanted:
-            _gather(gathered, tree, pattern)
+            _gather(gathered, view, pattern, taken)
         if not gathered.entries and gathered.left:
             raise refusal_for(gathered.left[0])
         offered = Offer(entries=gathered.entries, left=left_of(gathered.left))
         return give(channel, gathered, offered, asked=True, progress=progress, timeout=timeout, clock=clock)
 
 
-def _gather(gathered: Gathered, tree: Tree, pattern: Pattern) -> None:
-    """Take what a pattern finds, and all that is in it; what it finds inside of that is there already."""
+def _gather(gathered: Gathered, view: View, pattern: Pattern, taken: set[tuple[tuple[str, ...], int]]) -> None:
+    """Take what a pattern finds, and all that is in it; what it finds inside of that is there already.
+
+    `taken` is what all patterns have found, by path and by how much of the path is left out of the name.
+    """
     found = False
-    taken: set[tuple[str, ...]] = set()
-    for parts in pattern.find(tree):
+    for parts in pattern.find(view):
         found = True
-        if any(parts[:count] in taken for count in range(1, len(parts) + 1)):
+        if any((parts[:count], pattern.fixed) in taken for count in range(1, len(parts) + 1)):
             continue
         name = "/".join(parts[pattern.fixed :])
         try:
-            is_directory = entry_at(gathered, tree, parts, name)
+            is_directory = entry_at(gathered, view.tree, parts, name)
         except OSError:
             gathered.leave(name, "failed", "other", "it cannot be read")
             continue
-        taken.add(parts)
+        taken.add((parts, pattern.fixed))
         if is_directory:
-            walk(gathered, tree, parts, name)
+            walk(gathered, view.tree, parts, name, view.spend)
     if not found:
         gathered.leave(pattern.text, "refused", "other", REFUSALS["missing"])
 
@@ -123,8 +134,10 @@ def _gather(gathered: Gathered, tree: Tree, pattern: Pattern) -> None:
 def _list(channel: Channel, path: str, directory: str | os.PathLike[str], timeout: float | None) -> None:
     with Gathered(taken=Taken(listed=True)) as gathered:
         tree = gathered.tree(os.fspath(directory))
+        if not path:
+            _list_inside(gathered, tree, ())
         pattern = Pattern(path)
-        found = list(pattern.find(tree))
+        found = list(pattern.find(View(tree, look=lambda: look(channel)))) if path else []
         if not found and path:
             raise refused("missing", path)
         for parts in found:
