@@ -9,6 +9,7 @@ would write what the other checks.  The system lets go of the lock with the proc
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -115,7 +116,7 @@ class Partial:
         """Raise `FileNotFoundError` unless this is the file that `directory` has under our name."""
         seen, held = directory.status(self.name), os.fstat(self.handle)
         if (seen.st_dev, seen.st_ino) != (held.st_dev, held.st_ino):
-            raise FileNotFoundError("another file was put in the place of what has arrived")
+            raise FileNotFoundError(errno.ENOENT, "another file was put in the place of what has arrived", self.name)
 
     def _settle_mode(self, entry: Entry) -> None:
         """Find out what mode the file shall have: what was offered, less what the umask took when this was made.
@@ -202,7 +203,7 @@ def _claim(directory: Directory, name: str, mode: int) -> int:
         if (seen.st_dev, seen.st_ino) == (held.st_dev, held.st_ino):
             return handle
         os.close(handle)
-    raise BlockingIOError("another transfer is writing that file")
+    raise BlockingIOError(errno.EAGAIN, "another transfer is writing that file", name)
 
 
 def _open_ours(directory: Directory, name: str) -> int:
@@ -229,7 +230,7 @@ def _settle(directory: Directory, partial: str, name: str, overwrite: str) -> st
         with contextlib.suppress(FileExistsError):
             directory.add(partial, final)
             return final
-    raise FileExistsError(f"{name!r} is there")
+    raise FileExistsError(errno.EEXIST, "it is there", name)
 
 
 def names_beside(name: str) -> Iterable[str]:
@@ -269,7 +270,7 @@ if sys.platform == "win32":
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            raise BlockingIOError("another transfer is writing that file") from error
+            raise BlockingIOError(errno.EAGAIN, "another transfer is writing that file") from error
 
 else:
 

@@ -11,6 +11,7 @@ A `Tree` is a cursor: it holds the descriptors from its top to where it was used
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ class Directory:
     def child(self, name: str) -> Directory:
         """Open a directory in this one; `NotADirectoryError` for anything else, a link to one too."""
         if not stat.S_ISDIR(self.status(name).st_mode):
-            raise NotADirectoryError(f"{name!r} is no directory")
+            raise NotADirectoryError(errno.ENOTDIR, "is no directory", name)
         return Directory(os.open(name, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=self.handle))
 
     def status(self, name: str) -> os.stat_result:
@@ -108,15 +109,15 @@ class _NamedDirectory(Directory):
     def _at(self, name: str) -> str:
         """Return the path of a name here, if this is still the directory that was opened."""
         if os.path.realpath(self.path) != self.path or _identity(os.lstat(self.path)) != self._is:
-            raise NotADirectoryError("a directory was moved away, or a link was put in its place")
+            raise NotADirectoryError(errno.ENOTDIR, "a directory was moved away, or a link was put in its place", name)
         if name in ("", ".", "..") or os.path.basename(name) != name:
-            raise NotADirectoryError("expected one name")
+            raise NotADirectoryError(errno.ENOTDIR, "expected one name", name)
         return os.path.join(self.path, name)
 
     def child(self, name: str) -> Directory:
         path = self._at(name)
         if not stat.S_ISDIR(self.status(name).st_mode) or os.path.realpath(path) != path:
-            raise NotADirectoryError(f"{name!r} is no directory")
+            raise NotADirectoryError(errno.ENOTDIR, "is no directory", name)
         return _NamedDirectory(path)
 
     def status(self, name: str) -> os.stat_result:
@@ -127,11 +128,11 @@ class _NamedDirectory(Directory):
         if not flags & os.O_EXCL:
             seen = os.lstat(path)
             if not stat.S_ISREG(seen.st_mode) or os.path.realpath(path) != path:
-                raise PermissionError(f"{name!r} is no regular file")
+                raise PermissionError(errno.EACCES, "is no regular file", name)
         handle = _regular(os.open(path, flags | _FLAGS, mode), name)
         if not flags & os.O_EXCL and _identity(os.fstat(handle)) != _identity(seen):
             os.close(handle)
-            raise PermissionError(f"{name!r} was replaced while it was opened")
+            raise PermissionError(errno.EACCES, "was replaced while it was opened", name)
         return handle
 
     def names(self) -> list[str]:
@@ -149,7 +150,7 @@ class _NamedDirectory(Directory):
     def add(self, old: str, new: str) -> None:
         path = self._at(new)
         if os.path.lexists(path):
-            raise FileExistsError(f"{new!r} is there")
+            raise FileExistsError(errno.EEXIST, "is there", new)
         os.rename(self._at(old), path)  # Windows refuses where there is anything by now
 
     def link(self, target: str, name: str) -> None:
@@ -239,7 +240,7 @@ class Tree:
 
 def _open_top(path: str) -> Directory:
     if not os.path.isdir(path):
-        raise NotADirectoryError(f"{path!r} is no directory")
+        raise NotADirectoryError(errno.ENOTDIR, "is no directory", path)
     if BY_DESCRIPTOR:
         return Directory(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
     return _NamedDirectory(path)
@@ -249,7 +250,7 @@ def _regular(handle: int, name: str) -> int:
     if stat.S_ISREG(os.fstat(handle).st_mode):
         return handle
     os.close(handle)
-    raise PermissionError(f"{name!r} is no regular file")
+    raise PermissionError(errno.EACCES, "is no regular file", name)
 
 
 def _identity(status: Any) -> tuple[int, int]:
