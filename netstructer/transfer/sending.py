@@ -161,7 +161,8 @@ class _Body:
                     position += count
                     self._meter.advance(count)
                 else:
-                    ended = "whole" if position == size and source.unchanged() else "changed"
+                    same = position == size and not source.has_more() and source.unchanged()
+                    ended = "whole" if same else "changed"
         yield _ENDS[ended] + (digest.digest() if ended == "whole" else b"")
         self.states[index] = (self._status_of(index, ended, start), position, position - start)
         self._meter.end()

@@ -45,6 +45,10 @@ class FileSource:
         now = os.fstat(self.handle)
         return (now.st_size, now.st_mtime_ns, now.st_ino) == self._promised
 
+    def has_more(self) -> bool:
+        """Say whether there is a byte behind the size that was offered, as in files of `/proc`, which say 0 of any."""
+        return bool(_read(self.handle, 1, self._promised[0]))
+
     def close(self) -> None:
         os.close(self.handle)
 
