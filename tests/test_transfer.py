@@ -253,6 +253,43 @@ def test_a_link_replaces_what_is_there_and_is_left_where_it_is_right(here: Path,
 
 
 @POSIX
+def test_a_path_that_becomes_too_deep_is_refused_by_name_and_the_rest_goes(here: Path, there: Path) -> None:
+    tree = _made(here / "t")
+    (tree / "/".join("d" * 120)).mkdir(parents=True)
+    (tree / "/".join("d" * 120) / "deep").write_bytes(b"deep")
+    (tree / "near").write_bytes(b"near")
+
+    sent, received = put([tree], there, into="/".join("x" * 20), check=False)
+
+    found = statuses(sent)
+    assert found["t/near"] == "sent"
+    assert found["t/" + "/".join("d" * 120) + "/deep"] == "refused"
+    assert statuses(received) == found
+    with pytest.raises(Refused, match="not safe"):
+        sent.check()
+
+
+def test_a_file_that_has_more_bytes_than_it_says_is_not_sent_as_an_empty_one(
+    here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of /proc, which say 0 bytes."""
+    (here / "file").write_bytes(b"")
+    monkeypatch.setattr(source, "_read", lambda handle, count, position: b"x" * (count if position < 5 else 0))
+
+    sent, received = put([here / "file"], there, check=False)
+
+    assert statuses(sent) == statuses(received) == {"file": "changed"}
+    assert files_of(there) == {}
+
+
+def test_a_directory_that_has_gone_is_named_with_its_errno(here: Path) -> None:
+    with pytest.raises(NotADirectoryError) as caught:
+        places.Tree(here / "gone")
+
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOTDIR, str(here / "gone"))
+
+
+@POSIX
 def test_what_is_no_file_is_skipped_and_said(here: Path, there: Path) -> None:
     tree = _made(here / "t")
     os.mkfifo(tree / "pipe")

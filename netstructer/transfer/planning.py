@@ -5,12 +5,14 @@ Spec: files.md, "What is there already".  Size and time say where a look is wort
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
 
 from netstructer.errors import UnsafeName
+from netstructer.names import check_parts
 from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.outcome import Outcome
 from netstructer.transfer.partial import Partial, partial_name, stem_of
@@ -70,6 +72,8 @@ def plan(tree: Tree, into: tuple[str, ...], offered: Offer, *, resume: bool, ove
         for index, entry in enumerate(offered.entries):
             parts = (*into, *entry.parts)
             try:
+                if into:
+                    check_parts(parts)  # it may have become too long
                 made.answer.wants.append(ord(looks.at(index, entry, parts)))
             except (OSError, UnsafeName) as error:
                 made.answer.wants.append(ord("x"))
@@ -97,20 +101,20 @@ class _Looks:
         there = _status(directory, parts[-1]) if directory is not None else None
         if entry.kind == "directory":
             if there is not None and not stat.S_ISDIR(there.st_mode):
-                raise NotADirectoryError("something is in the way of a directory")
+                raise NotADirectoryError(errno.ENOTDIR, "something is in the way of a directory", entry.name)
             return "-"
         if there is not None and stat.S_ISDIR(there.st_mode):
-            raise IsADirectoryError("a directory is in the way of a file")
+            raise IsADirectoryError(errno.EISDIR, "a directory is in the way of a file", entry.name)
         if entry.kind == "link":
             if there is not None and self._overwrite == "refuse" and not _is_link_to(directory, entry):
-                raise FileExistsError("something of that name is there")
+                raise FileExistsError(errno.EEXIST, "something of that name is there", entry.name)
             return "-"
         if directory is None:
             return "w"
         if there is not None and self._is_same(index, entry, directory, there):
             return "p"
         if there is not None and self._overwrite == "refuse":
-            raise FileExistsError("a file of that name is there")
+            raise FileExistsError(errno.EEXIST, "a file of that name is there", entry.name)
         return self._with_partial(index, entry, directory, parts[:-1])
 
     def _parent(self, parts: tuple[str, ...]) -> Directory | None:

@@ -101,8 +101,6 @@ def take(
     into = check_parts(offered.into.split("/")) if offered.into else ()
     if any(map(is_partial_name, into)):
         raise UnsafeName(f"{shown(offered.into)} is what an unfinished transfer is called", name=offered.into)
-    for entry in offered.entries if into else ():
-        check_parts((*into, *entry.parts))
     with Tree(directory) as tree:
         planned = plan(tree, into, offered, resume=resume and offered.resume, overwrite=overwrite, dry=dry)
         try:
