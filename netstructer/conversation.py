@@ -58,7 +58,7 @@ class Conversation:
         """Send one value; return when it and its blobs have been sealed.
 
         `timeout` is the longest time, in seconds, in which not one record of it may go.  Raises as `Link.send` does,
-        and `MessageCancelled` where the other end wants no more of a blob.
+        and `MessageCancelled` where the other end wants no more of a blob.  A blob that arrives is waited for as long.
         """
         if self._closed or self._left_by_peer:
             raise LinkClosed("the conversation is over")
@@ -114,14 +114,14 @@ class Conversation:
         self._last_words.append(self._compose(()))
 
     def _send(self, body: tuple[object, ...], timeout: float | None) -> None:
-        outgoing = self._compose(body)
+        outgoing = self._compose(body, timeout)
         self._exchange.submit(outgoing, lambda: outgoing.done, idle_seconds=timeout)
         if outgoing.skipped_blobs:
             raise MessageCancelled("the other end wants no more of a blob", code=CancelCode.ABANDONED)
 
-    def _compose(self, body: tuple[object, ...]) -> Outgoing:
+    def _compose(self, body: tuple[object, ...], timeout: float | None = None) -> Outgoing:
         payloads = self._exchange.session.payloads
-        outgoing = payloads.compose(payloads.encode(body), compress=self._compress)
+        outgoing = payloads.compose(payloads.encode(body), compress=self._compress, source_seconds=timeout)
         outgoing.conversation = self.number
         return outgoing
 

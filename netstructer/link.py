@@ -156,8 +156,9 @@ class Link:
         cancelled, or not waited for any longer; `LinkClosed` and `LinkLost`.
 
         A `Blob` in the value is read here, in the calling thread, as fast as the peer's reader takes it; `send` returns
-        when all of it is sealed.  Blobs of one value are read by turns, so one whose source waits holds the others up.
-        What a source raises is raised here, and told to the peer's reader as `SourceFailed`.
+        when all of it is sealed.  Blobs of one value are read by turns: one whose source waits holds the others up, and
+        only where that is a blob on its way in does `timeout` end each of its waits.  What a source raises is raised
+        here, `SourceFailed` where another link broke, and told to the peer's reader as `SourceFailed`.
         """
         if wait not in _FLAGS:
             raise Misuse("expected wait='queued', 'acked' or 'consumed'")
@@ -166,7 +167,7 @@ class Link:
         encoded = payloads.encode(value)
         single = payloads.single(encoded, compress=compress)
         if single is None:
-            outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait])
+            outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait], source_seconds=timeout)
         else:
             done = self._exchange.submit_now(single, 0) if wait == "queued" else None
             if done is not None:
@@ -216,7 +217,7 @@ class Link:
                 if session.fits(batch, encoded):
                     batch.add(encoded)
                 else:
-                    outgoing = session.payloads.compose(encoded, compress=self._compress)
+                    outgoing = session.payloads.compose(encoded, compress=self._compress, source_seconds=timeout)
                     self._exchange.submit(outgoing, self._goal(outgoing, "queued"), deadline=deadline)
                     parts.append(outgoing)
         finally:

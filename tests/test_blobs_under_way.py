@@ -10,7 +10,8 @@ import hashlib
 import itertools
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,35 @@ def test_a_blob_that_is_sent_on_fails_alone_when_the_link_it_comes_by_is_lost() 
         assert isinstance(failed.__cause__, LinkLost)
         relay_out.send("still here")
         assert far.recv(timeout=PATIENCE_SECONDS) == "still here"
+
+
+@pytest.mark.parametrize("way", ["send", "send_many", "conversation"])
+def test_a_blob_that_is_sent_on_is_not_waited_for_longer_than_the_send_may_take(way: str) -> None:
+    gone = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        gone.wait(PATIENCE_SECONDS)
+
+    with linked() as (origin, relay_in), linked() as (relay_out, far):
+        feeding = Task(origin.send, {"scan": Blob.from_iter(pieces())})
+        value = relay_in.recv(timeout=PATIENCE_SECONDS)
+        aside = relay_out.conversation()
+        ways: dict[str, Callable[..., object]] = {
+            "send": partial(relay_out.send, value),
+            "send_many": partial(relay_out.send_many, [value]),
+            "conversation": partial(aside.send, value),
+        }
+        # Either the wait for the source ends first, or that for the whole.
+        with pytest.raises((SourceFailed, LinkTimeout)):
+            ways[way](timeout=0.05)
+        gone.set()
+        feeding.result()
+        aside.close()
+
+        relay_out.send("still here")
+        while (found := far.recv(timeout=PATIENCE_SECONDS)) != "still here":
+            assert set(found) == {"scan"}
 
 
 def test_a_blob_that_is_dropped_tells_its_sender_to_stop() -> None:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arriving import Fed
 from netstructer.codec.blob import Blob
 from netstructer.codec.compression import NONE, ZSTD
 from netstructer.codec.spool import SpoolRoom
 from netstructer.codec.values import encode
-from netstructer.errors import BadCompression, BadValue, MessageTooBig, UnsendableValue
+from netstructer.errors import BadCompression, BadValue, LinkTimeout, MessageTooBig, SourceFailed, UnsendableValue
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Message, Whole
@@ -121,3 +122,12 @@ def test_blobs_that_the_value_does_not_refer_to() -> None:
         [message] = messages_in(events)
         with pytest.raises(BadValue):
             read(hostile.session, message)
+
+
+def test_a_blob_that_is_itself_arriving_is_waited_for_as_long_as_its_sender_allows() -> None:
+    payloads = session_of(Role.CLIENT).payloads
+    outgoing = payloads.compose(payloads.encode(Blob._of(Fed(size=10))), source_seconds=0.0)
+    with pytest.raises(SourceFailed) as caught:
+        outgoing.blobs[0].pull(1000)
+
+    assert isinstance(caught.value.__cause__, LinkTimeout)

@@ -69,15 +69,21 @@ class Payloads:
         codec, pieces = compressed(buffers, encoded.plain_bytes, compress=compress and self.compressing)
         return Single(codec, b"".join(pieces), encoded.plain_bytes)
 
-    def compose(self, encoded: Encoded, *, compress: bool = True, flags: int = 0) -> Outgoing:
-        """Return an encoded value as a message to queue, its bytes compressed as they are pulled."""
+    def compose(
+        self, encoded: Encoded, *, compress: bool = True, flags: int = 0, source_seconds: float | None = None
+    ) -> Outgoing:
+        """Return an encoded value as a message to queue, its bytes compressed as they are pulled.
+
+        `source_seconds` is the longest wait for the next bytes of a blob that is itself arriving on a link.
+        """
         compress = compress and self.compressing
         codec, pieces = compressed(encoded.buffers, encoded.plain_bytes, compress=compress)
         outgoing = Outgoing(pieces, codec=codec, plain_bytes=encoded.plain_bytes, flags=flags)
         room = Room(self.peer_limits.message_bytes, sum(blob.size or 0 for blob in encoded.blobs))
         for blob in encoded.blobs:
             unknown = blob.size is None
-            source = Counted(blob.chunks(), room if unknown else None, plain_bytes=blob.size, clock=self.clock)
+            chunks = blob.chunks(timeout=source_seconds)
+            source = Counted(chunks, room if unknown else None, plain_bytes=blob.size, clock=self.clock)
             outgoing.add_blob(OutgoingBlob(_opening(source, blob.size, compress), plain_bytes=blob.size))
         return outgoing
 
