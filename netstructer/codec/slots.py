@@ -56,6 +56,8 @@ _COUNTER_AT = 32
 """A slot is one int, counter << 32 | number: 36 bytes of memory, where two ints in a tuple take 112."""
 _NUMBER = (1 << _COUNTER_AT) - 1
 _POSITIONED = hasattr(os, "pread")
+_moving = threading.Lock()
+"""For systems without `pread`: a descriptor has one position there, and who moves it must be alone until they act."""
 
 
 class SlotFile:
@@ -66,14 +68,12 @@ class SlotFile:
 
     __slots__ = (
         *("_cipher", "_counter", "_descriptors", "_free", "_freed", "_given", "_limits", "_lock", "_opened", "_owners"),
-        *("_turn", "_unlooked", "_used"),
+        *("_unlooked", "_used"),
     )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lock = threading.Lock()
-        # Where a descriptor has but one position, who moves it must be alone until the bytes are there.
-        self._turn = contextlib.nullcontext() if _POSITIONED else threading.Lock()
         self._given: deque[tuple[int | None, Sequence[int]]] = deque()
         self._owners: set[int] = set()
         self._descriptors: list[int] = []
@@ -92,8 +92,7 @@ class SlotFile:
             cipher, counter, number = self._reserve(owner)
             try:
                 sealed = cipher.encrypt(counter.to_bytes(12, "big"), plain, _place(owner, position))
-                with self._turn:
-                    _write_at(self._descriptors[0], sealed, number * _STRIDE)
+                _write_at(self._descriptors[0], sealed, number * _STRIDE)
             except BaseException as error:
                 self.free([number])
                 if isinstance(error, OSError):
@@ -111,8 +110,7 @@ class SlotFile:
         counter, number = slot >> _COUNTER_AT, slot & _NUMBER
         assert self._cipher is not None
         try:
-            with self._turn:
-                sealed = _read_at(self._descriptors[0], count + _TAG, number * _STRIDE)
+            sealed = _read_at(self._descriptors[0], count + _TAG, number * _STRIDE)
             plain = self._cipher.decrypt(counter.to_bytes(12, "big"), sealed, _place(owner, position))
         except OSError as error:
             raise SourceFailed(f"the disk could not read a spool back: {error.strerror}") from error
@@ -157,7 +155,8 @@ class SlotFile:
     def _reserve(self, owner: int) -> tuple[AESGCM, int, int]:
         """Return the cipher, a counter and a free number that nobody else has."""
         with self._lock:
-            self._book()
+            if self._given:
+                self._book()
             if not self._descriptors:
                 self._open()
             self._owners.add(owner)
@@ -229,7 +228,7 @@ class SlotFile:
 
 
 def _place(owner: int, position: int) -> bytes:
-    return owner.to_bytes(8, "big") + position.to_bytes(8, "big")
+    return (owner << 64 | position).to_bytes(16, "big")
 
 
 def _write_at(descriptor: int, sealed: bytes, offset: int) -> None:
@@ -238,8 +237,9 @@ def _write_at(descriptor: int, sealed: bytes, offset: int) -> None:
         if _POSITIONED:
             written = os.pwrite(descriptor, rest, offset)
         else:
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            written = os.write(descriptor, rest)
+            with _moving:
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                written = os.write(descriptor, rest)
         rest, offset = rest[written:], offset + written
 
 
@@ -250,8 +250,9 @@ def _read_at(descriptor: int, count: int, offset: int) -> bytes:
         if _POSITIONED:
             part = os.pread(descriptor, count, offset)
         else:
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            part = os.read(descriptor, count)
+            with _moving:
+                os.lseek(descriptor, offset, os.SEEK_SET)
+                part = os.read(descriptor, count)
         if not part:
             break
         parts.append(part)
