@@ -404,7 +404,11 @@ def test_a_server_without_files_says_so_at_once(command: str, tmp_path: Path) ->
     (tmp_path / "mine.txt").write_text("mine")
     with listening(command, "0", key=KEY) as (_, address):
         code, out, err = invoke("put", str(tmp_path / "mine.txt"), address)
+    facts = {"event": "done", "error": "TransferRefused"}
+    with listening(command, "0", key=KEY) as (_, address):
+        told = json.loads(invoke("put", str(tmp_path / "mine.txt"), address, "--json")[1])
 
+    assert facts.items() <= told.items()
     assert (code, out) == (ExitCode.FILE, "")
     assert err == "netstructer: the other end refused: this server serves no files: start it with --files DIR\n"
 

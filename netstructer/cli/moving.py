@@ -15,7 +15,7 @@ from netstructer.address import Address
 from netstructer.cli.bars import Bars
 from netstructer.cli.closing import facts_of_outcome, facts_of_transfer, line_of, planned, sentence
 from netstructer.cli.options import find
-from netstructer.cli.outcomes import code_of, sentence_of
+from netstructer.cli.outcomes import code_of, name_of, sentence_of
 from netstructer.cli.patience import Patient
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
@@ -106,7 +106,7 @@ class View:
         if self._json and isinstance(error, (Exception, KeyboardInterrupt)) and not isinstance(error, typer.Exit):
             text = sentence_of(error) if isinstance(error, Exception) else str(error) or "interrupted"
             with suppress(OSError):  # nobody reads it any more
-                self._print({"event": "done", "error": type(error).__name__, "text": text})
+                self._print({"event": "done", "error": name_of(error), "text": text})
 
     @contextmanager
     def progress(self) -> Iterator[Report | None]:
@@ -132,7 +132,7 @@ class View:
                 {
                     "event": "done",
                     **facts_of_transfer(done),
-                    "error": type(error).__name__ if error else None,
+                    "error": name_of(error) if error else None,
                     "text": sentence_of(error) if error else None,
                 }
             )

@@ -18,7 +18,7 @@ import typer
 from netstructer import errors
 from netstructer.cli.screen import one_line, stderr
 
-__all__ = ["DiskFull", "ExitCode", "code_of", "command", "sentence_of"]
+__all__ = ["DiskFull", "ExitCode", "code_of", "command", "name_of", "sentence_of"]
 
 Parameters = ParamSpec("Parameters")
 
@@ -85,6 +85,12 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 def code_of(error: BaseException) -> ExitCode:
     """Return the exit code that an error ends a command with."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAULT)
+
+
+def name_of(error: BaseException) -> str:
+    """Return what an error is called where it can be caught by name: a private kind goes by that of its family."""
+    public = ("builtins", errors.__name__)
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ in public), "Exception")
 
 
 def sentence_of(error: BaseException) -> str:

@@ -48,7 +48,8 @@ def put(
     already is not sent again, and what an earlier try has brought over is continued. A file gets its name when all of
     it is there and its digest is right. Where a file has the name, it is replaced.
 
-    With - for PATH, the place names the file that stdin becomes: tar c photos | netstructer put - server:5000/p.tar
+    With - for PATH, the place names the file that stdin becomes: tar c photos | netstructer put - server:5000/p.tar,
+    and so a file gets another name: netstructer put - server:5000/new.jpg < old.jpg
     """
     with View(json=json) as view:
         where = parse_place(place)

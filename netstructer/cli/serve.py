@@ -12,7 +12,7 @@ from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
 from netstructer.cli.literals import facts_of, type_name
 from netstructer.cli.options import Json, KeyFile
-from netstructer.cli.outcomes import command, sentence_of
+from netstructer.cli.outcomes import command, name_of, sentence_of
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
 from netstructer.errors import Misuse
@@ -132,13 +132,13 @@ def _print_facts(entry: Entry) -> None:
         case Arrived(value=value):
             facts |= {"event": "value", **facts_of(value)}
         case Refused(error=error):
-            facts |= {"event": "refused", "error": type(error).__name__, "text": sentence_of(error)}
+            facts |= {"event": "refused", "error": name_of(error), "text": sentence_of(error)}
         case Answered(command=asked, subject=subject, done=done, error=error):
             facts |= {
                 "event": "files",
                 "command": asked,
                 "subject": subject,
-                "error": type(error).__name__ if error else None,
+                "error": name_of(error) if error else None,
                 "text": sentence_of(error) if error else None,
             }
             if done is not None:
@@ -147,7 +147,7 @@ def _print_facts(entry: Entry) -> None:
             stats = entry.link.stats
             facts |= {
                 "event": "left",
-                "error": type(error).__name__ if error else None,
+                "error": name_of(error) if error else None,
                 "values": stats.messages_received,
                 "plain_bytes": stats.plain_received,
                 "wire_bytes": stats.wire_received,
