@@ -663,7 +663,7 @@ def test_a_full_disk_ends_the_transfer_and_a_file_that_is_too_big_does_not(
 
         assert isinstance(sent, Refused)
         assert sent.kind == "full"
-        assert received.errno == code
+        assert (received.errno, received.filename, sent.name) == (code, "x", "x")  # the file is named at both ends
         assert [name.startswith(".netstructer-") for name in files_of(there)] == [True]
         assert statuses(put([here / "x", here / "y"], there)[0]) == {"x": "resumed", "y": "sent"}
     else:

@@ -29,6 +29,7 @@ from netstructer.transfer.wording import (
     Done,
     Offer,
     Refused,
+    StoppedAt,
     check_refusal,
     kind_of,
     read_body,
@@ -173,9 +174,12 @@ class _Taking:
             self.done.states[index] = ord(act())
         except (OSError, UnsafeName) as error:
             if isinstance(error, OSError) and error.errno in _STOPPING:
-                raise
+                raise self._stopped(index, error) from error
             self.done.states[index] = ord("x")
             self.done.reasons[index] = kind_of(error)
+
+    def _stopped(self, index: int, error: OSError) -> StoppedAt:
+        return StoppedAt(error.errno, error.strerror or "the disk has failed", self._entries[index].name)
 
     def _make(self, entry: Entry) -> str:
         """Make a directory or a link."""
@@ -254,7 +258,7 @@ class _Taking:
             partial.add(piece)
         except OSError as error:
             if error.errno in _STOPPING:
-                raise
+                raise self._stopped(index, error) from error
             entry = self._entries[index]
             partial.drop(self._tree.make((*self._into, *entry.parts[:-1])))
             self.done.reasons[index] = kind_of(error)

@@ -23,6 +23,7 @@ __all__ = [
     "Left",
     "Offer",
     "Refused",
+    "StoppedAt",
     "check_refusal",
     "entries_to_tell",
     "kind_of",
@@ -238,7 +239,13 @@ def verb_of(value: object) -> str:
 def refusal_of(error: BaseException) -> tuple[str, dict[str, str]]:
     """Return an error as the other end may know it: its kind, and a name within the transfer, never a local path."""
     name = error.name if isinstance(error, (UnsafeName, TransferRefused)) else ""
+    if isinstance(error, StoppedAt):
+        name = str(error.filename)
     return "refused", {"kind": kind_of(error), "name": name[:LONGEST_TEXT] if name.isprintable() else ""}
+
+
+class StoppedAt(OSError):
+    """The disk has failed for good at an entry; `filename` is its name within the transfer, and no path of here."""
 
 
 class Refused(TransferRefused):
