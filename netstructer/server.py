@@ -4,6 +4,7 @@ stops it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 from netstructer import sockets
 from netstructer.address import Address, parse_address
 from netstructer.door import Door
-from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, Misuse
+from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse
 from netstructer.keys import Key, KeyRing, find_key
 from netstructer.limits import Limits
 from netstructer.link import Link
@@ -333,16 +334,20 @@ class Server:
     def broadcast(self, value: object, *, to: Iterable[Link] | None = None, exclude: Container[Link] = ()) -> Broadcast:
         """Send one value to all links (or to those in `to`), encoded and compressed once.
 
-        Does not wait: what a link does not take at once is sent behind the caller's back.  A link is skipped that is
-        closed, that takes no value of this size, or that has more than `Limits.backlog_bytes` waiting.  Raises
-        `UnsendableValue`.
+        The sources of its blobs are read first, once, and waited for; what one raises is raised here, and then no link
+        has the value.  No link is waited for: what one does not take at once is sent behind the caller's back.  A link
+        is skipped that is closed, that takes no value of this size, or that has more than `Limits.backlog_bytes`
+        waiting.  Raises `UnsendableValue`.
         """
         announcement = Announcement(value, compress=self._compress)
         sent: list[Link] = []
         skipped: list[Link] = []
-        for link in self.registry.all() if to is None else to:
-            if link in exclude:
-                continue
+        links = [link for link in (self.registry.all() if to is None else to) if link not in exclude]
+        for link in links:
+            with contextlib.suppress(MessageTooBig):
+                announcement.prepare(link._exchange.session)
+                break
+        for link in links:
             (sent if link._exchange.post(announcement) else skipped).append(link)
         return Broadcast(tuple(sent), tuple(skipped))
 

@@ -8,7 +8,7 @@ import pytest
 
 from netstructer.codec import compression
 from netstructer.codec.blob import Blob
-from netstructer.errors import MessageTooBig, UnsendableValue
+from netstructer.errors import LinkClosed, MessageTooBig, SourceFailed, UnsendableValue
 from netstructer.limits import Limits
 from netstructer.protocol import payloads
 from netstructer.protocol.announcement import Announcement
@@ -119,3 +119,30 @@ def test_equal_limits_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_does_not_travel_is_told() -> None:
     with pytest.raises(UnsendableValue):
         Announcement(object(), compress=True).outgoing(Pair().server.session)
+
+
+def test_sources_are_read_once_and_before_any_link_asks() -> None:
+    read: list[int] = []
+
+    def source() -> Iterator[bytes]:
+        read.append(1)
+        yield b"unknown"
+
+    announcement = Announcement([Blob.from_iter(source())], compress=True)
+    for _ in range(2):
+        announcement.prepare(Pair().server.session)
+        pair = Pair()
+        pair.server.session.queue(announcement.outgoing(pair.server.session))
+        assert [bytes(blob) for [blob] in pair.exchange()[0]] == [b"unknown"]  # type: ignore[misc]
+    Announcement("no blobs", compress=True).prepare(Pair().server.session)
+
+    assert read == [1]
+
+
+def test_a_source_that_breaks_on_another_link_is_no_word_of_this_one() -> None:
+    def source() -> Iterator[bytes]:
+        yield b"first"
+        raise LinkClosed("another link")
+
+    with pytest.raises(SourceFailed, match="another link"):
+        Announcement([Blob.from_iter(source())], compress=True).prepare(Pair().server.session)

@@ -37,6 +37,7 @@ from netstructer.errors import (
     Misuse,
     NetstructerError,
     PortClosed,
+    SourceFailed,
     UnsendableValue,
 )
 
@@ -500,6 +501,26 @@ def test_a_broadcast_carries_a_blob_to_all(server: Server) -> None:
         found = link.recv(timeout=PATIENCE_SECONDS)
         assert bytes(found["scan"]) == body
         assert bytes(link.recv(timeout=PATIENCE_SECONDS)[0]) == b"a" * 70_000 + b"b" * 70_000
+        link.abort()
+
+
+@pytest.mark.parametrize(("error", "raised"), [(LinkClosed, SourceFailed), (ZeroDivisionError, ZeroDivisionError)])
+def test_a_broadcast_whose_source_fails_reaches_nobody_and_says_so(
+    server: Server, error: type[Exception], raised: type[Exception]
+) -> None:
+    def source() -> Iterator[bytes]:
+        yield b"first"
+        raise error("of the source")
+
+    links = [Link(server.address, key=KEY) for _ in range(2)]
+    for _ in links:
+        server.accept(timeout=5)
+    with pytest.raises(raised):
+        server.broadcast([Blob.from_iter(source())])
+    server.broadcast("next")
+
+    for link in links:
+        assert link.recv(timeout=PATIENCE_SECONDS) == "next"
         link.abort()
 
 

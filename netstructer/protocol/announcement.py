@@ -59,6 +59,15 @@ class Announcement:
         self._singles: dict[bool, Single | None] = {}
         self._bodies: dict[bool, list[Body]] = {}
 
+    def prepare(self, session: Session) -> None:
+        """Read the sources of the blobs, as a link with these limits may have them, before any link waits for them.
+
+        Raises what a source raises, `SpoolFull`, and as `single` does.
+        """
+        encoded = self._encode(session)
+        if encoded.blobs:
+            self._keep(encoded, session)
+
     def single(self, session: Session) -> Single | None:
         """Return the payload that may fit into one record of this link; None where it is none.
 
@@ -74,11 +83,7 @@ class Announcement:
         """Return the message for one link.  Raises as `single` does."""
         encoded = self._encode(session)
         compress = self._compress and session.payloads.compressing
-        room = self._room = self._room or SpoolRoom(session.limits)
-        if not self._pieces:
-            # A blob's source may be one that can be read only once, and one that waits.
-            kept = [_Kept(blob.chunks(), room) for blob in encoded.blobs]
-            self._pieces = [[_own(piece) for piece in encoded.buffers], *kept]
+        room = self._keep(encoded, session)
         if compress not in self._bodies:
             self._bodies[compress] = [_body(pieces, compress, room) for pieces in self._pieces]
         (codec, payload, plain_bytes), *blobs = self._bodies[compress]
@@ -87,6 +92,15 @@ class Announcement:
         for body in blobs:
             value.add_blob(OutgoingBlob(_opening(body), plain_bytes=body[2], inline=True))
         return value
+
+    def _keep(self, encoded: Encoded, session: Session) -> SpoolRoom:
+        """Read every source once, unless that is done; return the room of what was read."""
+        room = self._room = self._room or SpoolRoom(session.limits)
+        if not self._pieces:
+            # A blob's source may be one that can be read only once, and one that waits.
+            kept = [_Kept(Counted(blob.chunks()), room) for blob in encoded.blobs]
+            self._pieces = [[_own(piece) for piece in encoded.buffers], *kept]
+        return room
 
     def _encode(self, session: Session) -> Encoded:
         """Encode once; once more only to check against other limits."""
