@@ -58,7 +58,9 @@ def sentence(done: Transfer, *, verb: str) -> str:
         said.append(f"{figures.resumed:,} continued ({size(figures.resumed_bytes)} were there)")
     if figures.same:
         said.append(f"{figures.same:,} unchanged")
-    said += [f"{count:,} {status}" for status, count in figures.missing.items()]
+    unwritten = sum(_failed_here(outcome, verb) for outcome in done.missing)
+    counts = {**figures.missing, "refused": figures.missing.get("refused", 0) - unwritten, "not written": unwritten}
+    said += [f"{count:,} {status}" for status, count in counts.items() if count]
     return "; ".join(said)
 
 
