@@ -14,7 +14,7 @@ from struct import Struct
 import pytest
 
 from netstructer import errors
-from netstructer.codec import compression, frames, slots, tokens
+from netstructer.codec import compression, frames, room, slots, tokens
 from netstructer.errors import BadSeal, CreditExceeded, Gap, IllegalFrame, PeerFault
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import _BOUNDS, Limits
@@ -313,7 +313,9 @@ def spools_wrong(text: str) -> list[str]:
     stride, kib = slots._STRIDE, f"{slots.SLOT_BYTES:,}"
     expected = {
         f"begins at byte `{stride:,} · n`": place,
-        f"until {kib} bytes of such wait": place,
+        f"less than {kib} bytes of a spool wait": place,
+        f"Only less than {room.JOIN_BYTES:,} bytes are not worth it": place,
+        f"≤ credit_bytes + credit_bytes / {room._TAILS_SHARE}": place,
         f"| plain text | 1 to {kib} bytes of the row |": place,
         f"tag of {stride - slots.SLOT_BYTES} bytes": place,
         f"looked at every {slots.LOOK_BYTES >> 20} MiB": place,
