@@ -67,7 +67,7 @@ class Keeper:
         self._loose: dict[Kept, int] = {}
         self._watched: dict[Kept, int] = {}
         self._abandoned: deque[Kept] = deque()
-        self._nudged: deque[Kept] = deque()
+        self._nudged: dict[Kept, None] = {}
         self._recent: set[Kept] = set()
         """Links that may have something due within a round: an acknowledgement, or room to write."""
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -138,9 +138,10 @@ class Keeper:
         self._wake()
 
     def nudge(self, pump: Kept) -> None:
-        """Attend to a link soon.  May be called by the collector: no lock."""
-        self._nudged.append(pump)
-        self._wake()
+        """Attend to a link soon, once for all nudges until then.  May be called by the collector: no lock."""
+        if pump not in self._nudged:
+            self._nudged[pump] = None
+            self._wake()
 
     def disown(self) -> None:
         """In a forked child: let go of every link and descriptor of the parent."""
@@ -171,11 +172,15 @@ class Keeper:
             self._settle(pump)
         while self._abandoned:
             self._abandoned.popleft().give_up()
+        again: list[Kept] = []
         for _ in range(len(self._nudged)):
-            pump = self._nudged.popleft()
+            # Taken out first: who nudges from here on may have come too late for this time.
+            pump, _ = self._nudged.popitem()
             if not (pump.ended or _attend(pump, read=False)):
-                self._nudged.append(pump)
-                busy = True
+                again.append(pump)
+        if again:
+            self._nudged.update(dict.fromkeys(again))
+            busy = True
         now = time.monotonic()
         if now >= self._next_round:
             self._next_round = now + ROUND_SECONDS

@@ -176,6 +176,23 @@ def test_a_link_that_is_busy_is_tried_again(pump: FakePump) -> None:
     eventually(lambda: pump.received == b"late")
 
 
+def test_many_nudges_are_attended_to_together(keeper: Keeper, pump: FakePump) -> None:
+    """A thousand blobs dropped while a caller holds the link are one thing to do."""
+    other = FakePump()
+    pump.busy = other.busy = True
+    for _ in range(1000):
+        keeper.nudge(pump)
+        keeper.nudge(other)
+    eventually(lambda: pump.attended > 3 and other.attended > 3)
+    assert len(keeper._nudged) <= 2
+    pump.busy = other.busy = False
+    eventually(lambda: not keeper._nudged)
+    attended = pump.attended
+    keeper.nudge(pump)
+    eventually(lambda: pump.attended > attended)
+    other.close()
+
+
 def test_a_fault_in_one_link_does_not_stop_the_service_of_the_others(
     keeper: Keeper, pump: FakePump, caplog: pytest.LogCaptureFixture
 ) -> None:
