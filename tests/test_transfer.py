@@ -698,6 +698,24 @@ def test_progress_only_grows_and_ends_at_the_total(here: Path, there: Path, end:
     assert events[-1].rate > 0
 
 
+@pytest.mark.parametrize("end", ["sender", "receiver"])
+def test_what_is_compared_is_told_while_it_is_read(here: Path, there: Path, end: str) -> None:
+    (here / "x").write_bytes(os.urandom(3_000_000))
+    put([here / "x"], there)
+    events: list[Progress] = []
+    here_or_there = {"progress": events.append}
+
+    put([here / "x"], there, **(here_or_there if end == "sender" else {"receiving": here_or_there}))
+
+    compared = [event for event in events if event.state == "comparing"]
+    assert len(compared) == 12
+    assert {(event.name, event.total, event.whole_done) for event in compared} == {("x", 3_000_000, 0)}
+    assert [event.done for event in compared] == sorted({event.done for event in compared})
+    assert compared[-1].done == 3_000_000
+    assert events[-1].state == "moving"
+    assert events.index(compared[-1]) < min(index for index, event in enumerate(events) if event.state == "moving")
+
+
 def test_progress_is_told_no_more_often_than_it_is_read(here: Path, there: Path) -> None:
     (here / "x").write_bytes(os.urandom(3 << 20))
     events: list[Progress] = []

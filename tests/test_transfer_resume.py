@@ -183,7 +183,7 @@ def test_a_receiver_that_said_the_digest_of_one_prefix_and_has_another_is_found_
     class Blind:
         """Says the right digest of the prefix, and has hashed another one."""
 
-        def __init__(self, handle: int, length: int) -> None:
+        def __init__(self, handle: int, length: int, tell: Any) -> None:
             self.state = hashlib.sha256(b"another prefix")
             self.said = plain(handle, length).digest()
             self.fed = False

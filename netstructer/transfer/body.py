@@ -20,6 +20,7 @@ from netstructer.transfer.source import HOLE_BYTES, PIECE_BYTES
 __all__ = [
     "CHANGED",
     "FAILED",
+    "LOOK_BYTES",
     "MOST_HOLE_BYTES",
     "WHOLE",
     "BodyReader",

@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from netstructer.names import fold
@@ -30,11 +30,20 @@ else:
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["Partial", "make_link", "partial_name", "stem_of", "sweep"]
+__all__ = ["Compare", "Partial", "make_link", "partial_name", "silently", "stem_of", "sweep"]
 
 MOST_KEPT_NAMES = 999
 """Names tried for a file that shall stand beside one of its name."""
 _ZEROS = bytes(PIECE_BYTES)
+
+
+Compare = Callable[[str, int], Callable[[int], object]]
+"""Called with a name and how many bytes are to be read and compared; returns what is told the length of each piece."""
+
+
+def silently(name: str, total: int) -> Callable[[int], object]:
+    """Tell nobody."""
+    return lambda count: None
 
 
 class Partial:
@@ -43,7 +52,7 @@ class Partial:
     Whoever has one calls `finish`, `drop` or `keep`, and may call `keep` after each of them.
     """
 
-    def __init__(self, directory: Directory, entry: Entry, *, resume: bool) -> None:
+    def __init__(self, directory: Directory, entry: Entry, *, resume: bool, compare: Compare | None = None) -> None:
         """Open the partial of an entry in its final directory; its bytes count as a prefix, or are dropped.
 
         Raises `BlockingIOError` where another transfer writes it, and `OSError` as the disk does.
@@ -58,7 +67,7 @@ class Partial:
             self.position = min(found, most)
             if found > self.position:
                 os.ftruncate(self.handle, self.position)
-            self.digest: _Hash = digest_of(self.handle, self.position)
+            self.digest: _Hash = digest_of(self.handle, self.position, (compare or silently)(entry.name, self.position))
         except BaseException:
             os.close(self.handle)
             raise

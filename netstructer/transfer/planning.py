@@ -15,7 +15,7 @@ from netstructer.errors import UnsafeName
 from netstructer.names import check_parts
 from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.outcome import Outcome
-from netstructer.transfer.partial import Partial, partial_name, stem_of
+from netstructer.transfer.partial import Compare, Partial, partial_name, silently, stem_of
 from netstructer.transfer.places import Directory, Tree
 from netstructer.transfer.source import digest_of
 from netstructer.transfer.wording import REFUSALS, Answer, Offer, kind_of
@@ -61,13 +61,23 @@ class Plan:
         return found
 
 
-def plan(tree: Tree, into: tuple[str, ...], offered: Offer, *, resume: bool, overwrite: str, dry: bool) -> Plan:
+def plan(
+    tree: Tree,
+    into: tuple[str, ...],
+    offered: Offer,
+    *,
+    resume: bool,
+    overwrite: str,
+    dry: bool,
+    compare: Compare = silently,
+) -> Plan:
     """Look at what is there of an offer, and say what is wanted; the plan is to be closed.
 
+    `compare` is called with the name and length of what is read, and returns what is told of each piece of it.
     A dry one opens no partial for writing, but it hashes: that is what tells what would be sent.
     """
     made = Plan(Answer(wants=bytearray(), dry=dry or offered.dry))
-    looks = _Looks(tree, made, resume=resume, overwrite=overwrite)
+    looks = _Looks(tree, made, resume=resume, overwrite=overwrite, compare=compare)
     try:
         for index, entry in enumerate(offered.entries):
             parts = (*into, *entry.parts)
@@ -87,11 +97,12 @@ def plan(tree: Tree, into: tuple[str, ...], offered: Offer, *, resume: bool, ove
 class _Looks:
     """Looks at entries one after the other."""
 
-    def __init__(self, tree: Tree, made: Plan, *, resume: bool, overwrite: str) -> None:
+    def __init__(self, tree: Tree, made: Plan, *, resume: bool, overwrite: str, compare: Compare) -> None:
         self._tree = tree
         self._made = made
         self._resume = resume
         self._overwrite = overwrite
+        self._compare = compare
         self._partials: dict[tuple[str, ...], dict[str, list[str]]] = {}
         self._missing: tuple[str, ...] | None = None
 
@@ -133,7 +144,7 @@ class _Looks:
             return False
         if (there.st_size, there.st_mtime_ns) != (entry.size, entry.mtime_ns):
             return False
-        digest = self._digest(directory, entry.parts[-1], there.st_size)
+        digest = self._digest(directory, entry.parts[-1], there.st_size, entry)
         if digest is None:
             return False
         self._made.answer.prefixes[index] = (there.st_size, digest)
@@ -154,9 +165,9 @@ class _Looks:
             return "w"
         if self._made.answer.dry:
             length = min(directory.status(mine).st_size, entry.size)
-            digest = self._digest(directory, mine, length)
+            digest = self._digest(directory, mine, length, entry)
         elif len(self._made.partials) < MOST_HELD:
-            partial = self._made.partials[index] = Partial(directory, entry, resume=True)
+            partial = self._made.partials[index] = Partial(directory, entry, resume=True, compare=self._compare)
             length, digest = partial.position, partial.digest.digest()
         else:
             return "w"
@@ -165,7 +176,7 @@ class _Looks:
         self._made.answer.prefixes[index] = (length, digest)
         return "p"
 
-    def _digest(self, directory: Directory, name: str, length: int) -> bytes | None:
+    def _digest(self, directory: Directory, name: str, length: int, entry: Entry) -> bytes | None:
         """Return the SHA-256 of the first bytes of a file, or None where it cannot be read."""
         if not length:
             return hashlib.sha256().digest()
@@ -174,7 +185,7 @@ class _Looks:
         except OSError:
             return None
         try:
-            return digest_of(handle, length).digest()
+            return digest_of(handle, length, self._compare(entry.name, length)).digest()
         finally:
             os.close(handle)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from netstructer.transfer.channel import Channel, Clock
 
@@ -40,6 +41,9 @@ class Progress:
     """Bytes of all files, as `done`."""
     whole_total: int | None
     """Bytes of all files; None while there is a stream among them."""
+    state: Literal["moving", "comparing"] = "moving"
+    """`comparing`: what is there of this file is read, to find out what need not be sent; `done` and `total` are bytes of
+    that then, and begin anew when bytes move."""
 
 
 Report = Callable[[Progress], None]
@@ -74,6 +78,17 @@ class Meter:
         self._name, self._total, self._done = name, total, done
         self._tell()
 
+    def compare(self, name: str, total: int) -> Callable[[int], None]:
+        """So many bytes of what is there of a file are to be read; return what is told of each piece of them."""
+        self._name, self._total, self._done = name, total, 0
+
+        def advance(count: int) -> None:
+            self._done += count
+            if self._report is not None and self._clock() - self._told_at >= EVERY_SECONDS:
+                self._tell("comparing")
+
+        return advance
+
     def advance(self, count: int) -> None:
         """So many more bytes of it."""
         self._done += count
@@ -95,7 +110,7 @@ class Meter:
     def wire(self) -> int:
         return self._wire_bytes() - self._wire_before
 
-    def _tell(self) -> None:
+    def _tell(self, state: Literal["moving", "comparing"] = "moving") -> None:
         if self._report is None:
             return
         now = self._told_at = self._clock()
@@ -112,7 +127,8 @@ class Meter:
                 wire=self.wire,
                 files_done=self._files_done,
                 files_total=self.files_total,
-                whole_done=self._whole_before + self._done,
+                whole_done=self._whole_before + (self._done if state == "moving" else 0),
                 whole_total=self.whole_total,
+                state=state,
             )
         )

@@ -14,12 +14,12 @@ from typing import Literal
 
 from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
-from netstructer.transfer.body import CHANGED, FAILED, WHOLE, BodyReader
+from netstructer.transfer.body import CHANGED, FAILED, LOOK_BYTES, WHOLE, BodyReader
 from netstructer.transfer.channel import Channel, Clock, expect, look, telling
 from netstructer.transfer.leaving import outcomes_of
 from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.outcome import STATUS_OF, Outcome, Transfer, status_of
-from netstructer.transfer.partial import Partial, make_link, sweep
+from netstructer.transfer.partial import Compare, Partial, make_link, sweep
 from netstructer.transfer.places import Tree
 from netstructer.transfer.planning import Plan, plan
 from netstructer.transfer.progress import Meter, Report
@@ -103,7 +103,15 @@ def take(
     if any(map(is_partial_name, into)):
         raise UnsafeName(f"{shown(offered.into)} is what an unfinished transfer is called", name=offered.into)
     with Tree(directory) as tree:
-        planned = plan(tree, into, offered, resume=resume and offered.resume, overwrite=overwrite, dry=dry)
+        planned = plan(
+            tree,
+            into,
+            offered,
+            resume=resume and offered.resume,
+            overwrite=overwrite,
+            dry=dry,
+            compare=_comparing(meter, channel),
+        )
         try:
             channel.send(planned.answer.value(), timeout=timeout)
             outcomes: list[Outcome] = []
@@ -129,6 +137,25 @@ def take(
         seconds=clock() - began,
         dry=planned.answer.dry,
     )
+
+
+def _comparing(meter: Meter, channel: Channel) -> Compare:
+    """Return what tells of comparing, and looks every GiB whether the sender is still there."""
+    total = 0
+
+    def compare(name: str, length: int) -> Callable[[int], object]:
+        tell = meter.compare(name, length)
+
+        def advance(count: int) -> None:
+            nonlocal total
+            before, total = total, total + count
+            if before // LOOK_BYTES != total // LOOK_BYTES:
+                look(channel)
+            tell(count)
+
+        return advance
+
+    return compare
 
 
 class _Taking:

@@ -188,7 +188,9 @@ class _Body:
             source = self._gathered.open(index)
             if source.unchanged():
                 length, theirs = self._answer.prefixes.get(index, (0, b""))
-                prefix = digest_of(source.handle, length)
+                prefix = digest_of(
+                    source.handle, length, self._meter.compare(self._gathered.entries[index].name, length)
+                )
                 if prefix.digest() == theirs:
                     return source, prefix, length, ""
                 return source, hashlib.sha256(), 0, ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from netstructer.transfer.places import Directory
@@ -94,11 +94,14 @@ def feed(digest: _Hash, piece: Piece | memoryview) -> int:
     return piece
 
 
-def digest_of(handle: int, length: int) -> _Hash:
-    """Return the SHA-256, still open, of the first `length` bytes of a file; of fewer if it is shorter."""
+def digest_of(handle: int, length: int, tell: Callable[[int], object] = lambda count: None) -> _Hash:
+    """Return the SHA-256, still open, of the first `length` bytes of a file; of fewer if it is shorter.
+
+    `tell` is called with the length of each piece: a hundred gigabytes take minutes.
+    """
     digest = hashlib.sha256()
     for piece in pieces_of(handle, 0, length):
-        feed(digest, piece)
+        tell(feed(digest, piece))
     return digest
 
 
