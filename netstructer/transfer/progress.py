@@ -42,8 +42,8 @@ class Progress:
     whole_total: int | None
     """Bytes of all files; None while there is a stream among them."""
     state: Literal["moving", "comparing"] = "moving"
-    """`comparing`: what is there of this file is read, to find out what need not be sent; `done` and `total` are bytes of
-    that then, and begin anew when bytes move."""
+    """`comparing`: what is there of this file is read, to find out what need not be sent; `done` and `total` are bytes
+    of that then, and begin anew when bytes move."""
 
 
 Report = Callable[[Progress], None]
