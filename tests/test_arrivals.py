@@ -409,3 +409,18 @@ def test_a_grant_is_what_its_body_says() -> None:
     fill(told, arrival, MIB)
 
     assert told.grants[-1] == bodies.Grant(1 << 40, arrival.granted)
+
+
+def test_who_waits_for_a_blob_that_has_not_begun_reads_none_of_the_others() -> None:
+    told = Told(LIMITS)
+    read, unread = begun(told), begun(told, number=9)
+    for arrival in (read, unread):
+        told.arrivals.add(arrival, memoryview(bytes(arrival.granted)))
+    read.reading = True
+    told.arrivals.review(read)
+    before = len([grant for grant in told.grants if grant.message == 7])
+    told.arrivals.make_way()
+
+    assert not read.reading
+    assert len([grant for grant in told.grants if grant.message == 7]) >= before
+    assert read.granted >= unread.granted > unread.spool.byte_count

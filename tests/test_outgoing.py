@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 from netstructer.codec.values import encode
@@ -166,3 +169,24 @@ def test_a_prepared_blob_is_ready_as_far_as_its_credit(room: int) -> None:
 
     assert blob.ready == (room == BLOB_CHUNK_BYTES)
     assert not blob.hungry
+
+
+def test_a_blob_that_was_given_up_lets_go_of_its_source_and_ends() -> None:
+    closed = []
+
+    def source() -> Iterator[bytes]:
+        try:
+            yield b"first"
+            yield b"second"
+        finally:
+            closed.append(True)
+
+    made = [Counted(source())]
+    blob = OutgoingBlob(lambda: (0, made[0], made.pop()), plain_bytes=None)
+    assert blob.pull(5) == ([b"first"], False)
+    blob.sealed = True
+    blob.release()
+    gc.collect()
+
+    assert closed == [True]
+    assert blob.pull(5) == ([], True)
