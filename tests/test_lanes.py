@@ -402,3 +402,18 @@ def test_streams_and_places_never_leak(steps: list[tuple[str, int]]) -> None:
     assert all(one.done for one in made)
     assert (lanes._most, lanes._parents, len(lanes), sorted(lanes._free)) == (3, 3, 0, sorted(set(lanes._free)))
     assert (lanes.waiting_bytes, lanes._begun) == (0, {})
+
+
+def test_a_blob_goes_before_a_value_that_waits_for_credit() -> None:
+    lanes, numbers, value = Lanes(Role.CLIENT, 4), iter(range(1, 99)), message(blobs=1)
+    value.add_blob(fed())
+    lanes.add(value)
+    assert lanes.front_blob() is None
+    seal_one(lanes, numbers)
+    large = message(50)
+    lanes.turns.appendleft(large)  # it stands in front, and has no credit
+
+    assert lanes.front_blob() is value.blobs[0]
+    assert lanes.front() is value.blobs[0]
+    lanes.turns.remove(value.blobs[0])
+    assert lanes.front_blob() is None  # the other one has nothing ready
