@@ -19,7 +19,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from netstructer.errors import BadCompression, BadValue, LinkClosed, LinkLost, LinkTimeout, MessageCancelled
+from netstructer.errors import BadValue, LinkClosed, LinkLost, LinkTimeout, MessageCancelled
 from netstructer.protocol.states import CancelCode
 from netstructer.sockets import deadline_after
 
@@ -64,7 +64,7 @@ class Conversation:
             raise LinkClosed("the conversation is over")
         if not self._last_words:
             self._become_known()
-        self._send((value,), timeout)
+        self._submit(self._compose((value,), timeout), timeout)
 
     def recv(self, *, timeout: float | None = None) -> Any:
         """Return the next value of the other end; its blobs may still be coming.
@@ -74,15 +74,7 @@ class Conversation:
         if self._closed or self._left_by_peer:
             raise LinkClosed("the conversation is over")
         message = self._exchange.next_aside(self.number, deadline_after(timeout))
-        try:
-            read = self._exchange.session.payloads.read(message, self._blob_of)
-        except BadCompression as error:
-            self._exchange.fail(error)
-            raise
-        except BadValue:
-            self._exchange.forget(message)
-            raise
-        match read:
+        match self._exchange.read(message, self._blob_of):
             case (value,):
                 return value
             case ():
@@ -105,7 +97,7 @@ class Conversation:
         self._finalizer.detach()
         if self._last_words and not self._left_by_peer:
             try:
-                self._send((), CLOSE_SECONDS)
+                self._submit(self._last_words[0], CLOSE_SECONDS)
             except (LinkClosed, LinkLost, LinkTimeout, MessageCancelled):
                 pass  # There is nobody to tell.
         self._exchange.close_aside(self.number)
@@ -113,8 +105,7 @@ class Conversation:
     def _become_known(self) -> None:
         self._last_words.append(self._compose(()))
 
-    def _send(self, body: tuple[object, ...], timeout: float | None) -> None:
-        outgoing = self._compose(body, timeout)
+    def _submit(self, outgoing: Outgoing, timeout: float | None) -> None:
         self._exchange.submit(outgoing, lambda: outgoing.done, idle_seconds=timeout)
         if outgoing.skipped_blobs:
             raise MessageCancelled("the other end wants no more of a blob", code=CancelCode.ABANDONED)

@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
+from netstructer.errors import (
+    BadCompression,
+    BadValue,
+    LinkClosed,
+    LinkLost,
+    LinkTimeout,
+    MessageTooBig,
+    NetstructerError,
+    PeerFault,
+)
 from netstructer.keeper import current_keeper
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.arrivals import Arrival
@@ -26,6 +35,8 @@ from netstructer.submission import Submission
 
 if TYPE_CHECKING:
     import socket
+
+    from netstructer.codec.blob import Blob
 
 __all__ = ["Exchange"]
 
@@ -141,6 +152,20 @@ class Exchange:
         if not self._pump.ended:
             self._pump.chores.append(chore)
             current_keeper().nudge(self._pump)
+
+    def read(self, message: Message | Whole, blob_of: Callable[[Message, int], Blob]) -> object:
+        """Return the value of a message that was taken; what is wrong with it ends the session, or this message alone.
+
+        Raises `BadCompression` and `BadValue`.
+        """
+        try:
+            return self.session.payloads.read(message, blob_of)
+        except BadCompression as error:
+            self.fail(error)
+            raise
+        except BadValue:
+            self.forget(message)
+            raise
 
     def forget(self, message: Message | Whole) -> None:
         """Want none of the blobs of a message that is no value here."""

@@ -22,7 +22,7 @@ from netstructer.address import Address, parse_address
 from netstructer.codec.blob import Blob
 from netstructer.conversation import Conversation
 from netstructer.dial import dial
-from netstructer.errors import BadCompression, BadValue, LinkClosed, Misuse
+from netstructer.errors import LinkClosed, Misuse
 from netstructer.exchange import Exchange
 from netstructer.incoming import Incoming
 from netstructer.keys import Key, find_key
@@ -186,14 +186,7 @@ class Link:
         received; `LinkLost` after a cut.
         """
         message = self._exchange.next_message(deadline_after(timeout), max_bytes)
-        try:
-            return self._session.payloads.read(message, self._blob_of)
-        except BadCompression as error:
-            self._exchange.fail(error)
-            raise
-        except BadValue:
-            self._exchange.forget(message)
-            raise
+        return self._exchange.read(message, self._blob_of)
 
     def _blob_of(self, message: Message, place: int) -> Blob:
         return Blob._of(Incoming(self._exchange, message, place, self))
