@@ -63,7 +63,6 @@ class Arrival:
     __slots__ = ("asked", "begun", "codec", "consumed", "error", "granted", "held", "number", "parent_number", "place",
                  "plain_bytes", "probe", "promised", "reading", "spool", "stated", "stream", "unwanted", "whole",
                  "window_bytes")  # fmt: skip
-    refused = False
 
     def __init__(self, parent_number: int, place: int, room: SpoolRoom) -> None:
         self.parent_number, self.place = parent_number, place
@@ -104,7 +103,7 @@ class Arrival:
 class Arrivals:
     """The blobs that one direction of a session waits for.  Single owner.
 
-    `grant(arrival)` and `cancel(stream, number, code)` tell the peer.
+    `grant(body)` and `cancel(stream, number, code)` tell the peer.
     """
 
     __slots__ = ("_cancel", "_grant", "_limits", "_live", "_over", "now", "plain_bytes", "room")
