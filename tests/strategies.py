@@ -15,6 +15,7 @@ import uuid
 import zoneinfo
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -137,6 +138,11 @@ FIELDS: dict[type, tuple[str, ...]] = {
 def same(one: Any, other: Any) -> bool:
     """Whether two values are equal, with equal types, in the same order, all the way down."""
     return fingerprint(one) == fingerprint(other)
+
+
+def numbered(items: Sequence[Any]) -> list[str]:
+    """Return ids for the tests of these values: the same ones in every process, as no address and no hash is in them."""
+    return [f"{at}-{type(item).__name__}" for at, item in enumerate(items)]
 
 
 def fingerprint(item: Any) -> Any:

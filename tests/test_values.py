@@ -30,7 +30,7 @@ from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, Misuse, UnsendableValue
 from netstructer.limits import Limits
-from strategies import TYPES, Celsius, Colour, Crate, Empty, Message, Order, Pair, Point, same, values
+from strategies import TYPES, Celsius, Colour, Crate, Empty, Message, Order, Pair, Point, numbered, same, values
 
 SMALL_MESSAGE = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
 MANY = settings(suppress_health_check=list(HealthCheck), derandomize=True)
@@ -187,7 +187,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize("value", EDGES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize("value", EDGES, ids=numbered(EDGES))
 def test_edges_come_back_the_same_whole_and_in_pieces(value: Any) -> None:
     data = there_and_back(value)
 
@@ -450,7 +450,7 @@ def test_a_hundred_thousand_mutants_are_values_or_bad() -> None:
 SHORT = [value for value in EDGES if len(joined(value)) < 100]
 
 
-@pytest.mark.parametrize("value", SHORT, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize("value", SHORT, ids=numbered(SHORT))
 def test_every_prefix_and_every_tail_is_bad(value: Any) -> None:
     data = joined(value)
 

@@ -23,7 +23,7 @@ from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
 from netstructer.limits import Limits
-from strategies import TYPES, Celsius, Pair, Point, same
+from strategies import TYPES, Celsius, Pair, Point, numbered, same
 from test_values import EDGES as VALUES
 
 STACK_BYTES = 256 * 1024
@@ -122,7 +122,7 @@ LOWEST = {"value_items": 16, "value_bytes": 1024, "value_depth": 1}
 
 
 @pytest.mark.parametrize("field", LOWEST)
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize("value", VALUES, ids=numbered(VALUES))
 def test_both_ends_find_the_same_figure(value: Any, field: str) -> None:
     data = joined(value)
 
