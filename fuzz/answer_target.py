@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from netstructer.errors import BadFrame, Busy, Downgrade, IllegalFrame, KeyRefused, NotNetstructer, VersionMismatch
+from netstructer.errors import (
+    BadFrame,
+    Banned,
+    Busy,
+    Downgrade,
+    IllegalFrame,
+    KeyRefused,
+    NotNetstructer,
+    VersionMismatch,
+)
 from netstructer.keys import Key, KeyRing
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import ExpectAnswer, ExpectHello, refusal, start_client
@@ -15,7 +24,7 @@ KEY = Key("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoM=")
 IDENTITY = KeyPair(b"\x33" * 32)
 CLIENT = Parameters.of(Limits.DEFAULT, 7)
 SERVER = Parameters.of(Limits.DEFAULT, 7, b"D" * 16)
-REFUSED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused, Busy)
+REFUSED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused, Busy, Banned)
 
 
 @cache

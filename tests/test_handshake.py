@@ -16,6 +16,7 @@ import pytest
 from netstructer import errors
 from netstructer.errors import (
     BadFrame,
+    Banned,
     Busy,
     Downgrade,
     IdentityChanged,
@@ -47,7 +48,7 @@ IDENTITY = KeyPair(b"\x33" * 32)
 CLIENT = Parameters.of(Limits.DEFAULT, COMPRESSION | RESUME)
 SERVER = Parameters.of(Limits.SMALL, RESUME | PADDING, b"D" * 16)
 SUITES = pytest.mark.parametrize("suite", [1, 2])
-DOCUMENTED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused, Busy)
+DOCUMENTED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused, Busy, Banned)
 
 
 # --- vectors ----------------------------------------------------------------------------------------------------------
@@ -435,7 +436,7 @@ def test_every_flipped_bit_of_an_answer_is_refused(suite: int) -> None:
             _client(suite).receive(_flip(answer, bit))
         if 4 <= byte < 8:  # as it is read from a transport: no more than these 8 bytes are waited for
             assert _client(suite).needed(_flip(answer, bit)) == 8
-            with pytest.raises((VersionMismatch, IllegalFrame, KeyRefused, Busy)):
+            with pytest.raises((VersionMismatch, IllegalFrame, KeyRefused, Busy, Banned)):
                 _client(suite).receive(_flip(answer, bit)[:8])
 
     assert _client(suite).receive(answer).suite == suite
@@ -497,7 +498,10 @@ def _mutate(draw: random.Random, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [(1, VersionMismatch), (2, KeyRefused), (3, Busy), (4, Busy), (5, IllegalFrame), (0xFFFF, IllegalFrame)],
+    [
+        *((1, VersionMismatch), (2, KeyRefused), (3, Busy), (4, Busy), (5, Banned)),
+        *((6, IllegalFrame), (0xFFFF, IllegalFrame)),
+    ],
 )
 @SUITES
 def test_a_refusal_is_told_by_its_code(suite: int, code: int, error: type[NetstructerError]) -> None:
@@ -510,13 +514,13 @@ def test_a_refusal_is_told_by_its_code(suite: int, code: int, error: type[Netstr
 
 
 def test_a_refusal_of_a_later_version_is_a_mismatch_whatever_its_code() -> None:
-    for code in range(5):
+    for code in range(6):
         with pytest.raises(VersionMismatch, match="version 2"):
             _client(1).receive(b"NSTR\2\0\0" + bytes([code]))
 
 
 def test_a_refusal_names_no_suite() -> None:
-    for code in (2, 3, 4):
+    for code in (2, 3, 4, 5):
         with pytest.raises(IllegalFrame, match="suite 1"):
             _client(1).receive(b"NSTR\1\1\0" + bytes([code]))
     with pytest.raises(IllegalFrame, match="suite 0"):

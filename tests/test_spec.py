@@ -247,6 +247,7 @@ FIGURES = {
     "refusal: key": handshake.KEY_NOT_ACCEPTED,
     "refusal: busy": handshake.BUSY,
     "refusal: shutting down": handshake.SHUTTING_DOWN,
+    "refusal: banned": handshake.BANNED,
     "token beside its cipher blocks": tokens.TOKEN_OVERHEAD,
     "least token of a frame": frames.LEAST_TOKEN_BYTES,
     "length of a frame beside its token": frames.LENGTH_BYTES,

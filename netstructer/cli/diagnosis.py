@@ -20,6 +20,7 @@ from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.probe import Probe, name_of_stranger
 from netstructer.cli.screen import seconds, size
 from netstructer.errors import (
+    Banned,
     Busy,
     InvalidKey,
     KeyRefused,
@@ -120,7 +121,7 @@ def _examine(transport: socket.socket, place: Address, key_file: str | None, tim
     refused: NetstructerError | None = None
     try:
         probe.shake_hands(key)
-    except (VersionMismatch, KeyRefused, Busy) as error:
+    except (VersionMismatch, KeyRefused, Busy, Banned) as error:
         refused = error
     except NetstructerError as error:
         yield _wrong_protocol(error, probe, timeout)
@@ -135,12 +136,13 @@ def _examine(transport: socket.socket, place: Address, key_file: str | None, tim
             code=ExitCode.PEER,
         )
         return
-    if isinstance(refused, Busy):
+    if isinstance(refused, (Busy, Banned)):
+        banned = isinstance(refused, Banned)
         yield Step(
             "limits",
             False,
             sentence_of(refused),
-            advice="try again later, or raise the server's max_links",
+            advice="ask whoever runs the server" if banned else "try again later, or raise the server's max_links",
             code=ExitCode.LIMIT,
         )
         return

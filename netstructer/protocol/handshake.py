@@ -34,6 +34,7 @@ from struct import Struct
 from netstructer.errors import (
     BadFrame,
     BadSeal,
+    Banned,
     Busy,
     Downgrade,
     IdentityChanged,
@@ -49,6 +50,7 @@ from netstructer.protocol.noise import NN_PSK0, NX_PSK0, Draw, Handshake, KeyPai
 from netstructer.protocol.parameters import VERSION, Parameters
 
 __all__ = [
+    "BANNED",
     "BUSY",
     "CODE_BYTES",
     "HELLO_BYTES",
@@ -73,6 +75,7 @@ VERSION_NOT_SPOKEN = 1
 KEY_NOT_ACCEPTED = 2
 BUSY = 3
 SHUTTING_DOWN = 4
+BANNED = 5
 
 MAGIC = b"NSTR"
 _CLEAR = Struct(">4sBBH")
@@ -167,8 +170,8 @@ class ExpectAnswer:
 
         Raises `NotNetstructer` for what is no answer at all, `BadFrame` for a wrong length, `KeyRefused` where the
         server says that it does not accept the key or cannot prove that it holds it, `VersionMismatch`, `Downgrade`,
-        `Busy` (full, or shutting down), `IdentityChanged`, and `IllegalFrame` for parameters or a code that make no
-        sense.
+        `Busy` (full, or shutting down), `Banned`, `IdentityChanged`, and `IllegalFrame` for parameters or a code that
+        make no sense.
         """
         if answer[: len(MAGIC)] != MAGIC:
             raise NotNetstructer("what answered does not speak netstructer")
@@ -310,6 +313,7 @@ _REFUSALS: dict[int, Callable[[], NetstructerError]] = {
     KEY_NOT_ACCEPTED: lambda: KeyRefused("the server does not accept this key"),
     BUSY: lambda: Busy("the server takes no more links now"),
     SHUTTING_DOWN: lambda: Busy("the server is shutting down"),
+    BANNED: lambda: Banned("the server does not talk to this address, or to the holder of this key"),
 }
 
 
