@@ -141,7 +141,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def numbered(items: Sequence[Any]) -> list[str]:
-    """Return ids for the tests of these values: the same ones in every process, as no address and no hash is in them."""
+    """Return ids for the tests of these values, the same in every process: no address and no hash is in them."""
     return [f"{at}-{type(item).__name__}" for at, item in enumerate(items)]
 
 
