@@ -14,7 +14,8 @@ from netstructer.errors import (
     NotNetstructer,
     VersionMismatch,
 )
-from netstructer.keys import Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import ExpectAnswer, ExpectHello, refusal, start_client
 from netstructer.protocol.noise import NN_PSK0, Handshake, KeyPair

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from netstructer.errors import BadFrame, Downgrade, IllegalFrame, KeyRefused, NotNetstructer, VersionMismatch
-from netstructer.keys import Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import HELLO_BYTES, ExpectHello, start_client
 from netstructer.protocol.noise import NN_PSK0, Handshake, KeyPair

@@ -27,7 +27,7 @@ from netstructer.codec.frames import LENGTH_BYTES
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.dial import FEATURES, no_clock
 from netstructer.errors import ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
-from netstructer.keys import KeyRing
+from netstructer.keyring import KeyRing
 from netstructer.limits import Limits
 from netstructer.protocol.bodies import OPEN_BYTES
 from netstructer.protocol.events import Ended, Event, Opened

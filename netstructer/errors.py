@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 __all__ = [
+    "AnswerRefused",
     "BacklogFull",
     "BadCompression",
     "BadFrame",
@@ -40,7 +41,9 @@ __all__ = [
     "IdentityChanged",
     "IllegalFrame",
     "InvalidAddress",
+    "InvalidIdentity",
     "InvalidKey",
+    "InvalidKnownServers",
     "KeyRefused",
     "LimitReached",
     "LinkClosed",
@@ -65,6 +68,7 @@ __all__ = [
     "SpoolFull",
     "Stalled",
     "TransferRefused",
+    "UnknownServer",
     "Unreachable",
     "UnsafeName",
     "UnsendableValue",
@@ -109,6 +113,20 @@ class MissingKey(Misuse, LookupError):
 
 class InvalidKey(Misuse, ValueError):
     """The key is malformed, constant, or published."""
+
+
+class InvalidIdentity(Misuse, ValueError):
+    """A server's identity, or the file that should hold it, is none."""
+
+
+class InvalidKnownServers(Misuse, ValueError):
+    """The file of known servers is not as it should be; `line` is the first that is not, counted from 1."""
+
+    line: int = 0
+
+
+class UnknownServer(Misuse, LookupError):
+    """The server had to be a known one, and is not in the file of known servers."""
 
 
 class InvalidAddress(Misuse, ValueError):
@@ -228,6 +246,12 @@ class PortClosed(Unreachable, ConnectionRefusedError):
 
 class ConnectionCut(LinkLost, ConnectionResetError):
     """The transport ended without the authenticated farewell."""
+
+
+class AnswerRefused(ConnectionCut):
+    """At a server: the client took the answer and left without a word, before it proved its key.  It may expect another
+    identity; a hello that is played back ends so, too.
+    """
 
 
 class Stalled(LinkLost):

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from netstructer.address import Address, parse_address
 from netstructer.codec.blob import Blob
 from netstructer.conversation import Conversation
+from netstructer.credentials import find_key
 from netstructer.dial import dial
 from netstructer.errors import LinkClosed, Misuse
 from netstructer.exchange import Exchange
 from netstructer.incoming import Incoming
-from netstructer.keys import Key, find_key
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message
 from netstructer.protocol.outgoing import Batch, Outgoing
@@ -64,8 +65,8 @@ class Link:
             answer = link.recv(timeout=5)
 
     `address` is `(host, port)`, `"host:port"` or `"[v6]:port"`.  `key` is a `Key` or its text; without one it is looked
-    for as `netstructer.keys.find_key` says.  `timeout` bounds connecting and the handshake, in seconds.  `limits` is
-    what this end accepts.  `compress=False` switches compression off: do that where one message mixes a secret with
+    for as `credentials.find_key` says.  `timeout` bounds connecting and the handshake, in seconds.  `limits` is what
+    this end accepts.  `compress=False` switches compression off: do that where one message mixes a secret with
     text that somebody else chooses.  `padding` blurs lengths: `"bucket"` (to a power of two, then Padmé) or `"full"`.
     `hide_clock` sends zero for the time that every Fernet token states in the clear.
 

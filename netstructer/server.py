@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from netstructer import sockets
 from netstructer.address import Address, parse_address
+from netstructer.credentials import find_key
 from netstructer.door import Door
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse
-from netstructer.keys import Key, KeyRing, find_key
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.link import Link
 from netstructer.protocol.announcement import Announcement

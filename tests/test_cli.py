@@ -25,8 +25,8 @@ from pathlib import Path
 import pytest
 
 from netstructer import Key, Limits, Link, Server
+from netstructer.credentials import default_key_path
 from netstructer.errors import LinkClosed
-from netstructer.keys import default_key_path
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")

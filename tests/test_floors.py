@@ -23,11 +23,16 @@ MODULES = {
     "netstructer.errors": "GROUND",
     "netstructer.limits": "GROUND",
     "netstructer.keys": "GROUND",
+    "netstructer.keyring": "GROUND",
+    "netstructer.private_files": "GROUND",
     "netstructer.address": "GROUND",
     "netstructer.names": "GROUND",
     "netstructer.registry": "COMMONS",
     "netstructer.stats": "COMMONS",
     "netstructer.admission": "COMMONS",
+    "netstructer.credentials": "COMMONS",
+    "netstructer.identity": "COMMONS",
+    "netstructer.known_servers": "COMMONS",
     "netstructer.link": "FACADES",
     "netstructer.server": "FACADES",
     "netstructer.keeper": "FACADES",
@@ -82,7 +87,7 @@ WORLD = {
 """Sockets, threads, loops, clocks and chance: below FACADES they come in by the door, as arguments."""
 LOCKS = {
     *("netstructer.codec.types", "netstructer.codec.spool", "netstructer.codec.room", "netstructer.codec.slots"),
-    "netstructer.registry",
+    *("netstructer.registry", "netstructer.keyring"),
 }
 """The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""
 

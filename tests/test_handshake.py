@@ -27,7 +27,8 @@ from netstructer.errors import (
     NotNetstructer,
     VersionMismatch,
 )
-from netstructer.keys import Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol import handshake, noise
 from netstructer.protocol.handshake import (

@@ -23,8 +23,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from netstructer import keys
+from netstructer.credentials import default_key_path, find_key
 from netstructer.errors import InvalidKey, MissingKey, Misuse, UnsendableValue
-from netstructer.keys import Key, KeyRing, default_key_path, find_key
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 
 TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 OTHER_TEXT = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="

@@ -14,7 +14,8 @@ import reader
 from netstructer.codec.blob import Blob
 from netstructer.codec.compression import ZSTD
 from netstructer.codec.values import encode
-from netstructer.keys import Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import Agreement, ExpectHello, start_client
 from netstructer.protocol.noise import KeyPair

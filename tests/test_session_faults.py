@@ -23,7 +23,8 @@ from netstructer import errors
 from netstructer.codec.blob import Blob
 from netstructer.codec.values import encode
 from netstructer.errors import BadFrame, BadSeal, ConnectionCut, NetstructerError, OutOfOrder, PeerFault
-from netstructer.keys import Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft

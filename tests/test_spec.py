@@ -16,7 +16,8 @@ import pytest
 from netstructer import errors
 from netstructer.codec import compression, frames, room, slots, tokens
 from netstructer.errors import BadSeal, CreditExceeded, Gap, IllegalFrame, PeerFault
-from netstructer.keys import Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import Key
 from netstructer.limits import _BOUNDS, Limits
 from netstructer.protocol import bodies, delivery, handshake, lanes, liveness, outgoing, parameters, records, states
 from netstructer.protocol.noise import KeyPair

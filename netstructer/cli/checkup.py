@@ -18,8 +18,8 @@ from netstructer.cli.options import FoundKey, find
 from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.screen import rate, seconds
 from netstructer.codec.tokens import Opener, Sealer
+from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path
 from netstructer.errors import InvalidKey, MissingKey, NetstructerError
-from netstructer.keys import FILE_VARIABLE, KEY_VARIABLE, default_key_path
 
 __all__ = ["Step", "check_machine"]
 

@@ -10,8 +10,9 @@ import typer
 from netstructer.cli.options import Json
 from netstructer.cli.outcomes import command
 from netstructer.cli.screen import print_json, stderr, stdout
+from netstructer.credentials import default_key_path
 from netstructer.errors import Misuse
-from netstructer.keys import Key, default_key_path
+from netstructer.keys import Key
 
 __all__ = ["keygen"]
 

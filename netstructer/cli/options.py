@@ -8,8 +8,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from netstructer.address import Address, parse_address
+from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path, find_key
 from netstructer.errors import InvalidAddress, MissingKey
-from netstructer.keys import FILE_VARIABLE, KEY_VARIABLE, Key, default_key_path, find_key
+from netstructer.keys import Key
 
 __all__ = ["DEFAULT_PORT", "FoundKey", "Json", "KeyFile", "find", "listening_place", "peer_place"]
 

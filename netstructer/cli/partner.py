@@ -31,8 +31,8 @@ from typing import Any
 from netstructer import Key, Link, Server
 from netstructer.address import Address
 from netstructer.cli.exhibits import outline
+from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE
 from netstructer.errors import LinkLost, NetstructerError
-from netstructer.keys import FILE_VARIABLE, KEY_VARIABLE
 
 __all__ = ["Partner", "digest_of", "main", "partner"]
 

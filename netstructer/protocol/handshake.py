@@ -45,7 +45,8 @@ from netstructer.errors import (
     NotNetstructer,
     VersionMismatch,
 )
-from netstructer.keys import NO_KEY_ID, Key, KeyRing
+from netstructer.keyring import KeyRing
+from netstructer.keys import NO_KEY_ID, Key
 from netstructer.protocol.noise import NN_PSK0, NX_PSK0, Draw, Handshake, KeyPair, Pattern, expand
 from netstructer.protocol.parameters import VERSION, Parameters
 
@@ -122,7 +123,7 @@ def start_client(
     key: Key,
     parameters: Parameters,
     *,
-    server_identity: bytes | None = None,
+    server_identity: bytes | str | None = None,
     suite: int = 1,
     anonymous: bool = False,
     draw: Draw = os.urandom,
@@ -131,8 +132,8 @@ def start_client(
 
     The hello names its key by `key.key_id`, which lets an eavesdropper tell that two hellos have one key.  `anonymous`
     sends zeros instead, which only a server with a single key can accept.  Suite 2 asks the server to prove its
-    identity; `server_identity`, its static public key, says which it must be.  Raises `Misuse` for a suite that is
-    none, and for a server identity in suite 1, which could not prove it.
+    identity; `server_identity`, its static public key or the fingerprint of that, says which it must be.  Raises
+    `Misuse` for a suite that is none, and for a server identity in suite 1, which could not prove it.
     """
     if suite not in _PATTERNS or (server_identity is not None and suite != 2):
         raise Misuse("expected suite 1, or suite 2 with or without a server identity")
@@ -140,22 +141,21 @@ def start_client(
     clear = _CLEAR.pack(MAGIC, VERSION, suite, 0) + key_id
     noise = Handshake(_PATTERNS[suite], initiator=True, prologue=_prologue(clear), psks=[key.psk], draw=draw)
     hello = clear + noise.write(parameters.pack())
-    return hello, ExpectAnswer(noise, parameters, suite=suite, key_id=key_id, server_identity=server_identity)
+    pinned = identity_fingerprint(server_identity) if isinstance(server_identity, bytes) else server_identity
+    return hello, ExpectAnswer(noise, parameters, suite=suite, key_id=key_id, pinned=pinned)
 
 
 class ExpectAnswer:
     """The client, its hello sent.  `start_client` makes it."""
 
-    __slots__ = ("_key_id", "_noise", "_own", "_server_identity", "_suite")
+    __slots__ = ("_key_id", "_noise", "_own", "_pinned", "_suite")
 
-    def __init__(
-        self, noise: Handshake, own: Parameters, *, suite: int, key_id: bytes, server_identity: bytes | None
-    ) -> None:
+    def __init__(self, noise: Handshake, own: Parameters, *, suite: int, key_id: bytes, pinned: str | None) -> None:
         self._noise = noise
         self._own = own
         self._suite = suite
         self._key_id = key_id
-        self._server_identity = server_identity
+        self._pinned = pinned
 
     def needed(self, received: bytes) -> int:
         """Return how many bytes the answer has, as far as `received`, its start, tells: 8, or 120 or 168.
@@ -184,12 +184,8 @@ class ExpectAnswer:
         except BadSeal:
             raise KeyRefused("the server does not hold this key, or its answer was changed on the way") from None
         identity = self._noise.peer_static
-        if self._server_identity is not None and identity != self._server_identity:
-            raise IdentityChanged(
-                "the server is not the one that was pinned",
-                expected=identity_fingerprint(self._server_identity),
-                found=identity_fingerprint(identity or b""),
-            )
+        if self._pinned is not None and (found := identity_fingerprint(identity or b"")) != self._pinned:
+            raise IdentityChanged("the server is not the one that was pinned", expected=self._pinned, found=found)
         peer = Parameters.unpack(packed, of_server=True)
         _agree_on_version(self._own, peer)
         secrets = self._noise.secrets()

@@ -1,0 +1,119 @@
+"""Private files: small files that only their owner may read.  Floor: GROUND.  Law: whole or not at all, never in part.
+
+Keys, a server's identity and the servers that a client knows are kept so.  A file is written beside its place under a
+name of its own (0600 from its first byte), brought to the disk, and only then given its name: by a hard link where
+nothing may be overwritten, by a rename where it may.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+
+__all__ = ["Path", "config_directory", "make_directory", "note", "read", "replace", "write_new"]
+
+Path = str | os.PathLike[str]
+
+
+def write_new(place: str, content: bytes) -> None:
+    """Write a file that was not there, whole or not at all, readable by its owner alone.
+
+    Raises `FileExistsError` rather than overwrite, and `OSError` for the rest that can happen to files.
+    """
+    beside = _beside(place)
+    try:
+        _write(beside, content)
+        if os.name == "nt":
+            os.rename(beside, place)  # refuses to overwrite there
+            return
+        try:
+            os.link(beside, place)  # refuses to overwrite; rename would not
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links: never overwriting is worth more than never half written
+            _write(place, content)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+
+
+def replace(place: str, content: bytes) -> None:
+    """Write a file, whole or not at all, readable by its owner alone, in the place of what is there.
+
+    Whoever reads meanwhile reads the old content or the new.  Where the place is a symbolic link, what it leads to is
+    replaced.  Raises `OSError`, and then the old content is there still.
+    """
+    place = os.path.realpath(place)
+    beside = _beside(place)
+    try:
+        _write(beside, content)
+        os.replace(beside, place)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+
+
+def read(place: str, most: int, *, what: str) -> bytes:
+    """Return the first `most` bytes of a file.  Raises `OSError`.
+
+    `what` it is begins the warning in the log that names a file which others may read.
+    """
+    with open(place, "rb") as file:
+        if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            note("the %s %s may be read by others: chmod 600 it", what, place)
+        return file.read(most)
+
+
+def make_directory(place: str) -> None:
+    """Make the directory that a file goes into, for its owner alone (0700), unless it is there.  Raises `OSError`."""
+    os.makedirs(os.path.dirname(place) or os.curdir, mode=0o700, exist_ok=True)
+
+
+def config_directory(environ: Mapping[str, str]) -> str | None:
+    """Return where this user's files of netstructer are, whether it exists or not; None where there is no home."""
+    if sys.platform == "win32":
+        base = environ.get("APPDATA") or _home(environ, "AppData", "Roaming")
+    elif sys.platform == "darwin":
+        base = _home(environ, "Library", "Application Support")
+    else:
+        base = environ.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(base):  # unset, or relative, which the XDG rules say to ignore
+            base = _home(environ, ".config")
+    return os.path.join(base, "netstructer") if base else None
+
+
+def note(text: str, *facts: object) -> None:
+    """Put a warning into the log of the package."""
+    import logging  # Imported late: to import this costs nothing.
+
+    logging.getLogger("netstructer").warning(text, *facts)
+
+
+def _home(environ: Mapping[str, str], *parts: str) -> str:
+    home = environ.get("USERPROFILE" if sys.platform == "win32" else "HOME", "")
+    if not home and os.name == "posix":
+        import pwd
+
+        with suppress(KeyError):  # a container may run under a number that no user has
+            home = pwd.getpwuid(os.getuid()).pw_dir
+    return os.path.join(home, *parts) if os.path.isabs(home) else ""
+
+
+def _beside(place: str) -> str:
+    directory, name = os.path.split(place)
+    return os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+
+
+def _write(place: str, content: bytes) -> None:
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        os.unlink(place)
+        raise
