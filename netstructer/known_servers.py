@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from netstructer import private_files
@@ -69,7 +68,7 @@ class KnownServers:
         """
         place = _place_of(address)
         made = KnownServer(*place, fingerprint, int(now))
-        with self._locked():
+        with private_files.locked(self.path):
             known = self._read()
             if place in known:
                 return known[place]
@@ -78,7 +77,7 @@ class KnownServers:
 
     def forget(self, address: Address) -> bool:
         """Take a server out, as when it was set up anew; say whether it was there."""
-        with self._locked():
+        with private_files.locked(self.path):
             known = self._read()
             found = known.pop(_place_of(address), None)
             if found is not None:
@@ -111,17 +110,6 @@ class KnownServers:
             raise InvalidKnownServers(f"{self.path} has its {MOST_SERVERS} servers: forget some first")
         lines = [json.dumps(server._asdict(), separators=(",", ":")) + "\n" for server in known.values()]
         private_files.replace(self.path, "".join(lines).encode())
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock file, which stays: to remove it would let two hold two files of that name."""
-        private_files.make_directory(self.path)
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(descriptor)
-            yield
-        finally:
-            os.close(descriptor)  # lets go of the lock too
 
 
 def default_known_servers_path(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -157,26 +145,3 @@ def _parse(line: bytes) -> tuple[KnownServer | None, str]:
     if isinstance(first_seen, bool) or not isinstance(first_seen, int):
         return None, "expected first_seen as a number of seconds"
     return KnownServer(host, port, fingerprint, first_seen), ""
-
-
-if os.name == "nt":  # pragma: no cover - the other system's half
-
-    def _lock(descriptor: int) -> None:
-        import msvcrt
-
-        while True:
-            try:
-                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,unused-ignore]
-                return
-            except OSError as error:  # it waits ten seconds and then says so
-                import errno
-
-                if error.errno != errno.EDEADLK:
-                    raise
-
-else:
-
-    def _lock(descriptor: int) -> None:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX)

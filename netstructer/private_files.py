@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
-__all__ = ["Path", "config_directory", "make_directory", "note", "read", "replace", "write_new"]
+__all__ = ["Path", "config_directory", "locked", "make_directory", "note", "read", "replace", "write_new"]
 
 Path = str | os.PathLike[str]
 
@@ -67,6 +67,22 @@ def read(place: str, most: int, *, what: str) -> bytes:
         return file.read(most)
 
 
+@contextmanager
+def locked(place: str) -> Iterator[None]:
+    """Hold the lock file beside a file, which waits for whoever holds it, from reading the file to replacing it.
+
+    The lock file stays: to remove it would let two hold two files of that name.  Its directory is made where it is not
+    there.  Raises `OSError`.
+    """
+    make_directory(place)
+    descriptor = os.open(f"{place}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)  # lets go of the lock too
+
+
 def make_directory(place: str) -> None:
     """Make the directory that a file goes into, for its owner alone (0700), unless it is there.  Raises `OSError`."""
     os.makedirs(os.path.dirname(place) or os.curdir, mode=0o700, exist_ok=True)
@@ -117,3 +133,26 @@ def _write(place: str, content: bytes) -> None:
     except BaseException:
         os.unlink(place)
         raise
+
+
+if os.name == "nt":  # pragma: no cover - the other system's half
+
+    def _lock(descriptor: int) -> None:
+        import msvcrt
+
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,unused-ignore]
+                return
+            except OSError as error:  # it waits ten seconds and then says so
+                import errno
+
+                if error.errno != errno.EDEADLK:
+                    raise
+
+else:
+
+    def _lock(descriptor: int) -> None:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
