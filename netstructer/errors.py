@@ -41,6 +41,8 @@ __all__ = [
     "IdentityChanged",
     "IllegalFrame",
     "InvalidAddress",
+    "InvalidBan",
+    "InvalidCode",
     "InvalidIdentity",
     "InvalidKey",
     "InvalidKnownServers",
@@ -59,6 +61,8 @@ __all__ = [
     "NetstructerError",
     "NotNetstructer",
     "OutOfOrder",
+    "PairingRefused",
+    "PairingStopped",
     "PeerFault",
     "PortClosed",
     "RekeyOverdue",
@@ -73,6 +77,7 @@ __all__ = [
     "UnsafeName",
     "UnsendableValue",
     "VersionMismatch",
+    "WrongCode",
 ]
 
 
@@ -131,6 +136,14 @@ class UnknownServer(Misuse, LookupError):
 
 class InvalidAddress(Misuse, ValueError):
     """The address is not `(host, port)`, `"host:port"` or `"[v6]:port"`."""
+
+
+class InvalidBan(Misuse, ValueError):
+    """A ban names nobody, or the file that keeps bans holds something else."""
+
+
+class InvalidCode(Misuse, ValueError):
+    """What was typed is no pairing code; the text never holds what it was."""
 
 
 class CannotListen(Misuse, OSError):
@@ -227,6 +240,14 @@ class LoginFailed(Mismatch, PermissionError):
     """The user name or the password was not accepted."""
 
 
+class WrongCode(Mismatch, PermissionError):
+    """The two ends of a pairing had different codes, or somebody was between them.  The code is dead."""
+
+
+class PairingRefused(Mismatch):
+    """The other end of a pairing does not go on: the code was used, is dead, or something failed there."""
+
+
 # --- the world --------------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +334,10 @@ class Busy(LimitReached, ConnectionRefusedError):
 
 class Banned(LimitReached, PermissionError):
     """The server does not talk to this source or this account."""
+
+
+class PairingStopped(LimitReached):
+    """So many codes were tried in vain that no further one is shown."""
 
 
 class LinkTimeout(NetstructerError, TimeoutError):

@@ -38,6 +38,8 @@ BUILTINS = {
     "FileChanged": OSError,
     "DigestMismatch": OSError,
     "TransferRefused": PermissionError,
+    "InvalidCode": ValueError,
+    "WrongCode": PermissionError,
 }
 FAMILIES = {
     "Misuse": {
