@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from netstructer.errors import Misuse
+from netstructer.address import LOOPBACK, parse_network
+from netstructer.errors import InvalidAddress, Misuse
 
 __all__ = ["Limits"]
 
@@ -98,17 +99,49 @@ class Limits:
 
     # --- strangers (a server before the handshake is done) -----------------------------------------------------------
     half_open: int = 256
-    """Handshakes under way at one server; beyond it newcomers are dropped unread."""
+    """Handshakes under way at one server; beyond it a newcomer is dropped unread, or the oldest of the source that has
+    most of them makes way for it."""
     half_open_early: int = 128
     """From here on newcomers are dropped at random, ever more of them (OpenSSH's MaxStartups 128:30:256)."""
     half_open_per_source: int = 16
-    """Handshakes under way from one IPv4 address or IPv6 /64; loopback is exempt."""
+    """Handshakes under way from one source."""
     connects_per_second: float = 20.0
-    """New transports from one source that has not proved a key since; loopback is exempt."""
+    """New transports from one source that has not proved a key since."""
     connect_burst: int = 5
     """How many of them may come at once.  A transport that proves its key is given back."""
     log_seconds: float = 1.0
     """At most one log line in this time for one source of failed handshakes; the rest are counted."""
+    log_lines: int = 10
+    """And so many in this time for all sources together: a page of a terminal in a few seconds, never a full disk."""
+    source_ipv4_bits: int = 32
+    """An IPv4 network of so many bits is one source: each address is."""
+    source_ipv6_bits: int = 64
+    """An IPv6 network of so many bits is one source: the least that one subscriber is given."""
+    exempt_networks: tuple[str, ...] = LOOPBACK
+    """Networks that no figure for one source applies to: this machine itself, where one program that opens a hundred
+    links at once is ordinary.  Add a proxy or a monitor of yours here; `()` exempts nobody."""
+
+    # --- penalties: seconds for which a source is turned away, added up; they pass as time does --------------------------
+    penalty_key_seconds: float = 5.0
+    """A hello or a first record that proves no key: three are a mistyped key, and the fourth waits."""
+    penalty_timeout_seconds: float = 10.0
+    """No whole hello, or no proof of the key, in time: it held a place for as long as that."""
+    penalty_silence_seconds: float = 1.0
+    """Gone without a hello, or with what is none: a port scan, or the check of a load balancer, which may look once a
+    second for ever."""
+    penalty_fault_seconds: float = 30.0
+    """A peer that proved its key and then broke the protocol, on purpose or broken: at once, and for long enough that it
+    is no loop."""
+    penalty_least_seconds: float = 15.0
+    """A source is turned away from when it has gathered so many (OpenSSH's PerSourcePenalties, all five figures)."""
+    penalty_most_seconds: float = 600.0
+    """And for no longer than this after it stops: addresses change hands."""
+
+    # --- links of one server ---------------------------------------------------------------------------------------------
+    links_per_source: int = 64
+    """Open links from one source: an office behind one address, and a sixteenth of a server of 1,000."""
+    links_per_user: int = 16
+    """Open links of one user, where keys have users: every device of a person; one stolen key takes no server."""
 
     DEFAULT: ClassVar[Limits]
     SMALL: ClassVar[Limits]
@@ -117,8 +150,15 @@ class Limits:
     def __post_init__(self) -> None:
         if self.spool_directory is not None and (type(self.spool_directory) is not str or not self.spool_directory):
             raise Misuse("Limits.spool_directory: expected a path as text, or None")
+        if type(self.exempt_networks) is not tuple:
+            raise Misuse("Limits.exempt_networks: expected a tuple of networks as text")
+        for network in self.exempt_networks:
+            try:
+                parse_network(network)
+            except InvalidAddress as error:
+                raise Misuse(f"Limits.exempt_networks: {error}") from None
         for field in fields(self):
-            if field.name == "spool_directory":
+            if field.name in ("spool_directory", "exempt_networks"):
                 continue
             number = getattr(self, field.name)
             if isinstance(number, bool) or not isinstance(number, (int, float)) or not number > 0:
@@ -151,6 +191,8 @@ _BOUNDS = {
     "rekey_seconds": (2.0, 86400.0),
     "ping_seconds": (0.01, 86400.0),
     "dead_seconds": (0.03, 86400.0),
+    "source_ipv4_bits": (8, 32),
+    "source_ipv6_bits": (16, 128),
 }
 """What a field can hold: what its place in the sealed parameters can state, or what the protocol itself allows."""
 
