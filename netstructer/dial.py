@@ -1,4 +1,4 @@
-"""Dialling: from an address and a key to a session that is open, over a fresh socket.  Floor: FAÇADES.
+"""Dialling: from an address and credentials to a session that is open, over a fresh socket.  Floor: FAÇADES.
 
 Law: one deadline covers all of it.  Spec: protocol.md, "Handshake" and "States" (the client's side).
 """
@@ -11,11 +11,11 @@ import time
 
 from netstructer import sockets
 from netstructer.address import Address
-from netstructer.errors import ConnectionCut, LinkTimeout
-from netstructer.keys import Key
+from netstructer.credentials import Credentials
+from netstructer.errors import ConnectionCut, LinkTimeout, Mismatch
 from netstructer.limits import Limits
 from netstructer.protocol.events import Ended, Event, Opened
-from netstructer.protocol.handshake import ExpectAnswer, start_client
+from netstructer.protocol.handshake import ExpectAnswer
 from netstructer.protocol.parameters import COMPRESSION, PADDING, Parameters
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
@@ -26,16 +26,23 @@ FEATURES = COMPRESSION | PADDING
 
 
 def dial(
-    address: Address, key: Key, *, limits: Limits, deadline: float | None, padding: str | None, hide_clock: bool
+    address: Address,
+    credentials: Credentials,
+    *,
+    limits: Limits,
+    deadline: float | None,
+    padding: str | None,
+    hide_clock: bool,
 ) -> tuple[socket.socket, Session, list[Event]]:
     """Return a connected socket, the open session on it, and what happened since it opened.
 
-    Raises `Unreachable`, `PortClosed`, `LinkTimeout`, what the handshake raises (`KeyRefused`, `VersionMismatch`,
-    `Busy`, `NotNetstructer` …), and `ConnectionCut` where the transport ends first.
+    `credentials` then know who the server is.  Raises `Unreachable`, `PortClosed`, `LinkTimeout`, what the handshake
+    raises (`KeyRefused`, `VersionMismatch`, `IdentityChanged`, `Busy`, `NotNetstructer` …), `ConnectionCut` where the
+    transport ends first, and what noting a first use raises.
     """
     transport = sockets.dial_socket(address, deadline)
     try:
-        return transport, *_open(transport, address, key, limits, deadline, padding, hide_clock)
+        return transport, *_open(transport, address, credentials, limits, deadline, padding, hide_clock)
     except BaseException:
         transport.close()
         raise
@@ -44,16 +51,20 @@ def dial(
 def _open(
     transport: socket.socket,
     address: Address,
-    key: Key,
+    credentials: Credentials,
     limits: Limits,
     deadline: float | None,
     padding: str | None,
     hide_clock: bool,
 ) -> tuple[Session, list[Event]]:
-    hello, expected = start_client(key, Parameters.of(limits, FEATURES))
+    hello, expected = credentials.start(Parameters.of(limits, FEATURES))
     conversation = _Conversation(transport, address, deadline)
     conversation.write(hello)
-    agreement = expected.receive(conversation.read_answer(expected))
+    answer = conversation.read_answer(expected)
+    try:
+        agreement = expected.receive(answer)
+    except Mismatch as error:
+        raise credentials.explain(error) from None
     session = Session(
         Role.CLIENT,
         agreement,
@@ -69,6 +80,7 @@ def _open(
         data = conversation.read(limits.body_bytes)
         events = session.receive_data(data, time.monotonic()) if data else session.end(time.monotonic())
         if events and isinstance(events[0], Opened):
+            credentials.opened(agreement, now=time.time())
             return session, events[1:]
         for event in events:
             if isinstance(event, Ended) and event.error is not None:

@@ -26,12 +26,13 @@ from netstructer.admission import Admission
 from netstructer.codec.frames import LENGTH_BYTES
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.dial import FEATURES, no_clock
-from netstructer.errors import ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
+from netstructer.errors import AnswerRefused, ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
 from netstructer.keyring import KeyRing
 from netstructer.limits import Limits
 from netstructer.protocol.bodies import OPEN_BYTES
 from netstructer.protocol.events import Ended, Event, Opened
 from netstructer.protocol.handshake import BUSY, HELLO_BYTES, MAGIC, SHUTTING_DOWN, Agreement, ExpectHello, refusal
+from netstructer.protocol.noise import KeyPair
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.records import HEADER_BYTES
 from netstructer.protocol.session import Session
@@ -70,6 +71,7 @@ class Door:
 
     `full()` says whether there is no room for one more link.  It is asked when a hello has come, to spare both ends the
     handshake, and again when the key is proved: a hello alone may be a recording, and holds no link's place.
+    `identity` is the server's, for clients that ask for suite 2.  With `stealth` who is refused is told nothing.
     """
 
     def __init__(
@@ -79,13 +81,16 @@ class Door:
         limits: Limits,
         *,
         instance: bytes,
+        identity: KeyPair | None,
+        stealth: bool,
         padding: str | None,
         hide_clock: bool,
         full: Callable[[], bool],
         welcome: Welcome,
     ) -> None:
         self._listener, self._ring, self._limits = listener, ring, limits
-        self._instance, self._padding, self._hide_clock = instance, padding, hide_clock
+        self._instance, self._identity, self._stealth = instance, identity, stealth
+        self._padding, self._hide_clock = padding, hide_clock
         self._full, self._welcome = full, welcome
         self._admission = Admission(limits)
         self._strangers: set[_Stranger] = set()
@@ -125,7 +130,7 @@ class Door:
         for stranger in tuple(self._strangers):
             with contextlib.suppress(OSError):
                 if stranger.session is None and stranger.hello.startswith(MAGIC):
-                    self._reply(stranger, refusal(SHUTTING_DOWN))
+                    self._turn_away(stranger, refusal(SHUTTING_DOWN))
             self._dismiss(stranger)
         self._let_go()
 
@@ -210,7 +215,12 @@ class Door:
                 self._answer(stranger)
             return
         session, now = stranger.session, time.monotonic()
-        count = stranger.transport.recv_into(session.frames.space()[: OPEN_FRAME_BYTES - session.frames.held_bytes])
+        try:
+            count = stranger.transport.recv_into(session.frames.space()[: OPEN_FRAME_BYTES - session.frames.held_bytes])
+        except ConnectionError:
+            count = 0
+        if not count and not session.frames.held_bytes:
+            raise AnswerRefused("the client took the answer and left before it proved its key")
         session.frames.filled(count)
         events = session.receive(now) if count else session.end(now)
         for event in events:
@@ -222,14 +232,14 @@ class Door:
 
     def _answer(self, stranger: _Stranger) -> None:
         if stranger.hello.startswith(MAGIC) and self._full():
-            self._reply(stranger, refusal(BUSY))
+            self._turn_away(stranger, refusal(BUSY))
             raise ConnectionCut("there is no room for another link")
         parameters = Parameters.of(self._limits, FEATURES, instance=self._instance)
-        expected = ExpectHello(self._ring, parameters)
+        expected = ExpectHello(self._ring, parameters, identity=self._identity)
         try:
             agreement = expected.receive(stranger.hello)
         except NetstructerError:
-            self._reply(stranger, expected.answer)
+            self._turn_away(stranger, expected.answer)
             raise
         self._reply(stranger, agreement.answer)
         stranger.agreement = agreement
@@ -251,6 +261,11 @@ class Door:
         assert stranger.agreement is not None
         self._leave(stranger, proved=True)
         self._welcome(stranger.transport, stranger.session, stranger.agreement, events)
+
+    def _turn_away(self, stranger: _Stranger, answer: bytes) -> None:
+        """Say why there will be no link, unless this server says nothing to strangers."""
+        if not self._stealth:
+            self._reply(stranger, answer)
 
     def _reply(self, stranger: _Stranger, answer: bytes) -> None:
         """Write at most 168 bytes, which a fresh socket takes; a stranger whose socket does not has lost its place."""

@@ -66,7 +66,7 @@ class KeyRing:
     a ring without keys or a user without a name.
     """
 
-    __slots__ = ("_added", "_entries", "_lock", "_wall")
+    __slots__ = ("_added", "_entries", "_links", "_lock", "_wall")
 
     def __init__(self, keys: KeyText | Mapping[str, KeyText], *, wall: Wall | None = None) -> None:
         named: Mapping[Any, KeyText] = keys if isinstance(keys, Mapping) else {None: keys}
@@ -75,6 +75,7 @@ class KeyRing:
         self._lock = threading.Lock()
         self._wall = wall
         self._added: list[Added] = []
+        self._links: dict[str, _Entry] = {}
         self._entries: dict[bytes, _Entry] = {}
         for user, text in named.items():
             if isinstance(keys, Mapping) and not isinstance(user, str):
@@ -99,10 +100,10 @@ class KeyRing:
             self._entries = {
                 key_id: old for key_id, old in self._entries.items() if old.accepted(now) or old.open_links
             }
-            if self._entries.pop(found.key_id, None) is not None:
-                assert there is not None
-                entry.last_used, entry.open_links = there.last_used, there.open_links  # a key that ended, back again
-            self._entries[found.key_id] = entry
+            if there is not None:  # a key that ended, back again
+                self._entries.pop(found.key_id, None)
+                there.user, there.until = entry.user, entry.until
+            self._entries[found.key_id] = there or entry
             added = tuple(self._added)
         for tell in added:
             tell(found, user)
@@ -178,19 +179,26 @@ class KeyRing:
 
     # --- for the server ---------------------------------------------------------------------------------------------
 
-    def opened(self, key_id: bytes) -> None:
-        """Note that a key has opened a link."""
+    def opened(self, link_id: str, key_id: bytes) -> None:
+        """Note that a key has opened a link, or a new transport of one that another key opened before."""
         now = None if self._wall is None else self._wall()
         with self._lock:
-            if key_id in self._entries:
-                self._entries[key_id].open_links += 1
-                self._entries[key_id].last_used = now
+            self._let_go(link_id)
+            entry = self._entries.get(key_id)
+            if entry is not None:
+                self._links[link_id] = entry
+                entry.open_links += 1
+                entry.last_used = now
 
-    def closed(self, key_id: bytes) -> None:
-        """Note that a link that a key has opened is over."""
+    def closed(self, link_id: str) -> None:
+        """Note that a link is over.  May be said twice."""
         with self._lock:
-            if key_id in self._entries:
-                self._entries[key_id].open_links -= 1
+            self._let_go(link_id)
+
+    def _let_go(self, link_id: str) -> None:
+        entry = self._links.pop(link_id, None)
+        if entry is not None:
+            entry.open_links -= 1
 
     def subscribe(self, tell: Added) -> None:
         """Call `tell(key, user)` for each key that is added from now on, in the thread that adds it."""

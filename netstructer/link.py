@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 from netstructer.address import Address, parse_address
 from netstructer.codec.blob import Blob
 from netstructer.conversation import Conversation
-from netstructer.credentials import find_key
+from netstructer.credentials import ServerIdentity, find_credentials
 from netstructer.dial import dial
 from netstructer.errors import LinkClosed, Misuse
 from netstructer.exchange import Exchange
 from netstructer.incoming import Incoming
-from netstructer.keys import Key
+from netstructer.keys import Key, fingerprint_of
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message
+from netstructer.protocol.handshake import identity_fingerprint
 from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import socket
     from types import TracebackType
 
+    from netstructer.protocol.handshake import Agreement
     from netstructer.transfer import Overwrite, Report, Transfer
 
 __all__ = ["Link", "Sent"]
@@ -47,6 +49,7 @@ logger = logging.getLogger("netstructer")
 logger.addHandler(logging.NullHandler())
 
 Wait = Literal["queued", "acked", "consumed"]
+_OnEnd = Callable[["Link"], None]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
 
 
@@ -70,11 +73,22 @@ class Link:
     text that somebody else chooses.  `padding` blurs lengths: `"bucket"` (to a power of two, then Padmé) or `"full"`.
     `hide_clock` sends zero for the time that every Fernet token states in the clear.
 
+    `server_identity` is which server it must be: a fingerprint (`"ns1:…"`), `"known"` (as the user's file of known
+    servers says), or `"tofu"` (the same, and a server that is not in it is trusted this once).  A server that is in it
+    is held to it even with None.  `on_new_key(key)` is called when the server gives a key in the place of the old one.
+
     Raises `MissingKey`, `InvalidKey`, `InvalidAddress`, `Unreachable`, `PortClosed`, `LinkTimeout`, `KeyRefused`,
-    `VersionMismatch`, `NotNetstructer`, `Busy`, `ConnectionCut`.
+    `VersionMismatch`, `IdentityChanged`, `UnknownServer`, `NotNetstructer`, `Busy`, `ConnectionCut`.
 
     Every method may be called from several threads at once.  `with` closes.
     """
+
+    user: str | None
+    """At a server with one key for each user: whose key the peer proved.  Otherwise None."""
+    fingerprint: str
+    """The fingerprint of the key that this link was opened with; the key itself it does not tell."""
+    server_identity: str | None
+    """The fingerprint of the identity that the server proved; None where the client asked for no proof."""
 
     def __init__(
         self,
@@ -86,57 +100,43 @@ class Link:
         compress: bool = True,
         padding: Literal["bucket", "full"] | None = None,
         hide_clock: bool = False,
+        server_identity: ServerIdentity | None = None,
+        on_new_key: Callable[[Key], object] | None = None,
     ) -> None:
         if padding not in (None, "bucket", "full"):
             raise Misuse("expected padding=None, 'bucket' or 'full'")
         place = parse_address(address)
-        found = find_key(key, role="link")
+        credentials = find_credentials(key, place, server_identity=server_identity, on_new_key=on_new_key)
         transport, session, events = dial(
             place,
-            found,
+            credentials,
             limits=limits or Limits.DEFAULT,
             deadline=deadline_after(timeout),
             padding=padding,
             hide_clock=hide_clock,
         )
-        self._hold(transport, session, compress=compress, fingerprint=found.fingerprint, user=None, on_end=None)
+        self.user = None
+        self.fingerprint, self.server_identity = credentials.key.fingerprint, credentials.identity
+        self._hold(transport, session, compress=compress, on_end=None)
         self._exchange.begin(events)
         logger.debug("= link %s to %s open", self.id, self.peer)
 
     @classmethod
     def _of(
-        cls,
-        transport: socket.socket,
-        session: Session,
-        *,
-        compress: bool,
-        fingerprint: str,
-        user: str | None,
-        on_end: Callable[[Link], None],
+        cls, transport: socket.socket, session: Session, agreement: Agreement, *, compress: bool, on_end: _OnEnd
     ) -> Link:
         """Return the server's end of a link, its handshake done."""
         link = cls.__new__(cls)
-        link._hold(transport, session, compress=compress, fingerprint=fingerprint, user=user, on_end=on_end)
+        link.user, link.fingerprint = agreement.user, fingerprint_of(agreement.key_id)
+        link.server_identity = None if agreement.identity is None else identity_fingerprint(agreement.identity)
+        link._hold(transport, session, compress=compress, on_end=on_end)
         return link
 
-    def _hold(
-        self,
-        transport: socket.socket,
-        session: Session,
-        *,
-        compress: bool,
-        fingerprint: str,
-        user: str | None,
-        on_end: Callable[[Link], None] | None,
-    ) -> None:
+    def _hold(self, transport: socket.socket, session: Session, *, compress: bool, on_end: _OnEnd | None) -> None:
         self.id = session.id
         """Names this link in logs and in the registry: 16 hexadecimal digits, the same at both ends."""
         self.peer: Address = peer_address(transport)
         """Where the peer is: `.host` (normalised IP) and `.port`."""
-        self.user = user
-        """At a server with one key for each user: whose key the peer proved.  Otherwise None."""
-        self.fingerprint = fingerprint
-        """The fingerprint of the key that this link was opened with; the key itself it does not tell."""
         self._compress = compress
         self._session = session
         self._on_end = on_end

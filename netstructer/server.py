@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from netstructer import sockets
 from netstructer.address import Address, parse_address
-from netstructer.credentials import find_key
+from netstructer.credentials import find_identity, find_key
 from netstructer.door import Door
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse
+from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
@@ -66,7 +67,10 @@ class Server:
     default key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.
     `compress`, `padding` and `hide_clock` as for `Link`.
 
-    Raises `InvalidKey`, `InvalidAddress` here, `CannotListen` from `start`.
+    `identity` is what clients may pin: an `Identity`, the path of its file, or True for the user's default identity
+    file, made if need be.  With `stealth` who is refused is told nothing: the transport is closed.
+
+    Raises `InvalidKey`, `InvalidIdentity`, `InvalidAddress` here, `CannotListen` from `start`.
     """
 
     def __init__(
@@ -80,18 +84,23 @@ class Server:
         compress: bool = True,
         padding: Literal["bucket", "full"] | None = None,
         hide_clock: bool = False,
+        identity: Identity | str | os.PathLike[str] | bool | None = None,
+        stealth: bool = False,
     ) -> None:
         if padding not in (None, "bucket", "full"):
             raise Misuse("expected padding=None, 'bucket' or 'full'")
         if max_links < 1:
             raise Misuse("expected max_links of at least 1")
         self._address = parse_address(address)
-        found = find_key(key, role="server")
-        self._ring = found if isinstance(found, KeyRing) else KeyRing(found)
+        self.keys: KeyRing = find_key(key, role="server")
+        """The keys that open links here: `add`, `retire`, `uses`, while the server runs."""
+        self.keys.set_clock(time.time)
+        self.identity: Identity | None = find_identity(identity)
+        """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
         self._limits = limits or Limits.DEFAULT
         self._max_links = max_links
         self._handler = handler
-        self._compress, self._padding, self._hide_clock = compress, padding, hide_clock
+        self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
         self._door: Door | None = None
         self._closed = False
         self._accepted = 0
@@ -113,9 +122,11 @@ class Server:
             bound = Address(*listener.getsockname()[:2])
             door = Door(
                 listener,
-                self._ring,
+                self.keys,
                 self._limits,
                 instance=os.urandom(16),
+                identity=self.identity.pair if self.identity is not None else None,
+                stealth=self._stealth,
                 padding=self._padding,
                 hide_clock=self._hide_clock,
                 full=self._is_full,
@@ -221,19 +232,11 @@ class Server:
 
     def _welcome(self, transport: socket.socket, session: Session, agreement: Agreement, events: list[Event]) -> None:
         """Make a link of what came through the door."""
-        found = self._ring.lookup(agreement.key_id)
-        fingerprint = found[0].fingerprint if found is not None else ""
-        link = Link._of(
-            transport,
-            session,
-            compress=self._compress,
-            fingerprint=fingerprint,
-            user=agreement.user,
-            on_end=self._on_end,
-        )
+        link = Link._of(transport, session, agreement, compress=self._compress, on_end=self._on_end)
         # What has come already is taken in before anybody can find the link and receive from it.
         link._exchange.begin(events)
         self._live.add(link)
+        self.keys.opened(link.id, agreement.key_id)
         self._accepted += 1
         self.registry.add(link)
         if link._exchange.ended:
@@ -274,6 +277,7 @@ class Server:
 
     def _on_end(self, link: Link) -> None:
         self._live.discard(link)
+        self.keys.closed(link.id)
         self.registry.discard(link)
 
     def _disown(self) -> None:
@@ -282,6 +286,7 @@ class Server:
         self._closed = True
         self._waiting.clear()
         self.registry.renew()
+        self.keys.renew()
         if self._door is not None:
             self._door.disown()
 

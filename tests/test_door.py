@@ -341,7 +341,7 @@ def test_no_secret_is_in_any_log(caplog: pytest.LogCaptureFixture) -> None:
             link.send({payload: payload})
             found = far.recv(timeout=5)
             assert found == {payload: payload}
-            text = repr(link) + repr(far) + repr(server) + repr(link._session) + repr(server._ring)
+            text = repr(link) + repr(far) + repr(server) + repr(link._session) + repr(server.keys)
         with pytest.raises(KeyRefused) as caught:
             Link(server.address, key=Key.generate())
         text += repr(caught.value) + str(caught.value)

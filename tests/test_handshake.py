@@ -126,7 +126,7 @@ def test_both_ends_agree(suite: int, anonymous: bool) -> None:
         assert ours.features == theirs.features == RESUME
         assert (ours.peer, theirs.peer) == (SERVER, CLIENT)
         assert (ours.suite, theirs.suite) == (suite, suite)
-        assert (ours.identity, theirs.identity) == (IDENTITY.public if suite == 2 else None, None)
+        assert ours.identity == theirs.identity == (IDENTITY.public if suite == 2 else None)
         assert ours.answer == b""
         assert hello[8:16] == ours.key_id == (bytes(8) if anonymous else KEY.key_id)
         assert theirs.key_id == KEY.key_id

@@ -106,7 +106,7 @@ class Agreement:
     user: str | None = None
     """At a server: the user that the key belongs to, if it belongs to one."""
     identity: bytes | None = None
-    """At a client, in suite 2: the server's static public key, 32 bytes."""
+    """In suite 2: the server's static public key, 32 bytes."""
     answer: bytes = b""
     """At a server: what to send now."""
 
@@ -291,6 +291,7 @@ class ExpectHello:
             peer=peer,
             key_id=key.key_id,
             user=user,
+            identity=self._identity.public if suite == 2 and self._identity is not None else None,
             answer=answer,
         )
 
