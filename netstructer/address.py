@@ -8,11 +8,18 @@ addresses").
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from netstructer.errors import InvalidAddress
 
-__all__ = ["Address", "is_loopback", "normalise_ip", "parse_address", "source_of"]
+__all__ = ["LOOPBACK", "Address", "Network", "Sources", "normalise_ip", "parse_address", "parse_network"]
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+"""This machine's own networks."""
+
+Network = IPv4Network | IPv6Network
 
 
 class Address(NamedTuple):
@@ -82,19 +89,50 @@ def normalise_ip(text: str) -> str:
         parsed = ipaddress.ip_address(text)
     except ValueError:
         raise InvalidAddress("expected an IP address") from None
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     return str(parsed)
 
 
-def is_loopback(ip: str) -> bool:
-    """Say whether a normalised IP is this machine's own (`127.0.0.0/8`, `::1`)."""
-    return ipaddress.ip_address(ip).is_loopback
+def parse_network(text: str) -> Network:
+    """Read `"192.0.2.0/24"`, `"2001:db8::/32"`, or one address; an IPv4-mapped IPv6 network is an IPv4 network.
+
+    Raises `InvalidAddress` for anything else: bits behind the prefix, a netmask in dots, a zone.
+    """
+    address, slash, bits = text.partition("/") if isinstance(text, str) else ("%", "", "")
+    if "%" in address or (slash and not (bits.isascii() and bits.isdigit() and bits == str(int(bits)))):
+        raise InvalidAddress("expected a network, as in '192.0.2.0/24' or '2001:db8::/32'")
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise InvalidAddress("expected a network, as in '192.0.2.0/24', with no bit set behind its prefix") from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None and network.prefixlen >= 96:
+        return IPv4Network((mapped, network.prefixlen - 96))
+    return network
 
 
-def source_of(ip: str) -> str:
-    """Return what one stranger can be taken for: the address itself for IPv4, its /64 network for IPv6."""
-    parsed = ipaddress.ip_address(ip)
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+class Sources:
+    """What counts as one stranger, and who is not counted.
+
+    One source is an IPv4 address, or an IPv6 network of 64 bits, which is what one subscriber is given; or what
+    `ipv4_bits` and `ipv6_bits` say.  `exempt` are the networks that budgets by source do not count.
+    """
+
+    def __init__(self, exempt: Iterable[str] = LOOPBACK, *, ipv4_bits: int = 32, ipv6_bits: int = 64) -> None:
+        self._exempt = [parse_network(text) for text in exempt]
+        self._spare = {4: 32 - ipv4_bits, 6: 128 - ipv6_bits}
+
+    def name(self, ip: str) -> str:
+        """Return what a normalised IP is counted as: an address, or a network."""
+        parsed = ipaddress.ip_address(ip)
+        spare = self._spare[parsed.version]
+        if not spare and isinstance(parsed, IPv4Address):
+            return ip
+        kind = IPv4Network if isinstance(parsed, IPv4Address) else IPv6Network
+        return str(kind((int(parsed) >> spare << spare, parsed.max_prefixlen - spare)))
+
+    def exempts(self, ip: str) -> bool:
+        """Say whether a normalised IP is not counted by source."""
+        parsed = ipaddress.ip_address(ip)
+        return any(parsed in network for network in self._exempt)
