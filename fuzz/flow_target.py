@@ -155,7 +155,7 @@ class _End:
 
     def seal(self, room_bytes: int) -> None:
         session = self.session
-        for root in session._outflow.lanes.roots():
+        for root in session.outflow.lanes.roots():
             while root.error is None and (blob := root.hungry()) is not None:
                 session.feed(blob, *blob.pull(session.chunk_bytes))
         self.wire += b"".join(session.frames_to_send(room_bytes, self.now))
@@ -206,7 +206,7 @@ class _End:
         assert [root.error for root in self.other.sent if root.error is not None or not root.sealed] == []
         assert len(self.came) == len(self.other.sent)
         assert all(arrival.whole for arrival, _ in self.blobs)
-        assert len(self.session._inflow.assembly) == len(self.other.session._outflow.lanes) == 0
+        assert len(self.session.inflow.assembly) == len(self.other.session.outflow.lanes) == 0
         assert room.memory_bytes == room.disk_bytes == 0
 
 

@@ -202,9 +202,9 @@ class _Peer:
             try:
                 _work(session)
             except NetstructerError:
-                assert self.ended or session._outflow.farewell is not None or session.state is State.LEFT
+                assert self.ended or session.outflow.farewell is not None or session.state is State.LEFT
         if step == 7:
-            for root in session._outflow.lanes.roots():
+            for root in session.outflow.lanes.roots():
                 session.abandon(root)
         self.receive(b"")
 
@@ -214,7 +214,7 @@ class _Peer:
         room = session.arrivals.room
         held = sum(blob.spool.byte_count - blob.spool.start for blob in self.blobs)
         assert held <= room.memory_bytes + room.disk_bytes
-        assert room.memory_bytes <= LIMITS.credit_bytes + len(session._inflow.assembly) * (64 << 10)
+        assert room.memory_bytes <= LIMITS.credit_bytes + len(session.inflow.assembly) * (64 << 10)
         assert 0 <= room.disk_bytes + room.promised_bytes <= LIMITS.spool_link_bytes
         assert all(blob.spool.byte_count <= blob.granted for blob in self.blobs)
         session.tick(1e6)
@@ -274,7 +274,7 @@ def _mended(peer: _Peer, kind: int, mending: int, flags: int, body: bytes) -> by
     """Put before the body what its kind begins with, and after it what it ends with, as the byte `mending` says."""
     if kind == Kind.GRANT and mending & 3 and len(body) >= 16:
         # For what this session has sent last, or first: mostly a blob.
-        following = peer.session._outflow.outbound.next_number
+        following = peer.session.outflow.outbound.next_number
         return (following - mending % following).to_bytes(8, "big") + bytes(5) + body[-3:]
     if kind not in (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.FAREWELL) or mending & 0x80:
         return body

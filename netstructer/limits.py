@@ -61,7 +61,8 @@ class Limits:
     unsent_bytes: int = 256 * KIB
     """Sealed bytes that wait for the socket before `send` waits too: about one socket buffer."""
     backlog_bytes: int = 64 * MIB
-    """What may wait for one slow link before a broadcast passes it over."""
+    """What may wait for one slow link before a broadcast passes it over; and what a link keeps while it has no
+    transport, before `send` waits."""
     ack_bytes: int = MIB
     """Received bytes after which an acknowledgement is due at once: eight of them in a window."""
     ack_seconds: float = 0.05
@@ -92,6 +93,9 @@ class Limits:
     """Silence after which a ping is sent; routers drop idle flows after 30 s and more."""
     dead_seconds: float = 45.0
     """Silence after which the peer is taken for dead: three pings."""
+    resume_seconds: float = 120.0
+    """How long a session waits without a transport: a tunnel, a lift, a router that starts again, a laptop that changes
+    its network.  Its server holds its place and what waits for its client as long."""
     hello_seconds: float = 5.0
     """From accept to a whole hello; a stranger can hold a place no longer."""
     open_seconds: float = 10.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from netstructer.codec import frames
 from netstructer.codec.blob import Blob
-from netstructer.codec.spool import Spool
+from netstructer.codec.spool import Spool, SpoolRoom
 from netstructer.codec.tokens import Sealer
 from netstructer.errors import LinkTimeout
 from netstructer.limits import Limits
@@ -33,7 +33,7 @@ from netstructer.protocol.states import Flag, Kind, Role, State
 C2S, S2C = bytes(range(32)), bytes(range(32, 64))
 INSTANCE = bytes.fromhex("44" * 16)
 WALL = 1_700_000_000
-ALL_FEATURES = 7
+ALL_FEATURES = 5
 ROOM = 1 << 20
 BOTH = int(Flag.FIRST | Flag.LAST)
 
@@ -96,7 +96,7 @@ def session_of(
         instance=INSTANCE if role is Role.SERVER else bytes(16),
         padding=padding,
     )
-    session._outflow._writer._sealer._draw = Draw(f"iv {role.value}")  # so that a recording is the same every time
+    session.outflow._writer._sealer._draw = Draw(f"iv {role.value}")  # so that a recording is the same every time
     return session
 
 
@@ -375,7 +375,7 @@ class Told:
         self.grants: list[bodies.Grant] = []
         self.cancels: list[tuple[int, int, int]] = []
         """Stream, number, code."""
-        self.arrivals = Arrivals(limits, grant=self._grant, cancel=self._cancel)
+        self.arrivals = Arrivals(limits, SpoolRoom(limits), grant=self._grant, cancel=self._cancel)
 
     def _grant(self, body: bytes) -> None:
         self.grants.append(bodies.Grant.unpack(memoryview(body)))
@@ -429,7 +429,7 @@ __all__ = [
 
 def feed(session: Session, most: int = 1 << 62) -> None:
     """Give every blob that wants to be fed what its source has, as their senders would; `most` chunks in all."""
-    for root in session._outflow.lanes.roots():
+    for root in session.outflow.lanes.roots():
         while most > 0 and root.error is None and (blob := root.hungry()) is not None:
             most -= 1
             try:

@@ -152,7 +152,7 @@ def test_who_closes_lets_the_blobs_of_the_other_end_go(ends: Ends, accepted: boo
     there.close()
 
     assert type(sending.error()) is MessageCancelled
-    assert far._session._inflow.inbound.unread == 0
+    assert far._session.inflow.inbound.unread == 0
     near.send("still")
     assert recv(far) == "still"
 
@@ -186,7 +186,7 @@ def test_what_is_sent_to_an_end_that_has_closed_is_dropped_and_costs_no_credit(e
     near.send("done", wait="acked", timeout=PATIENCE_SECONDS)
 
     assert recv(far) == "done"
-    assert far._session._inflow.inbound.unread == 0
+    assert far._session.inflow.inbound.unread == 0
     with pytest.raises(LinkClosed):
         recv(here)
 
@@ -200,7 +200,7 @@ def test_what_nobody_has_read_of_a_conversation_is_given_back_when_it_closes(end
     eventually(lambda: len(far._exchange._pump.asides._queues[1]) == 5, "all five")
     there.close()
 
-    assert far._session._inflow.inbound.unread == 0
+    assert far._session.inflow.inbound.unread == 0
 
 
 def test_an_end_that_closes_wakes_its_own_reader(ends: Ends) -> None:
@@ -326,7 +326,7 @@ def test_a_conversation_that_nobody_holds_any_more_is_over_at_both_ends() -> Non
         with pytest.raises(LinkClosed, match="the other end has closed"):
             kept.recv(timeout=PATIENCE_SECONDS)
         eventually(lambda: near._exchange._pump.asides.over(number), "its end")
-        assert near._session._inflow.inbound.unread == 0
+        assert near._session.inflow.inbound.unread == 0
 
 
 def test_a_link_has_so_many_numbers_for_conversations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -325,7 +325,7 @@ def test_a_stranger_who_resets_while_the_server_closes_leaves_nothing_behind() -
 def test_the_peers_of_a_link_hear_of_a_fault_in_words() -> None:
     """One end finds the other at fault: both have a typed error, neither hangs."""
     with linked() as (near, far):
-        near._session._outflow.outbound.next_number += 1
+        near._session.outflow.outbound.next_number += 1
         near.send(1)
 
         for end in (far, near):

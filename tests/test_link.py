@@ -797,5 +797,5 @@ def test_an_unread_backlog_is_bounded(pair: tuple[Link, Link]) -> None:
     window = far.limits.credit_bytes
 
     assert sent * 300 <= window
-    assert far._session._inflow.inbound.unread <= window
+    assert far._session.inflow.inbound.unread <= window
     assert sum(1 for _ in range(sent) if far.recv(timeout=5)) == sent

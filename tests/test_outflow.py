@@ -147,7 +147,7 @@ def test_chunks_are_as_long_as_the_peer_takes_and_padding_can_say() -> None:
     padded = [(1024, "full", 1024), (65_536, "full", 65_535), (1 << 20, "full", 65_535), (1 << 20, "bucket", 65_535)]
     for body_bytes, padding, longest in plain + padded:
         pair = Pair(limits=Limits(body_bytes=body_bytes), padding=padding)
-        assert pair.client.session._outflow.chunk_bytes + bodies.OVERHEAD_BYTES == longest
+        assert pair.client.session.outflow.chunk_bytes + bodies.OVERHEAD_BYTES == longest
         send(pair.client.session, os.urandom(3 << 20))
         [value] = pair.exchange()[1]
         assert len(value) == 3 << 20  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def test_chunks_are_as_long_as_the_peer_takes_and_padding_can_say() -> None:
 
 def test_a_peer_with_a_small_window_gets_small_records() -> None:
     pair = Pair(limits=Limits(credit_bytes=64 << 10, body_bytes=1 << 20))
-    assert pair.client.session._outflow.chunk_bytes == (32 << 10) - bodies.OVERHEAD_BYTES
+    assert pair.client.session.outflow.chunk_bytes == (32 << 10) - bodies.OVERHEAD_BYTES
     send(pair.client.session, os.urandom(1 << 20))
 
     assert len(pair.exchange()[1]) == 1

@@ -325,8 +325,8 @@ def nothing_is_left(pair: Pair) -> None:
     """Assert that no stream, no place and no promise is taken at either end."""
     for end in pair.ends:
         session = end.session
-        lanes = session._outflow.lanes
-        assert (len(session._inflow.assembly), session.arrivals._live) == (0, set())
+        lanes = session.outflow.lanes
+        assert (len(session.inflow.assembly), session.arrivals._live) == (0, set())
         assert session.arrivals.room.promised_bytes == 0
         most = session.peer_limits.streams
         assert (len(lanes), lanes._most, lanes._parents, lanes._blobs) == (0, most, most, max(1, most * 3 // 4))
@@ -509,21 +509,21 @@ def test_a_cancel_by_the_peer_names_the_stream() -> None:
 def test_a_message_over_the_peers_limit_is_refused_there_and_named_here() -> None:
     # The sender believes a larger limit than the receiver has: as with a peer that changed its mind.
     pair = Pair()
-    pair.server.session._inflow.assembly._limits = TINY
+    pair.server.session.inflow.assembly._limits = TINY
     outgoing = send(pair.client.session, os.urandom(3 * MIB))
     other = send(pair.client.session, "other")
 
     assert pair.exchange()[1] == ["other"]
     assert isinstance(outgoing.error, MessageTooBig)
     assert other.error is None
-    assert len(pair.server.session._inflow.assembly) == 0
+    assert len(pair.server.session.inflow.assembly) == 0
 
 
 @pytest.mark.parametrize("flags", [0, ACKNOWLEDGE, TAKEN])
 @pytest.mark.parametrize("blob", [False, True])
 def test_a_refusal_of_what_is_sealed_reaches_the_sender_that_waits(flags: int, blob: bool) -> None:
     pair = Pair()
-    pair.server.session._inflow.assembly._limits = pair.server.session.arrivals._limits = TINY
+    pair.server.session.inflow.assembly._limits = pair.server.session.arrivals._limits = TINY
     outgoing = send(pair.client.session, [Blob(os.urandom(9000)) if blob else os.urandom(100_000)], flags=flags)
     while pair.seal(pair.client):
         pass
@@ -606,7 +606,7 @@ def test_a_blob_goes_as_far_as_its_credit_and_on_from_there() -> None:
 def test_a_grant_takes_nothing_back_and_is_for_a_blob_that_was_begun(wrong: str) -> None:
     hostile, outgoing, blob = under_way()
     assert grant(hostile, blob.number, MIB) == []
-    following = hostile.session._outflow.outbound.next_number
+    following = hostile.session.outflow.outbound.next_number
     message, limit = {
         "less": (blob.number, MIB - 1),
         "value": (outgoing.number, MIB),
@@ -676,7 +676,7 @@ def test_both_ends_give_a_blob_up_at_once(sealed: int, carried: bool, sender: bo
         if carried:
             pair.carry(pair.client)
     session = pair.server.session
-    root = next(iter(session._inflow.assembly._parents.values()), None)
+    root = next(iter(session.inflow.assembly._parents.values()), None)
     if sender:
         pair.client.session.abandon(outgoing)
     if reader and root is not None:
@@ -732,7 +732,7 @@ def test_farewells_while_blobs_are_under_way(leaving: tuple[int, ...], sealed: i
         if leaving == (who,):
             assert one.error is None  # it finished first
     for end in pair.ends:
-        assert (len(end.session._inflow.assembly), end.session.arrivals._live) == (0, set())
+        assert (len(end.session.inflow.assembly), end.session.arrivals._live) == (0, set())
 
 
 @pytest.mark.parametrize("fed", [False, True])
@@ -757,7 +757,7 @@ def test_a_cut_is_the_end_of_every_blob_at_both_ends(fed: bool) -> None:
     for one in made:
         assert isinstance(one.error, ConnectionCut)
         assert one.hungry() is None
-    assert len(pair.client.session._outflow.lanes) == 0
+    assert len(pair.client.session.outflow.lanes) == 0
 
 
 def test_small_values_and_batches_overtake_blobs_that_wait_for_their_readers() -> None:
@@ -799,7 +799,7 @@ def test_a_blob_that_never_comes_keeps_its_reader_waiting_and_its_sender_from_a_
 def test_what_blobs_cost_is_paid_with_their_value_until_the_application_has_it() -> None:
     hostile = opened(Role.SERVER, limits=Limits(credit_bytes=64 * KIB))
     [event] = hostile.first(b"\xc0", 1, place=200, last=True)
-    parent, inbound = hostile.number - 1, hostile.session._inflow.inbound
+    parent, inbound = hostile.number - 1, hostile.session.inflow.inbound
     assert inbound.unread == 201 * 256 + 1
     for place in range(200):
         assert error_in(hostile.first(b"", 0, kind=bodies.BLOB, place=place, parent=parent, last=True)) is None
@@ -815,7 +815,7 @@ def test_what_blobs_cost_is_paid_with_their_value_until_the_application_has_it()
         for place in range(200):
             assert error_in(hostile.first(b"", 0, kind=bodies.BLOB, place=place, parent=parent, last=True)) is None
         hostile.hear()  # acknowledgements, and with them the credit
-    assert hostile.session._inflow.inbound.unread == 0
+    assert hostile.session.inflow.inbound.unread == 0
 
 
 @pytest.mark.long
@@ -849,7 +849,7 @@ def test_acknowledged_is_not_taken(size: int) -> None:
     assert (session.acknowledged(number), session.taken(number)) == (True, False)
     [message] = pair.server.inbox
     pair.server.session.take(message)
-    assert pair.server.session._inflow.inbound.urgent
+    assert pair.server.session.inflow.inbound.urgent
     pair.pump()
 
     assert session.taken(number)
@@ -957,7 +957,7 @@ def test_keys_change_by_count_while_messages_go_on() -> None:
         for value in values[start : start + 100]:
             both(pair, value, compress=False)
         assert pair.exchange() == (values[start : start + 100],) * 2
-    writers = [end.session._outflow._writer for end in pair.ends]
+    writers = [end.session.outflow._writer for end in pair.ends]
 
     assert [writer.sequence // 1024 for writer in writers] == [writer._start // 1024 for writer in writers]
     assert all(writer._start >= 1024 for writer in writers)
@@ -970,7 +970,7 @@ def test_keys_change_by_time() -> None:
         both(pair, HI)
         assert pair.exchange() == ([HI], [HI])
 
-    assert all(end.session._outflow._writer._since > 500 for end in pair.ends)
+    assert all(end.session.outflow._writer._since > 500 for end in pair.ends)
 
 
 def test_nothing_is_sealed_at_once_when_a_key_is_due() -> None:

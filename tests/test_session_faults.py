@@ -140,7 +140,7 @@ def play(role: Role, wire: bytes) -> Listener:
 
 def _prepare(listener: Listener) -> None:
     """Let acknowledgements, pongs and farewells of the recording fall on numbers that this end has used."""
-    outbound = listener.session._outflow.outbound
+    outbound = listener.session.outflow.outbound
     outbound.next_number = 1 << 20
     listener.session.liveness._ping = _ping_of(listener.session.role)
 
@@ -412,7 +412,7 @@ def test_without_the_check_of_the_sequence_a_replay_would_be_heard() -> None:
         __hash__ = int.__hash__
 
     listener = Listener(Role.SERVER)
-    listener.session._inflow._reader.sequence = Lax(0)
+    listener.session.inflow._reader.sequence = Lax(0)
     _prepare(listener)
     place = next(
         number for number, plain in enumerate(_records(Role.SERVER)) if HEADER.unpack_from(plain)[1] == Kind.PING
@@ -503,7 +503,7 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
     role = Role(fields["end"])
     secrets = bytes.fromhex(fields["secret-c2s"]), bytes.fromhex(fields["secret-s2c"])
     session = session_of(role, secrets=secrets, limits=LIMITS[fields.get("limits", "default")])
-    session._opening._session_id = bytes.fromhex(fields.get("session", "00" * 16))
+    session.opening._session_id = bytes.fromhex(fields.get("session", "00" * 16))
     session.frames_to_send(1 << 20, 0.0)
     values: list[object] = []
     blobs: list[Here] = []

@@ -94,7 +94,7 @@ def test_what_was_had_before_is_dropped_and_what_follows_is_taken() -> None:
     assert hostile.say(Kind.BATCH, body=bodies.batch(1, batch)) == []
     assert hostile.cancel(1) == []
     assert len(messages_in(hostile.data(VALUE))) == 1
-    assert hostile.session._inflow.inbound.unread == 2 * (256 + len(data_body(1, VALUE)))
+    assert hostile.session.inflow.inbound.unread == 2 * (256 + len(data_body(1, VALUE)))
 
 
 def test_more_than_the_credit() -> None:
@@ -185,7 +185,7 @@ def test_rekey_for_sport_and_rekey_in_time() -> None:
 
 def test_a_key_that_is_kept_too_long() -> None:
     hostile = opened(Role.SERVER)
-    hostile.sequence = hostile.session._inflow._reader.sequence = (1 << 20) - 1
+    hostile.sequence = hostile.session.inflow._reader.sequence = (1 << 20) - 1
     refused(hostile, hostile.data(VALUE), RekeyOverdue)
 
 

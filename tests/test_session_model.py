@@ -122,7 +122,7 @@ class Conversation(RuleBasedStateMachine):
         return self.pair.ends[who]
 
     def _may_send(self, who: int) -> bool:
-        return self._end(who).session._outflow.farewell is None
+        return self._end(who).session.outflow.farewell is None
 
     def _send(
         self,
@@ -315,8 +315,8 @@ class Conversation(RuleBasedStateMachine):
             direction.readings.clear()
         for end in self.pair.ends:
             end.events = end.of(Ended)  # what has arrived is held nowhere any more
-            session, lanes = end.session, end.session._outflow.lanes
-            assert (len(session._inflow.assembly), session.arrivals._live) == (0, set())
+            session, lanes = end.session, end.session.outflow.lanes
+            assert (len(session.inflow.assembly), session.arrivals._live) == (0, set())
             room = session.arrivals.room
             assert (room.promised_bytes, room.memory_bytes, room.disk_bytes) == (0, 0, 0)
             assert (len(lanes), lanes._most, lanes._parents, lanes._blobs) == (0, 4, 4, 3)

@@ -314,7 +314,7 @@ def test_many_threads_send_blobs_both_ways_at_once() -> None:
         for task in sending:
             task.result()
         for link in ends:
-            lanes = link._session._outflow.lanes
+            lanes = link._session.outflow.lanes
             assert (len(lanes), lanes._most, lanes._parents, lanes.waiting_bytes) == (0, 8, 8, 0)
 
 
@@ -429,7 +429,7 @@ def test_values_that_nobody_takes_do_not_stop_a_blob_that_is_read() -> None:
         sending = Task(near.send, {"blob": Blob(PIECE * 3)}, compress=False)
         value = recv(far)
         values = Task(lambda: [near.send(PIECE[:5000], timeout=PATIENCE_SECONDS) for _ in range(40)])
-        eventually(lambda: far._session._inflow.inbound.unread > 32 << 10, "unread values")
+        eventually(lambda: far._session.inflow.inbound.unread > 32 << 10, "unread values")
 
         assert isinstance(value, dict)
         assert bytes(value["blob"]) == PIECE * 3

@@ -109,7 +109,12 @@ class Arrivals:
     __slots__ = ("_cancel", "_grant", "_limits", "_live", "_over", "now", "plain_bytes", "room")
 
     def __init__(
-        self, limits: Limits, *, grant: Callable[[bytes], None], cancel: Callable[[int, int, int], None]
+        self,
+        limits: Limits,
+        room: SpoolRoom,
+        *,
+        grant: Callable[[bytes], None],
+        cancel: Callable[[int, int, int], None],
     ) -> None:
         self._limits = limits
         self._grant = grant
@@ -118,7 +123,7 @@ class Arrivals:
         self.now = 0.0
         """The time at which what is taken in has come; on the monotonic clock."""
         self._over: NetstructerError | None = None
-        self.room = SpoolRoom(limits)
+        self.room = room
         """What the messages and blobs of this link may hold, in memory and on disk."""
         self.plain_bytes = 0
         """Plain bytes of the blobs that are whole."""
@@ -233,6 +238,12 @@ class Arrivals:
                 arrival.probe, arrival.asked = arrival.granted, self.now
             arrival.granted = limit
             self._grant(bodies.Grant(arrival.number, limit).pack())
+
+    def say_again(self) -> None:
+        """Grant again what was granted: on the transport before it may not have been heard."""
+        for arrival in self._live:
+            if arrival.begun and arrival.granted > bodies.FIRST_GRANT:
+                self._grant(bodies.Grant(arrival.number, arrival.granted).pack())
 
     def make_way(self) -> None:
         """Take it that nobody reads what was begun to be read: somebody waits for a blob that has not begun, and those

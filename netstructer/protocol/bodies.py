@@ -23,6 +23,7 @@ __all__ = [
     "PING_BYTES",
     "STATUS_BUSY",
     "STATUS_NEW",
+    "STATUS_RESUMED",
     "STATUS_UNKNOWN",
     "UNKNOWN",
     "VALUE",
@@ -30,6 +31,7 @@ __all__ = [
     "Ack",
     "Alert",
     "Cancel",
+    "Drain",
     "Farewell",
     "First",
     "Grant",
@@ -53,6 +55,7 @@ _ACCEPT = Struct(">B3s16s16sQQQI")
 _ACK = Struct(">QQQ")
 _ALERT = Struct(">H")
 _CANCEL = Struct(">QQH")
+_DRAIN = Struct(">I")
 _FAREWELL = Struct(">QH")
 _GRANT = Struct(">QQ")
 _NUMBER = Struct(">Q")
@@ -131,7 +134,7 @@ class Accept(NamedTuple):
         """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _ACCEPT.size)
         status, zero, *rest = _ACCEPT.unpack(body)
-        if zero != _NOTHING or status not in (STATUS_NEW, STATUS_UNKNOWN, STATUS_BUSY):
+        if zero != _NOTHING or status not in (STATUS_NEW, STATUS_RESUMED, STATUS_UNKNOWN, STATUS_BUSY):
             raise IllegalFrame("an accept with an unknown status, or with spare bits set")
         return cls(status, *rest)
 
@@ -167,6 +170,21 @@ class Grant(NamedTuple):
         """Return what a body says.  Raises `IllegalFrame`."""
         expect_length(body, _GRANT.size)
         return cls(*_GRANT.unpack(body))
+
+
+class Drain(NamedTuple):
+    """The server will say farewell; for so long it finishes what is under way."""
+
+    milliseconds: int
+
+    def pack(self) -> bytes:
+        return _DRAIN.pack(*self)
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> Drain:
+        """Return what a body says.  Raises `IllegalFrame`."""
+        expect_length(body, _DRAIN.size)
+        return cls(*_DRAIN.unpack(body))
 
 
 class Alert(NamedTuple):

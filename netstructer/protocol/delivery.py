@@ -1,8 +1,9 @@
 """Delivery: numbers, acknowledgement, credit.  Floor: PROTOCOL.  Law: each direction's state is a few integers.
 
 Spec: protocol.md, "Delivery".  Every reliable record of a session's direction takes the next delivery number (fsn),
-from 1. These numbers belong to the session, not to the transport: they are what a session that is taken up again on
-another transport will continue from, which is why they are apart from the record sequence.
+from 1. These numbers belong to the session, not to the transport: a session that is taken up again on another transport
+goes on with them, which is why they are apart from the record sequence.  What the receiver knows of them is one
+integer, the next one: lower was had before and is dropped, equal is taken, higher is a `Gap`.
 
 Credit.  The receiver states how much the sender may have sent in the whole session: an absolute figure that only grows,
 so that hearing it twice does no harm.  A reliable record is charged its body, and 256 for each message that begins in
@@ -72,7 +73,7 @@ class Inbound:
         "_ack_seconds",
         "_credit",
         "_told_limit",
-        "_told_received",
+        "_untold_bytes",
         "due",
         "next_number",
         "received",
@@ -90,7 +91,8 @@ class Inbound:
         self.unread = 0
         """Charge of the messages that are whole and not yet taken."""
         self.taken = 0
-        self._told_received = 0
+        self._untold_bytes = 0
+        """What has come since the last acknowledgement, the records of blobs included: the peer keeps it until then."""
         self._told_limit = self._credit
         self.due: float | None = None
         """When the next acknowledgement is due, on the monotonic clock; None while there is nothing to say."""
@@ -104,7 +106,7 @@ class Inbound:
         limit = self.received + window if window > 0 else self.received
         return limit if limit > self._told_limit else self._told_limit
 
-    def admit(self, number: int, charge: int, now: float) -> bool:
+    def admit(self, number: int, charge: int, now: float, body_bytes: int = 0) -> bool:
         """Take in a reliable record; False for one that was had before.
 
         Raises `Gap` where one is missing, `CreditExceeded` for more than the peer was given.
@@ -117,7 +119,8 @@ class Inbound:
             raise CreditExceeded(f"the peer sent {self.received + charge} of {self._told_limit} bytes of credit")
         self.next_number = number + 1
         self.received += charge
-        if self.received - self._told_received >= self._ack_bytes:
+        self._untold_bytes += body_bytes or charge
+        if self._untold_bytes >= self._ack_bytes:
             self.urgent = True
         if self.due is None:
             self.due = now + self._ack_seconds
@@ -148,7 +151,11 @@ class Inbound:
 
     def ack(self) -> bytes:
         """Return the body of an ACK record that says all there is to say."""
-        self._told_limit = self.limit
-        self._told_received = self.received
         self.due, self.urgent = None, False
-        return Ack(self.next_number, self._told_limit, self.taken).pack()
+        return Ack(self.next_number, self.state_limit(), self.taken).pack()
+
+    def state_limit(self) -> int:
+        """Return the limit, which the peer is told with what has come."""
+        self._told_limit = self.limit
+        self._untold_bytes = 0
+        return self._told_limit

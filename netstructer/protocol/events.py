@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from netstructer.errors import NetstructerError
 from netstructer.protocol.assembly import Message, Whole
 
-__all__ = ["Ended", "Event", "MessageArrived", "Opened", "PeerLeft"]
+__all__ = ["Draining", "Ended", "Event", "MessageArrived", "Opened", "PeerLeft", "ResumeAsked", "Resumed", "Suspended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +34,36 @@ class PeerLeft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draining:
+    """The server will say farewell within so many seconds: what is under way is finished, nothing more is begun."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """The transport is of no more use; the session waits to be taken up again on another one."""
+
+    error: NetstructerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeAsked:
+    """At a server: the client proved its key, and wants the session of that id; see `Session.adopt`."""
+
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """The session goes on, on a new transport."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The transport is of no more use; `error` is None after both farewells."""
+    """The session is over, and its transport of no more use; `error` is None after both farewells."""
 
     error: NetstructerError | None
 
 
-Event = Opened | MessageArrived | PeerLeft | Ended
+Event = Opened | MessageArrived | PeerLeft | Draining | Suspended | ResumeAsked | Resumed | Ended

@@ -27,12 +27,12 @@ _ALL_FLAGS = _BOTH | _ACKNOWLEDGE | _TAKEN
 
 
 class Inflow:
-    """One direction of a session on one transport.  Single owner.
+    """One direction of a session.  Single owner.
 
     A server's takes nothing longer than an OPEN until `opened`.
     """
 
-    __slots__ = ("_limits", "_reader", "arrivals", "assembly", "frames", "inbound")
+    __slots__ = ("_former_bytes", "_limits", "_reader", "arrivals", "assembly", "frames", "inbound")
 
     def __init__(
         self, role: Role, secret: bytes, *, limits: Limits, arrivals: Arrivals, now: float, compressing: bool = True
@@ -42,9 +42,28 @@ class Inflow:
         self.arrivals = arrivals
         self.assembly = Assembly(role, limits, arrivals, compressing=compressing)
         self.frames = FrameReader(sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
+        self._former_bytes = 0
         self.inbound = Inbound(limits)
         if role is Role.CLIENT:
             self.opened()
+
+    def board(self, secret: bytes, now: float) -> None:
+        """Begin on a new transport, with its keys."""
+        self._reader = RecordReader(secret, now)
+        self._former_bytes += self.frames.received_bytes
+        self.frames = FrameReader(self.frames.limit_bytes)
+
+    def take_over(self, other: Inflow) -> None:
+        """Go on on the transport of another session, in the middle of it."""
+        self._reader = other._reader
+        self._former_bytes += self.frames.received_bytes
+        self.frames = other.frames
+        self.opened()
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes that came in, on all transports."""
+        return self._former_bytes + self.frames.received_bytes
 
     def opened(self) -> None:
         """Take in that the peer has proved its key: from here on records may be of full length."""
@@ -70,7 +89,7 @@ class Inflow:
                 return whole, None
         charge = self._charge(flags, stream, body)
         number, body = bodies.number_of(body)
-        if not self.inbound.admit(number, charge, now):
+        if not self.inbound.admit(number, charge, now, len(body)):
             return None, None
         assembly, self.arrivals.now = self.assembly, now
         message = assembly.data(flags, stream, number, body)

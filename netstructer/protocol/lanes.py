@@ -165,13 +165,13 @@ class Lanes:
 
     def roots(self) -> list[Outgoing]:
         """Return the unfinished values, each once."""
-        unfinished = [found for found in self._queued() if not isinstance(found, Batch)]
+        unfinished = [found for found in self.queued() if not isinstance(found, Batch)]
         return list({id(found.root): found.root for found in unfinished}.values())
 
     def clear(self, error: BaseException) -> None:
         """Give up everything."""
         roots = self.roots()
-        for found in self._queued():
+        for found in self.queued():
             if isinstance(found, OutgoingBlob):
                 found.sealed = True
                 found.release()
@@ -190,7 +190,8 @@ class Lanes:
         self._begun.pop(root.number, None)
         self.waiting_bytes -= _weight(root)
 
-    def _queued(self) -> list[Part | Batch]:
+    def queued(self) -> list[Part | Batch]:
+        """Return what is not wholly sealed."""
         return [*self.turns, *self._parked, *self._waiting_blobs, *self._waiting]
 
     def _unqueue(self, part: Part) -> None:

@@ -39,6 +39,11 @@ class Liveness:
         self.rtt_seconds: float | None = None
         """How long the last ping took, there and back."""
 
+    def restart(self, now: float) -> None:
+        """Begin anew, on a new transport: it has not been silent yet, and owes no pong."""
+        self.heard = self._counted = self.next_ping = now
+        self._allowance, self._ping, self._ping_after = PINGS_PER_SECOND, None, self._jittered()
+
     def due(self) -> float:
         """Return when `tick` has something to do."""
         return self.heard + (self._limits.dead_seconds if self._ping else self._ping_after)

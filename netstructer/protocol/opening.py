@@ -1,18 +1,23 @@
 """The opening: the first record each way, which proves that the peer is there now.  Floor: PROTOCOL.
 
-Law: until it is done, nothing else is said and nothing is delivered.  Spec: protocol.md, "Session".
+Law: until it is done, nothing else is said and nothing is delivered.  Spec: protocol.md, "Session" and "Resume".
 
 The answer to the hello has proved the server.  A hello may be a recording; the client's OPEN, under the keys of this
-very handshake, cannot be.  OPEN also says which session this is and where it stands.  A session does not outlive its
-transport here yet, so the server answers a wish to take one up again with "unknown".
+very handshake, cannot be.  OPEN also says which session this is and where it stands: a new one, or one that is to go
+on.  A session is named by 16 bytes and proved by a secret of 32, which its client drew and which travel only in here,
+under keys of that moment: who holds the same key as others can not take their sessions.  Of the secret a server keeps a
+digest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from hmac import compare_digest
 
 from netstructer.errors import Busy, IllegalFrame, NetstructerError, SessionLost
 from netstructer.protocol import bodies
+from netstructer.protocol.delivery import Inbound, Outbound
 
 __all__ = ["Opening"]
 
@@ -20,44 +25,87 @@ ID_BYTES, SECRET_BYTES = 16, 32
 
 
 class Opening:
-    """What one end says and hears first.  `instance` names the server's run, as its handshake stated it."""
+    """What one end says and hears first, on each transport of a session.  `instance` names the server's run, as its
+    first handshake stated it.
+    """
 
-    __slots__ = ("_instance", "_session_id")
+    __slots__ = ("_digest", "_instance", "_resuming", "_secret", "session_id", "stated_seconds")
 
     def __init__(self, instance: bytes) -> None:
         self._instance = instance
-        self._session_id = bytes(ID_BYTES)
+        self._secret = self._digest = b""
+        self._resuming = False
+        self.session_id = bytes(ID_BYTES)
+        self.stated_seconds = 0
+        """At a client: how long the server keeps the session without a transport."""
 
     def ask(self, draw: Callable[[int], bytes], limit: int) -> bytes:
         """Return the body of a client's OPEN of a new session; `limit` is the credit that it gives."""
-        self._session_id = draw(ID_BYTES)
+        self.session_id, self._secret = draw(ID_BYTES), draw(SECRET_BYTES)
         return bodies.Open(
-            bodies.OPEN_NEW, self._session_id, draw(SECRET_BYTES), 1, 1, limit, bytes(len(self._instance))
+            bodies.OPEN_NEW, self.session_id, self._secret, 1, 1, limit, bytes(len(self._instance))
         ).pack()
 
-    def hear(self, body: memoryview, limit: int, *, full: bool) -> tuple[bodies.Open, bytes, NetstructerError | None]:
-        """Return a client's OPEN, the body of the ACCEPT that answers it, and why it is refused, or None.
+    def ask_again(self, inbound: Inbound, outbound: Outbound) -> bytes:
+        """Return the body of a client's OPEN that takes the session up again, and says where it stands."""
+        self._resuming = True
+        limit = inbound.state_limit()
+        stand = inbound.next_number, outbound.next_number, limit
+        return bodies.Open(bodies.OPEN_RESUME, self.session_id, self._secret, *stand, self._instance).pack()
 
-        Raises `IllegalFrame`.
+    def hear(
+        self, asked: bodies.Open, limit: int, *, full: bool, seconds: int
+    ) -> tuple[bytes, NetstructerError | None]:
+        """Return the body of the ACCEPT that answers a client's OPEN of a new session, and why it is refused, or None.
+
+        `seconds` is how long the session outlives a transport.
         """
-        asked = bodies.Open.unpack(body)
-        self._session_id = asked.session_id
-        status = bodies.STATUS_NEW
-        refusal: NetstructerError | None = None
-        if asked.mode == bodies.OPEN_RESUME:
-            status, refusal = bodies.STATUS_UNKNOWN, SessionLost("the peer asks for a session that is not here")
-        elif full:
-            status, refusal = bodies.STATUS_BUSY, Busy("there is no room for another link")
-        answer = bodies.Accept(status, self._session_id, self._instance, 1, 1, limit, 0)
-        return asked, answer.pack(), refusal
+        self.session_id, self._digest = asked.session_id, sha256(asked.secret).digest()
+        status = bodies.STATUS_BUSY if full else bodies.STATUS_NEW
+        answer = bodies.Accept(status, self.session_id, self._instance, 1, 1, limit, seconds)
+        return answer.pack(), Busy("there is no room for another link") if full else None
 
-    def conclude(self, body: memoryview) -> bodies.Accept:
-        """Return the server's ACCEPT.  Raises `SessionLost`, `Busy`, or `IllegalFrame` for one of another session."""
+    def decline(self, session_id: bytes, limit: int) -> bytes:
+        """Return the body of the ACCEPT to a client whose session is not here: one answer, whatever the reason."""
+        return bodies.Accept(bodies.STATUS_UNKNOWN, session_id, self._instance, 1, 1, limit, 0).pack()
+
+    def check(self, asked: bodies.Open, inbound: Inbound, outbound: Outbound, sent: int) -> None:
+        """Raise `SessionLost` where a client's OPEN may not take up this session, or does not fit to where it stands.
+
+        `sent` is the first number that no transport has carried.
+        """
+        proved = compare_digest(sha256(asked.secret).digest(), self._digest)
+        if not proved or (asked.session_id, asked.instance) != (self.session_id, self._instance):
+            raise SessionLost("the peer does not prove that the session is its own")
+        if not outbound.acknowledged <= asked.expected <= sent or asked.following < inbound.next_number:
+            raise SessionLost("the peer's end of the session does not fit to this one")
+        if asked.limit < outbound.limit:
+            raise SessionLost("the peer takes back credit")
+
+    def go_on(self, inbound: Inbound, outbound: Outbound, seconds: int) -> bytes:
+        """Return the body of the ACCEPT that takes the session up again."""
+        stand = inbound.next_number, outbound.next_number, inbound.state_limit()
+        return bodies.Accept(bodies.STATUS_RESUMED, self.session_id, self._instance, *stand, seconds).pack()
+
+    def conclude(self, body: memoryview, inbound: Inbound, outbound: Outbound, sent: int) -> bodies.Accept:
+        """Return the server's ACCEPT.
+
+        Raises `SessionLost`, `Busy`, or `IllegalFrame` for one of another session, or that does not fit.
+        """
         answer = bodies.Accept.unpack(body)
         if answer.status == bodies.STATUS_UNKNOWN:
             raise SessionLost("the server does not know this session")
         if answer.status == bodies.STATUS_BUSY:
             raise Busy("the server takes no more links now")
-        if answer[1:5] != (self._session_id, self._instance, 1, 1):
+        if (answer.session_id, answer.instance) != (self.session_id, self._instance):
             raise IllegalFrame("an accept of another session")
+        if (answer.status == bodies.STATUS_RESUMED) != self._resuming:
+            raise IllegalFrame("an accept that takes up a session where a new one was asked for, or the reverse")
+        if not self._resuming and (answer.expected, answer.following) != (1, 1):
+            raise IllegalFrame("an accept of a new session that does not begin at its beginning")
+        if not outbound.acknowledged <= answer.expected <= sent or answer.following < inbound.next_number:
+            raise IllegalFrame("an accept that does not fit to where the session stands")
+        if answer.limit < outbound.limit:
+            raise IllegalFrame("an accept that takes back credit")
+        self.stated_seconds = answer.seconds
         return answer

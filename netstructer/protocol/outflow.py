@@ -2,9 +2,10 @@
 
 Law: sealing happens when the transport has room, and not before.  Spec: protocol.md, "Sending".
 
-Control records go first; then one record of each message in turn, as far as the peer's credit goes; a farewell goes
-when no message is left.  A record's sequence number, its delivery number and its key are decided here, in one place, at
-one moment.
+Control records go first; then what has a delivery number and was not sent on this transport (kept.py); then one record
+of each message in turn, as far as the peer's credit goes; a farewell goes when no message is left.  A record's sequence
+number and its key are decided at the moment of sealing, and belong to the transport; its delivery number belongs to the
+session, and is taken when its turn comes, on a transport that works or, while there is none, up to the backlog.
 """
 
 from __future__ import annotations
@@ -13,20 +14,25 @@ from collections import deque
 from collections.abc import Callable
 
 from netstructer.codec import frames
+from netstructer.codec.spool import SpoolRoom
+from netstructer.codec.tokens import sealed_bytes
 from netstructer.codec.values import Encoded
-from netstructer.errors import IllegalFrame, LinkClosed, MessageCancelled, MessageTooBig, NetstructerError, SpoolFull
+from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
+from netstructer.protocol.cancelling import code_of, error_of
 from netstructer.protocol.delivery import Outbound, charge_of
+from netstructer.protocol.kept import Kept
 from netstructer.protocol.lanes import Lanes
 from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
-from netstructer.protocol.records import MOST_PADDING, RecordWriter, padding_bytes
+from netstructer.protocol.records import HEADER_BYTES, MOST_PADDING, RecordWriter, padding_bytes
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 
 __all__ = ["Outflow"]
 
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
 _ACKNOWLEDGE = int(Flag.ACKNOWLEDGE)
+_NO_IDS = range(0)
 Buffer = bytes | bytearray | memoryview
 BATCH_ITEM_BYTES = 4 << 10
 """Longest encoded value that goes into a batch: above it a record of its own costs less than 4 %."""
@@ -35,17 +41,24 @@ _CEREMONY = (Kind.OPEN, Kind.ACCEPT)
 
 
 class Outflow:
-    """One direction of a session on one transport.  Single owner."""
+    """One direction of a session.  Single owner.
+
+    `room` is where records are kept that are too many for memory; `resend` says whether the session may go on on
+    another transport.
+    """
 
     __slots__ = (
         "_awaited",
         "_control",
+        "_limits",
         "_most_charge",
         "_padding",
         "_wall",
         "_writer",
+        "aboard",
         "chunk_bytes",
         "farewell",
+        "kept",
         "lanes",
         "outbound",
         "parted",
@@ -63,11 +76,18 @@ class Outflow:
         padding: str | None,
         wall: Callable[[], float],
         now: float,
+        room: SpoolRoom,
+        resend: bool,
     ) -> None:
+        self._limits = limits
         self._writer = RecordWriter(secret, limits, now)
+        self.aboard = True
+        """Whether there is a transport."""
+        self.kept = Kept(room, limits.backlog_bytes, resend=resend)
+        """The numbered records that the peer has not acknowledged."""
         self._padding = padding
         self._wall = wall
-        self._control: deque[tuple[Kind, int, bytes]] = deque()
+        self._control: deque[tuple[Kind, bytes]] = deque()
         self._awaited: dict[int, Outgoing | OutgoingBlob] = {}
         body_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2)
         if padding is not None:
@@ -85,15 +105,36 @@ class Outflow:
         self.plain_blob_bytes = 0
         """Plain bytes of the blobs that are wholly sealed."""
 
-    def control(self, kind: Kind, body: bytes, stream: int = 0) -> None:
-        """Queue a record that goes before the messages."""
-        self._control.append((kind, stream, body))
+    def board(self, secret: bytes, now: float) -> None:
+        """Begin on a new transport, with its keys."""
+        self._writer = RecordWriter(secret, self._limits, now)
+        self._control.clear()
+        self.aboard = True
+
+    def take_over(self, other: Outflow) -> None:
+        """Go on on the transport of another session, in the middle of it."""
+        self._writer, self.aboard = other._writer, True
+        self.wire_bytes += other.wire_bytes
+        self._control.clear()
+
+    def disembark(self) -> None:
+        """Take in that there is no transport any more."""
+        self.aboard = False
+        self._control.clear()
+
+    def control(self, kind: Kind, body: bytes) -> None:
+        """Queue a record without a number, which goes before all others; nothing, where there is no transport: what it
+        would say is said anew on the next one.
+        """
+        if self.aboard:
+            self._control.append((kind, body))
 
     def cancel(self, stream: int, message: int, code: int) -> None:
-        """Queue a CANCEL for the message of that number; nothing, where this end has said farewell."""
+        """Number a CANCEL for the message of that number; nothing, where this end has said farewell."""
         if self.parted:
             return
-        self.control(Kind.CANCEL, bodies.Cancel(self.outbound.number(0), message, code).pack(), stream)
+        body = bodies.Cancel(self.outbound.number(0), message, code).pack()
+        self.kept.add(Kind.CANCEL, 0, stream, (body,), self.outbound.sent)
 
     def give_up(self, root: Outgoing, error: BaseException, code: int | None = None) -> None:
         """Drop what is left of a message of this end, and tell the peer if it knows of it: with `code`, or the error's.
@@ -103,7 +144,7 @@ class Outflow:
         known = self.lanes.drop(root)
         root.error = root.error or error
         if known:
-            self.cancel(root.stream, root.number, _code_of(error) if code is None else code)
+            self.cancel(root.stream, root.number, code_of(error) if code is None else code)
 
     def say_grant(self, body: bytes) -> None:
         """Queue a GRANT.  There is none after a farewell: with it this end has refused all that still comes."""
@@ -127,7 +168,7 @@ class Outflow:
         if part.stream != stream:
             raise IllegalFrame(f"a cancel of a message on stream {stream}, which is on stream {part.stream}")
         if isinstance(part, Outgoing) or cancel.code != CancelCode.ABANDONED:
-            self.give_up(part.root, _refused(cancel.code), cancel.code)
+            self.give_up(part.root, error_of(cancel.code), cancel.code)
         elif not part.sealed:
             self.lanes.skip(part)
             self.cancel(stream, part.number, CancelCode.ABANDONED)
@@ -151,14 +192,30 @@ class Outflow:
 
     def acknowledge(self, ack: bodies.Ack) -> None:
         """Take in an ACK.  A peer that refuses a message says so before it acknowledges the end of it."""
+        if self.kept.waiting and ack.expected > self.kept.next_to_send:
+            raise IllegalFrame(f"acknowledged {ack.expected}, of {self.kept.next_to_send} that were sent")
         self.outbound.acknowledge(*ack)
+        self.kept.trim(ack.expected)
         if self._awaited:
             self._awaited = {number: part for number, part in self._awaited.items() if part.last_number >= ack.expected}
+
+    def reconcile(self, expected: int, limit: int) -> None:
+        """Take in where the peer's end of the session stands, on a new transport."""
+        self.acknowledge(bodies.Ack(expected, limit, self.outbound.taken))
+        self.kept.rewind(expected)
+
+    def unacknowledged(self) -> tuple[int, ...]:
+        """Return the ids of the messages of which the peer may have nothing, or not all."""
+        found = set(self.kept.ids())
+        for queued in self.lanes.queued():
+            found.update(queued.ids if isinstance(queued, Batch) else queued.root.ids)
+        return tuple(sorted(found))
 
     def end(self, error: BaseException) -> None:
         """Give up everything that waits."""
         self._control.clear()
         self.lanes.clear(error)
+        self.kept.close()
 
     def fits(self, batch: Batch, encoded: Encoded) -> bool:
         """Say whether a value may go into a batch: small, without blobs, and there is room in the record and the
@@ -171,85 +228,105 @@ class Outflow:
             and charge_of(body_bytes, batch.count + 1) <= self._most_charge
         )
 
-    def seal_now(self, single: Single, flags: int, now: float) -> tuple[Buffer, int] | None:
+    def seal_now(self, single: Single, flags: int, ids: range, now: float) -> tuple[Buffer, int] | None:
         """Seal a small value at once and return its frame and delivery number; None where it has to take its turn."""
-        chunk = single.chunk
+        chunk, kept = single.chunk, self.kept
         charge = charge_of(len(chunk) + bodies.SINGLE_OVERHEAD_BYTES, 1)
         if self._control or self.lanes.turns or self._padding is not None or len(chunk) > self.chunk_bytes:
             return None
-        if not self.outbound.allows(charge) or self._writer.rekey_due(now):
+        if not self.outbound.allows(charge) or kept.waiting or not kept.has_room(charge):
+            return None
+        if self._writer.rekey_due(now):
             return None
         number = self.outbound.number(charge)
         body = bodies.single(number, single.codec, chunk, single.plain_bytes)
-        token = self._writer.write(Kind.DATA, _BOTH | flags, self.lanes.spare_stream, body, seconds=int(self._wall()))
+        flags |= _BOTH
+        stream = self.lanes.spare_stream
+        kept.add(Kind.DATA, flags, stream, (body,), self.outbound.sent, ids)
+        token = self._writer.write(Kind.DATA, flags, stream, body, seconds=int(self._wall()))
+        kept.sent()
         self.wire_bytes += frames.LENGTH_BYTES + len(token)
         return frames.joined(token), number
 
     @property
     def waiting(self) -> bool:
         """Whether anything waits to be sealed, and may be."""
-        return bool(self._control or self.lanes.turns or (self.farewell is not None and not self.lanes))
+        if not self.aboard:
+            return False
+        parting = self.farewell is not None and not self.parted and not self.lanes
+        return bool(self._control or self.lanes.turns or self.kept.waiting or parting)
 
-    def seal(self, room_bytes: int, now: float, *, messages: bool) -> tuple[list[Buffer], bool]:
-        """Seal what is due until about `room_bytes` are there; return the buffers, and whether a farewell is among
-        them.
+    def seal(self, room_bytes: int, now: float, *, kept: bool, messages: bool) -> list[Buffer]:
+        """Seal what is due until about `room_bytes` are there; return the buffers.
 
-        Without `messages` only control records go.
+        Without `kept` only control records go; without `messages` what has its number already, and nothing further.
+        Without a transport nothing is sealed, and messages take their numbers as far as the backlog goes.
         """
         out: list[Buffer] = []
-        while room_bytes > 0:
+        while room_bytes > 0 or not self.aboard:
             if self._control:
-                kind, stream, body = self._control.popleft()
-                room_bytes -= self._seal(out, now, kind, 0, stream, body)
+                kind, body = self._control.popleft()
+                room_bytes -= self._seal(out, now, kind, 0, 0, (body,))
                 continue
-            message = self.lanes.front() if messages else None
-            if message is not None:
-                sealed = self._seal_message(out, now, message)
-                if not sealed:
-                    # A value that waits for credit does not stop the blobs, which need none of the link's.
-                    message = self.lanes.front_blob()
-                    sealed = 0 if message is None else self._seal_message(out, now, message)
-                if not sealed:
-                    break
-                room_bytes -= sealed
-            elif messages and self.farewell is not None and not self.lanes:
-                self.parted = True
-                body = bodies.Farewell(self.outbound.number(0), *self.farewell).pack()
-                self._seal(out, now, Kind.FAREWELL, 0, 0, body)
-                return out, True
-            else:
+            if kept and self.aboard and self.kept.waiting:
+                record = self.kept.next(self.outbound.limit)
+                if record is None:
+                    break  # It took its number without a transport, and waits for credit.
+                room_bytes -= self._seal(out, now, *record)
+                self.kept.sent()
+                continue
+            if not messages or not self._number_next():
                 break
-        return out, False
+        return out
 
-    def _seal_message(self, out: list[Buffer], now: float, message: Outgoing | OutgoingBlob | Batch) -> int:
-        """Seal one record of a message and return its length on the wire; 0 where the credit does not reach."""
+    def _number_next(self) -> bool:
+        """Give one record of a message its number, or the farewell; False where there is none, or it has to wait."""
+        message = self.lanes.front()
+        if message is not None:
+            if self._number(message):
+                return True
+            # A value that waits for credit does not stop the blobs, which need none of the link's.
+            message = self.lanes.front_blob()
+            return message is not None and self._number(message)
+        if self.farewell is None or self.parted or self.lanes:
+            return False
+        self.parted = True
+        body = bodies.Farewell(self.outbound.number(0), *self.farewell).pack()
+        self.kept.add(Kind.FAREWELL, 0, 0, (body,), self.outbound.sent)
+        return True
+
+    def _number(self, message: Outgoing | OutgoingBlob | Batch) -> bool:
+        """Give one record of a message its number; False where neither credit nor backlog reach."""
         if isinstance(message, Batch):
-            return self._seal_batch(out, now, message)
+            return self._number_batch(message)
         try:
-            return self._seal_chunk(out, now, message)
+            return self._number_chunk(message)
         except BaseException as error:
             # What a user's file or generator raises ends this message, and is raised to its sender, not here.  Nor may
             # Ctrl-C leave half a message that looks whole.
             self.give_up(message.root, error)
             if not isinstance(error, Exception):
                 raise
-            return 1
+            return True
 
-    def _seal_chunk(self, out: list[Buffer], now: float, message: Outgoing | OutgoingBlob) -> int:
+    def _number_chunk(self, message: Outgoing | OutgoingBlob) -> bool:
         chunk, last = message.peek(self.chunk_bytes)
         first = not message.number
         head = message.header() if first else b""
         tail = bodies.total(message.total_bytes()) if last else b""
+        body_bytes = bodies.NUMBER_BYTES + len(head) + len(chunk) + len(tail)
         charge = 0
         if isinstance(message, Outgoing):
-            begun = 1 + len(message.blobs) if first else 0
-            charge = charge_of(bodies.NUMBER_BYTES + len(head) + len(chunk) + len(tail), begun)
-        if not self.outbound.allows(charge):
-            return 0
+            charge = charge_of(body_bytes, 1 + len(message.blobs) if first else 0)
+        if not self._may_number(charge, body_bytes):
+            return False
         if not last:
             message.step()
-        number = self.outbound.number(charge)
         flags = (_BOTH if first else _LAST) | _wants(message) if last else _FIRST if first else 0
+        number = self.outbound.number(charge)
+        ids = message.root.ids if last else _NO_IDS
+        body = (bodies.number(number), head, chunk, tail)
+        self.kept.add(Kind.DATA, flags, message.stream, body, self.outbound.sent, ids)
         if first:
             self.lanes.begun(message, number)
         if last:
@@ -259,26 +336,26 @@ class Outflow:
             else:
                 self.plain_blob_bytes += message.total_bytes()
                 message.root.blob_bytes += message.total_bytes()
-        body = (bodies.number(number), head, chunk, tail)
-        sealed = self._seal(out, now, Kind.DATA, flags, message.stream, *body, alone=first)
-        message.root.wire_bytes += sealed
+        message.root.wire_bytes += self._frame_bytes(body_bytes, alone=first)
         self.lanes.sealed(last)
         if last and message.root.flags and not (first and message is message.root and message.done):
             self._awaited[message.number] = message
-        return sealed
+        return True
 
-    def _seal_batch(self, out: list[Buffer], now: float, batch: Batch) -> int:
+    def _number_batch(self, batch: Batch) -> bool:
         charge = charge_of(batch.body_bytes, batch.count)
-        if not self.outbound.allows(charge):
-            return 0
+        if not self._may_number(charge, batch.body_bytes):
+            return False
         batch.last_number = self.outbound.number(charge)
-        batch.wire_bytes = self._seal(out, now, Kind.BATCH, 0, 0, batch.body(batch.last_number))
+        self.kept.add(Kind.BATCH, 0, 0, (batch.body(batch.last_number),), self.outbound.sent, batch.ids)
+        batch.wire_bytes = self._frame_bytes(batch.body_bytes, alone=True)
         self.lanes.sealed(True)
-        return batch.wire_bytes
+        return True
 
-    def _seal(
-        self, out: list[Buffer], now: float, kind: int, flags: int, stream: int, *body: Buffer, alone: bool = True
-    ) -> int:
+    def _may_number(self, charge: int, body_bytes: int) -> bool:
+        return (not self.aboard or self.outbound.allows(charge)) and self.kept.has_room(body_bytes)
+
+    def _seal(self, out: list[Buffer], now: float, kind: int, flags: int, stream: int, body: tuple[Buffer, ...]) -> int:
         seconds = int(self._wall())
         before = len(out)
         pad_bytes = 0
@@ -286,11 +363,17 @@ class Outflow:
             if self._writer.rekey_due(now):
                 rekey = self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True))
                 out.extend(frames.pack(rekey))
+            alone = kind != Kind.DATA or bool(flags & _FIRST)
             pad_bytes = self._pad_bytes(sum(map(len, body)), alone=alone)
         out.extend(frames.pack(self._writer.write(kind, flags, stream, *body, seconds=seconds, pad_bytes=pad_bytes)))
         sealed = sum(map(len, out[before:]))
         self.wire_bytes += sealed
         return sealed
+
+    def _frame_bytes(self, body_bytes: int, *, alone: bool) -> int:
+        """Return the length on the wire of a record."""
+        pad_bytes = self._pad_bytes(body_bytes, alone=alone)
+        return frames.LENGTH_BYTES + sealed_bytes(HEADER_BYTES + body_bytes + pad_bytes)
 
     def _pad_bytes(self, body_bytes: int, *, alone: bool) -> int:
         # What has more than one record shows its length by their number; its last one is filled up.
@@ -303,19 +386,3 @@ def _wants(message: Outgoing | OutgoingBlob) -> int:
     if isinstance(message, Outgoing):
         return message.flags
     return _ACKNOWLEDGE if message.root.flags else 0
-
-
-def _code_of(error: BaseException) -> CancelCode:
-    """Return what the peer is told of an error; one that a source raised may have any code."""
-    found = error.code if isinstance(error, MessageCancelled) else None
-    return next((code for code in CancelCode if code == found), CancelCode.SOURCE_FAILED)
-
-
-def _refused(code: int) -> NetstructerError:
-    if code == CancelCode.TOO_BIG:
-        return MessageTooBig("the peer takes no message of this size")
-    if code == CancelCode.CLOSED:
-        return LinkClosed("the peer closed the link before it had the blobs")
-    if code == CancelCode.NO_ROOM:
-        return SpoolFull("the peer has no room for this message")
-    return MessageCancelled("the peer gave this message up", code=code)

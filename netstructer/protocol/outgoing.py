@@ -53,7 +53,7 @@ class Outgoing:
     """
 
     __slots__ = ("_chunks", "_current", "_following", "_pieces", "blob_bytes", "blobs", "codec", "conversation",
-                 "error", "flags", "last_number", "number", "plain_bytes", "sealed", "skipped_blobs", "stream",
+                 "error", "flags", "ids", "last_number", "number", "plain_bytes", "sealed", "skipped_blobs", "stream",
                  "under_way", "unsealed_blobs", "value_number", "wire_bytes")  # fmt: skip
     parent = None
     ready = True
@@ -69,6 +69,8 @@ class Outgoing:
         self.blobs: list[OutgoingBlob] = []
         self.under_way: list[OutgoingBlob] = []
         """Blobs that have a stream now: those that want to be fed are among them."""
+        self.ids = range(0)
+        """The one number that names it among all messages of this end; none before it is queued."""
         self.conversation = 0
         """The conversation that it belongs to, 0 for none."""
         self.blob_bytes = 0
@@ -287,12 +289,13 @@ class OutgoingBlob:
 class Batch:
     """Several whole small messages that share one record: each at most a few KiB, none compressed, none with blobs."""
 
-    __slots__ = ("_parts", "body_bytes", "count", "error", "last_number", "sealed", "wire_bytes")
+    __slots__ = ("_parts", "body_bytes", "count", "error", "ids", "last_number", "sealed", "wire_bytes")
     ready = True
 
     def __init__(self) -> None:
         self._parts: list[Buffer] = []
         self.count = 0
+        self.ids = range(0)
         self.body_bytes = bodies.NUMBER_BYTES
         self.last_number = self.wire_bytes = 0
         self.sealed = False

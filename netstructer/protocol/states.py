@@ -11,7 +11,20 @@ from enum import Enum, IntEnum, IntFlag
 
 from netstructer.errors import IllegalFrame
 
-__all__ = ["MOVES", "RELIABLE", "AlertCode", "CancelCode", "Cause", "Flag", "Kind", "Role", "State", "advance"]
+__all__ = [
+    "ENDED_STATES",
+    "MOVES",
+    "OPEN_STATES",
+    "RELIABLE",
+    "AlertCode",
+    "CancelCode",
+    "Cause",
+    "Flag",
+    "Kind",
+    "Role",
+    "State",
+    "advance",
+]
 
 
 class Role(Enum):
@@ -32,6 +45,7 @@ class Kind(IntEnum):
     PING = 0x04
     PONG = 0x05
     ACK = 0x06
+    DRAIN = 0x07
     ALERT = 0x08
     GRANT = 0x09
     DATA = 0x10
@@ -72,6 +86,8 @@ class AlertCode(IntEnum):
     PROTOCOL = 1
     COMPRESSION = 2
     STALLED = 3
+    ABORTED = 4
+    """The application gave the link up: there is nothing to resume."""
 
 
 class Cause(Enum):
@@ -83,7 +99,16 @@ class Cause(Enum):
     SETTLED = "settled"
     """Both farewells are acknowledged; or the transport ends when the peer's is there and nothing is owed to it."""
     END = "transport ends"
-    """It ends otherwise: that is a cut."""
+    """It ends otherwise: that is a cut, and the end of the session."""
+    CUT = "cut"
+    """It ends otherwise, or can no longer be trusted, and the session can be taken up again on another one."""
+    REJOIN = "rejoin"
+    """A client begins on another transport."""
+    RESUME = "resume"
+    """A server goes on on the transport on which the session was asked for."""
+    CLAIM = "claim"
+    """A client has opened this transport for a session that is there already: it is to be handed over to that one."""
+    HAND_OVER = "hand over"
     FAULT = "fault"
 
 
@@ -101,22 +126,34 @@ class State(Enum):
     """The peer said farewell; this end may still finish."""
     PARTING = "parting"
     """Both said farewell; an acknowledgement is missing."""
+    SUSPENDED = "suspended"
+    """There is no transport now; what was said and heard so far holds, farewells included."""
+    CLAIMED = "claimed"
+    """At a server: the client wants another session than this, on this transport."""
     CLOSED = "closed"
     FAILED = "failed"
 
 
-_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.ACK, Kind.GRANT, Kind.PING, Kind.PONG, Kind.REKEY)
-_TAIL = (Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY)
+OPEN_STATES = frozenset({State.READY, State.LEAVING, State.LEFT, State.PARTING})
+"""Both ends have proved that they are there."""
+ENDED_STATES = frozenset({State.CLOSED, State.FAILED})
+DEAF_STATES = ENDED_STATES | {State.SUSPENDED, State.CLAIMED}
+"""Nothing is read here."""
+
+_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.ACK, Kind.GRANT, Kind.PING, Kind.PONG, Kind.REKEY, Kind.DRAIN)
+_TAIL = (Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY, Kind.DRAIN)
 
 MOVES: dict[State, dict[Kind | Cause, State]] = {
     State.EXPECT_OPEN: {
         Kind.OPEN: State.READY,
+        Cause.CLAIM: State.CLAIMED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
     State.EXPECT_ACCEPT: {
         Kind.ACCEPT: State.READY,
         Kind.ALERT: State.FAILED,
+        Cause.CUT: State.SUSPENDED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
@@ -125,6 +162,7 @@ MOVES: dict[State, dict[Kind | Cause, State]] = {
         Kind.FAREWELL: State.LEFT,
         Kind.ALERT: State.FAILED,
         Cause.SAY_FAREWELL: State.LEAVING,
+        Cause.CUT: State.SUSPENDED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
@@ -132,6 +170,7 @@ MOVES: dict[State, dict[Kind | Cause, State]] = {
         **dict.fromkeys(_LIVE, State.LEAVING),
         Kind.FAREWELL: State.PARTING,
         Kind.ALERT: State.FAILED,
+        Cause.CUT: State.SUSPENDED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
@@ -140,6 +179,7 @@ MOVES: dict[State, dict[Kind | Cause, State]] = {
         Kind.ALERT: State.FAILED,
         Cause.SAY_FAREWELL: State.PARTING,
         Cause.SETTLED: State.CLOSED,
+        Cause.CUT: State.SUSPENDED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
@@ -147,13 +187,26 @@ MOVES: dict[State, dict[Kind | Cause, State]] = {
         **dict.fromkeys(_TAIL, State.PARTING),
         Kind.ALERT: State.FAILED,
         Cause.SETTLED: State.CLOSED,
+        Cause.CUT: State.SUSPENDED,
+        Cause.END: State.FAILED,
+        Cause.FAULT: State.FAILED,
+    },
+    State.SUSPENDED: {
+        Cause.REJOIN: State.EXPECT_ACCEPT,
+        Cause.RESUME: State.READY,
+        Cause.FAULT: State.FAILED,
+    },
+    State.CLAIMED: {
+        Cause.HAND_OVER: State.CLOSED,
         Cause.END: State.FAILED,
         Cause.FAULT: State.FAILED,
     },
     State.CLOSED: {},
     State.FAILED: {},
 }
-"""State -> what happens -> next state.  There is no other place that decides whether a record is legal."""
+"""State -> what happens -> next state.  There is no other place that decides whether a record is legal.
+
+A session that is taken up again comes to `READY`, and at once to where the farewells lead that were said before."""
 
 
 def advance(state: State, cause: Kind | Cause) -> State:

@@ -51,4 +51,4 @@ class Traffic:
     @property
     def wire_received(self) -> int:
         """Bytes that came in."""
-        return self._inflow.frames.received_bytes
+        return self._inflow.received_bytes
