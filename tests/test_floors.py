@@ -30,6 +30,11 @@ MODULES = {
     "netstructer.registry": "COMMONS",
     "netstructer.stats": "COMMONS",
     "netstructer.admission": "COMMONS",
+    "netstructer.porter": "COMMONS",
+    "netstructer.penalties": "COMMONS",
+    "netstructer.logbudget": "COMMONS",
+    "netstructer.occupancy": "COMMONS",
+    "netstructer.bans": "COMMONS",
     "netstructer.credentials": "COMMONS",
     "netstructer.identity": "COMMONS",
     "netstructer.known_servers": "COMMONS",
@@ -37,6 +42,7 @@ MODULES = {
     "netstructer.server": "FACADES",
     "netstructer.keeper": "FACADES",
     "netstructer.door": "FACADES",
+    "netstructer.listener": "FACADES",
     "netstructer.sockets": "FACADES",
     "netstructer.dial": "FACADES",
     "netstructer.pump": "FACADES",
@@ -52,11 +58,12 @@ FOLDERS = {
     "netstructer.codec": "CODEC",
     "netstructer.protocol": "PROTOCOL",
     "netstructer.transfer": "COMMONS",
+    "netstructer.durable": "COMMONS",
     "netstructer.aio": "FACADES",
     "netstructer.services": "SERVICES",
     "netstructer.cli": "ROOF",
     "netstructer.compat": "ROOF",
-    "netstructer.testing": "ROOF",
+    "netstructer.testing": "FACADES",
     "netstructer.web": "ROOF",
 }
 """The floor of everything in a folder."""
@@ -66,6 +73,7 @@ DOORS = {
         "netstructer.keys",
         "netstructer.codec.tokens",
         "netstructer.codec.slots",
+        "netstructer.durable.sealing",
         "netstructer.protocol.noise",
         "netstructer.services.accounts",
     },
@@ -87,7 +95,9 @@ WORLD = {
 """Sockets, threads, loops, clocks and chance: below FACADES they come in by the door, as arguments."""
 LOCKS = {
     *("netstructer.codec.types", "netstructer.codec.spool", "netstructer.codec.room", "netstructer.codec.slots"),
-    *("netstructer.registry", "netstructer.keyring"),
+    "netstructer.durable.outbox",
+    *("netstructer.registry", "netstructer.keyring", "netstructer.penalties", "netstructer.occupancy"),
+    "netstructer.bans",
 }
 """The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""
 
