@@ -10,7 +10,6 @@ in 8 bytes where the protocol has a code for it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import random
@@ -22,16 +21,28 @@ from collections.abc import Callable
 
 from netstructer import sockets
 from netstructer.address import Address
-from netstructer.admission import Admission
+from netstructer.admission import Verdict
+from netstructer.bans import Bans
 from netstructer.codec.frames import LENGTH_BYTES
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.dial import FEATURES, no_clock
-from netstructer.errors import AnswerRefused, ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
+from netstructer.errors import AnswerRefused, Banned, ConnectionCut, LinkTimeout, NetstructerError
 from netstructer.keyring import KeyRing
 from netstructer.limits import Limits
+from netstructer.listener import DescriptorsShort, Listener
+from netstructer.porter import OurFault, Porter
 from netstructer.protocol.bodies import OPEN_BYTES
 from netstructer.protocol.events import Ended, Event, Opened
-from netstructer.protocol.handshake import BUSY, HELLO_BYTES, MAGIC, SHUTTING_DOWN, Agreement, ExpectHello, refusal
+from netstructer.protocol.handshake import (
+    BANNED,
+    BUSY,
+    HELLO_BYTES,
+    MAGIC,
+    SHUTTING_DOWN,
+    Agreement,
+    ExpectHello,
+    refusal,
+)
 from netstructer.protocol.noise import KeyPair
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.records import HEADER_BYTES
@@ -47,7 +58,7 @@ OPEN_FRAME_BYTES = LENGTH_BYTES + sealed_bytes(HEADER_BYTES + OPEN_BYTES)
 ACCEPTS_PER_ROUND = 16
 """New transports taken before those that are half open get their turn."""
 FULL_PAUSE_SECONDS = 0.1
-"""Pause where the process has no descriptor left: accept would spin otherwise."""
+"""Pause where a transport waits that can be neither accepted nor closed: accept would spin otherwise."""
 CLOCK_SECONDS = 0.25
 """How often deadlines are looked at while somebody is half open."""
 
@@ -57,10 +68,12 @@ Welcome = Callable[[socket.socket, Session, Agreement, list[Event]], None]
 class _Stranger:
     """A transport that has not proved its key."""
 
-    __slots__ = ("accepted", "agreement", "hello", "peer", "session", "transport")
+    __slots__ = ("accepted", "agreement", "hello", "peer", "session", "transport", "unwelcome")
 
-    def __init__(self, transport: socket.socket, peer: Address, now: float) -> None:
+    def __init__(self, transport: socket.socket, peer: Address, now: float, unwelcome: NetstructerError | None) -> None:
         self.transport, self.peer, self.accepted = transport, peer, now
+        self.unwelcome = unwelcome
+        """Why its hello will be refused, whatever it says."""
         self.hello = b""
         self.agreement: Agreement | None = None
         self.session: Session | None = None
@@ -69,8 +82,8 @@ class _Stranger:
 class Door:
     """Listens, and calls `welcome(socket, session, agreement, events)` for each transport that proved a key.
 
-    `full()` says whether there is no room for one more link.  It is asked when a hello has come, to spare both ends the
-    handshake, and again when the key is proved: a hello alone may be a recording, and holds no link's place.
+    `full(ip, user)` says whether there is no room for one more link from there, and of that user.  It is asked when the
+    key is proved: a hello alone may be a recording, and holds no link's place.
     `identity` is the server's, for clients that ask for suite 2.  With `stealth` who is refused is told nothing.
     """
 
@@ -79,28 +92,30 @@ class Door:
         listener: socket.socket,
         ring: KeyRing,
         limits: Limits,
+        bans: Bans,
         *,
         instance: bytes,
         identity: KeyPair | None,
         stealth: bool,
         padding: str | None,
         hide_clock: bool,
-        full: Callable[[], bool],
+        full: Callable[[str, str | None], bool],
         welcome: Welcome,
     ) -> None:
-        self._listener, self._ring, self._limits = listener, ring, limits
+        self._listener, self._ring, self._limits = Listener(listener), ring, limits
         self._instance, self._identity, self._stealth = instance, identity, stealth
         self._padding, self._hide_clock = padding, hide_clock
-        self._full, self._welcome = full, welcome
-        self._admission = Admission(limits)
-        self._strangers: set[_Stranger] = set()
+        self.porter = Porter(limits, bans, full)
+        """Who decides, and what it has counted."""
+        self._welcome = welcome
+        self._strangers: dict[_Stranger, None] = {}
+        """In the order in which they came."""
         self._selector = selectors.DefaultSelector()
-        self._selector.register(listener, selectors.EVENT_READ, None)
+        self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._selector.register(self._wake_reader, selectors.EVENT_READ, None)
         self._closing = False
-        self.refused = self.dropped = self.key_refused = 0
         self._thread = threading.Thread(target=self._run, name="netstructer-door", daemon=True)
 
     def open(self) -> None:
@@ -158,20 +173,23 @@ class Door:
             allowed = self._limits.hello_seconds if stranger.session is None else self._limits.open_seconds
             if now - stranger.accepted >= allowed:
                 self._refuse(stranger, LinkTimeout(f"no handshake within {allowed} seconds"))
+        if line := self.porter.summary(now):
+            logger.warning("%s", line)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_ROUND):
             try:
-                transport, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    if self._admission.may_log("0.0.0.0", time.monotonic()) is not None:
-                        logger.error("cannot accept: %s", error.strerror)
+                transport = self._listener.accept()
+            except DescriptorsShort as shortage:
+                if line := self.porter.short(str(shortage), time.monotonic(), closed=shortage.closed):
+                    logger.error("%s", line)
+                if not shortage.closed:
                     time.sleep(FULL_PAUSE_SECONDS)
-                return
-            self._meet(transport)
+                    return
+            except OSError:
+                return  # None waits, or the one that did is gone.
+            else:
+                self._meet(transport)
 
     def _meet(self, transport: socket.socket) -> None:
         try:
@@ -181,12 +199,14 @@ class Door:
             transport.close()
             return
         now = time.monotonic()
-        if not self._admission.admit(peer.host, now, random.random()):
-            self.dropped += 1
+        verdict, unwelcome = self.porter.meet(peer.host, now, random.random())
+        if verdict is Verdict.UNREAD:
             transport.close()
             return
-        stranger = _Stranger(transport, peer, now)
-        self._strangers.add(stranger)
+        if verdict is Verdict.INSTEAD:
+            self._dismiss(next(stranger for stranger in self._strangers if self.porter.makes_way(stranger.peer.host)))
+        stranger = _Stranger(transport, peer, now, unwelcome)
+        self._strangers[stranger] = None
         self._selector.register(transport, selectors.EVENT_READ, stranger)
         self._hear(stranger)
 
@@ -202,7 +222,7 @@ class Door:
         except Exception as error:
             # A fault of ours with one stranger must not close the door to everybody.
             logger.error("the handshake with %s raised %s", stranger.peer.host, type(error).__name__)
-            self._refuse(stranger, ConnectionCut("a fault at the server"))
+            self._refuse(stranger, OurFault("a fault at the server"))
 
     def _advance(self, stranger: _Stranger) -> None:
         """Read what there is, and take the stranger as far as it goes."""
@@ -231,13 +251,21 @@ class Door:
             self._let_in(stranger, events)
 
     def _answer(self, stranger: _Stranger) -> None:
-        if stranger.hello.startswith(MAGIC) and self._full():
-            self._turn_away(stranger, refusal(BUSY))
-            raise ConnectionCut("there is no room for another link")
+        host = stranger.peer.host
+        try:
+            if stranger.hello.startswith(MAGIC):  # What does not speak the protocol is told nothing.
+                self.porter.check_source(host, stranger.unwelcome)
+        except NetstructerError as error:
+            self._turn_away(stranger, refusal(BANNED if isinstance(error, Banned) else BUSY))
+            raise
         parameters = Parameters.of(self._limits, FEATURES, instance=self._instance)
         expected = ExpectHello(self._ring, parameters, identity=self._identity)
         try:
             agreement = expected.receive(stranger.hello)
+            self.porter.check_holder(agreement.key_id, agreement.user)
+        except Banned:
+            self._turn_away(stranger, refusal(BANNED))
+            raise
         except NetstructerError:
             self._turn_away(stranger, expected.answer)
             raise
@@ -252,7 +280,7 @@ class Door:
             wall=no_clock if self._hide_clock else time.time,
             instance=self._instance,
             padding=self._padding,
-            full=self._full,
+            full=lambda: self.porter.full(host, agreement.user),
             clock=time.monotonic,
         )
 
@@ -273,13 +301,10 @@ class Door:
             raise ConnectionCut("the transport takes no answer")
 
     def _refuse(self, stranger: _Stranger, error: NetstructerError) -> None:
-        self.refused += 1
-        self.key_refused += isinstance(error, KeyRefused)
         self._dismiss(stranger)
-        kept_back = self._admission.may_log(stranger.peer.host, time.monotonic())
-        if kept_back is not None:
-            more = f" (and {kept_back} more before)" if kept_back else ""
-            logger.warning("< no link from %s: %s%s", stranger.peer.host, type(error).__name__, more)
+        now, answered = time.monotonic(), stranger.session is not None
+        if line := self.porter.failed(stranger.peer.host, error, now, answered=answered):
+            logger.warning("%s", line)
 
     def _dismiss(self, stranger: _Stranger) -> None:
         self._leave(stranger, proved=False)
@@ -287,6 +312,6 @@ class Door:
 
     def _leave(self, stranger: _Stranger, *, proved: bool) -> None:
         if stranger in self._strangers:
-            self._strangers.discard(stranger)
-            self._admission.leave(stranger.peer.host, time.monotonic(), proved=proved)
+            del self._strangers[stranger]
+            self.porter.leave(stranger.peer.host, time.monotonic(), proved=proved)
             self._selector.unregister(stranger.transport)

@@ -40,6 +40,7 @@ __all__ = [
     "Gap",
     "IdentityChanged",
     "IllegalFrame",
+    "InboxGap",
     "InvalidAddress",
     "InvalidBan",
     "InvalidCode",
@@ -61,6 +62,8 @@ __all__ = [
     "NetstructerError",
     "NotNetstructer",
     "OutOfOrder",
+    "OutboxDamaged",
+    "OutboxFull",
     "PairingRefused",
     "PairingStopped",
     "PeerFault",
@@ -198,6 +201,13 @@ class Gap(IllegalFrame):
     """A reliable record is missing: a delivery number was skipped."""
 
 
+class InboxGap(PeerFault):
+    """A durable message does not follow the last one whose effects are in this database: rows between are not here."""
+
+    expected: int = 0
+    found: int = 0
+
+
 class CreditExceeded(IllegalFrame):
     """The peer sent more than it had credit for."""
 
@@ -328,6 +338,10 @@ class BacklogFull(LimitReached):
     """Too much is waiting for the peer."""
 
 
+class OutboxFull(BacklogFull, OSError):
+    """The disk takes no more of an outbox; nothing of the message was kept."""
+
+
 class Busy(LimitReached, ConnectionRefusedError):
     """The server takes no more links now."""
 
@@ -369,6 +383,13 @@ class TransferRefused(NetstructerError, PermissionError):
     """The other end does not take, or does not give, what was asked for."""
 
     name: str = ""
+
+
+class OutboxDamaged(NetstructerError, OSError):
+    """An outbox file is not what was written: `row` is the first row that is missing or has rotted, 0 where it is all
+    of them.  Nothing of it is sent until somebody has decided what becomes of it (`netstructer.durable.salvage`)."""
+
+    row: int = 0
 
 
 class RemoteError(NetstructerError):

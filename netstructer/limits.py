@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from netstructer.address import LOOPBACK, parse_network
+from netstructer.address import LOOPBACK, Sources, parse_network
 from netstructer.errors import InvalidAddress, Misuse
 
 __all__ = ["Limits"]
@@ -80,6 +80,13 @@ class Limits:
     spool_directory: str | None = None
     """Where spools put their files, which have no names; None is where the system has temporary files (`TMPDIR`)."""
 
+    # --- an outbox: what waits on the disk for a peer that may be away --------------------------------------------------
+    outbox_bytes: int = GIB
+    """Sealed bytes of a durable link's messages that the peer's application has not taken, and 64 for each.  All are
+    verified when the outbox is opened: a second or two for this much."""
+    outbox_rows: int = 1_000_000
+    """How many such messages there may be: ten seconds of verifying."""
+
     # --- keys --------------------------------------------------------------------------------------------------------
     rekey_records: int = 1 << 20
     """Records under one key: 2^20 of at most 4,096 AES blocks keep CBC's birthday term near 2^-65."""
@@ -125,7 +132,7 @@ class Limits:
     """Networks that no figure for one source applies to: this machine itself, where one program that opens a hundred
     links at once is ordinary.  Add a proxy or a monitor of yours here; `()` exempts nobody."""
 
-    # --- penalties: seconds for which a source is turned away, added up; they pass as time does --------------------------
+    # --- penalties: seconds for which a source is turned away, added up; they pass as time does -----------------------
     penalty_key_seconds: float = 5.0
     """A hello or a first record that proves no key: three are a mistyped key, and the fourth waits."""
     penalty_timeout_seconds: float = 10.0
@@ -134,14 +141,14 @@ class Limits:
     """Gone without a hello, or with what is none: a port scan, or the check of a load balancer, which may look once a
     second for ever."""
     penalty_fault_seconds: float = 30.0
-    """A peer that proved its key and then broke the protocol, on purpose or broken: at once, and for long enough that it
-    is no loop."""
+    """A peer that proved its key and then broke the protocol, on purpose or broken: at once, and for long enough that
+    it is no loop."""
     penalty_least_seconds: float = 15.0
     """A source is turned away from when it has gathered so many (OpenSSH's PerSourcePenalties, all five figures)."""
     penalty_most_seconds: float = 600.0
     """And for no longer than this after it stops: addresses change hands."""
 
-    # --- links of one server ---------------------------------------------------------------------------------------------
+    # --- links of one server -----------------------------------------------------------------------------------------
     links_per_source: int = 64
     """Open links from one source: an office behind one address, and a sixteenth of a server of 1,000."""
     links_per_user: int = 16
@@ -176,6 +183,10 @@ class Limits:
         for name, (low, high) in _BOUNDS.items():
             if not low <= getattr(self, name) <= high:
                 raise Misuse(f"Limits.{name}: expected a number from {low} to {high}")
+
+    def sources(self) -> Sources:
+        """Return what counts as one source."""
+        return Sources(self.exempt_networks, ipv4_bits=self.source_ipv4_bits, ipv6_bits=self.source_ipv6_bits)
 
 
 _BOUNDS = {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from netstructer import sockets
 from netstructer.address import Address, parse_address
+from netstructer.bans import Ban, Bans
 from netstructer.credentials import find_identity, find_key
 from netstructer.door import Door
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse
@@ -25,6 +26,7 @@ from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.link import Link
+from netstructer.occupancy import Occupancy
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.events import Event
 from netstructer.protocol.handshake import Agreement
@@ -70,7 +72,9 @@ class Server:
     `identity` is what clients may pin: an `Identity`, the path of its file, or True for the user's default identity
     file, made if need be.  With `stealth` who is refused is told nothing: the transport is closed.
 
-    Raises `InvalidKey`, `InvalidIdentity`, `InvalidAddress` here, `CannotListen` from `start`.
+    `bans` is the file that keeps `server.bans`; without one they are forgotten when the server closes.
+
+    Raises `InvalidKey`, `InvalidIdentity`, `InvalidAddress`, `InvalidBan` here, `CannotListen` from `start`.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Server:
         hide_clock: bool = False,
         identity: Identity | str | os.PathLike[str] | bool | None = None,
         stealth: bool = False,
+        bans: str | os.PathLike[str] | None = None,
     ) -> None:
         if padding not in (None, "bucket", "full"):
             raise Misuse("expected padding=None, 'bucket' or 'full'")
@@ -98,13 +103,15 @@ class Server:
         self.identity: Identity | None = find_identity(identity)
         """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
         self._limits = limits or Limits.DEFAULT
-        self._max_links = max_links
         self._handler = handler
         self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
         self._door: Door | None = None
         self._closed = False
         self._accepted = 0
-        self._live: weakref.WeakSet[Link] = weakref.WeakSet()
+        self._live: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
+        self._occupancy = Occupancy(self._limits, max_links, self._limits.sources())
+        self.bans = Bans(bans, wall=time.time, on_add=self._close_banned)
+        """Whom this server does not talk to: `add`, `remove`, `list`, while the server runs."""
         self._waiting: deque[Link] = deque()
         self._changed = threading.Condition()
         self.registry: Registry[Link] = Registry(lambda links: _close_all(links, CLEAR_SECONDS))
@@ -124,12 +131,13 @@ class Server:
                 listener,
                 self.keys,
                 self._limits,
+                self.bans,
                 instance=os.urandom(16),
                 identity=self.identity.pair if self.identity is not None else None,
                 stealth=self._stealth,
                 padding=self._padding,
                 hide_clock=self._hide_clock,
-                full=self._is_full,
+                full=self._occupancy.full,
                 welcome=self._welcome,
             )
             door.open()
@@ -179,12 +187,14 @@ class Server:
     @property
     def stats(self) -> ServerStats:
         """What the server has seen since it started."""
-        door = self._door
+        porter = self._door.porter if self._door is not None else None
         return ServerStats(
             links_accepted=self._accepted,
-            handshakes_refused=door.refused if door else 0,
-            strangers_dropped=door.dropped if door else 0,
-            key_refused=door.key_refused if door else 0,
+            handshakes_refused=porter.refused if porter else 0,
+            strangers_dropped=porter.dropped if porter else 0,
+            key_refused=porter.key_refused if porter else 0,
+            banned=porter.banned if porter else 0,
+            penalised=porter.penalised if porter else 0,
         )
 
     # --- new links --------------------------------------------------------------------------------------------------
@@ -227,20 +237,20 @@ class Server:
         if self._door is None and not self._closed:
             raise Misuse("the server is not started: use `with`, or call `start()`")
 
-    def _is_full(self) -> bool:
-        return len(self._live) >= self._max_links
-
     def _welcome(self, transport: socket.socket, session: Session, agreement: Agreement, events: list[Event]) -> None:
         """Make a link of what came through the door."""
         link = Link._of(transport, session, agreement, compress=self._compress, on_end=self._on_end)
         # What has come already is taken in before anybody can find the link and receive from it.
         link._exchange.begin(events)
-        self._live.add(link)
+        self._live[link.id] = link
+        self._occupancy.enter(link.id, link.peer.host, link.user)
         self.keys.opened(link.id, agreement.key_id)
         self._accepted += 1
         self.registry.add(link)
         if link._exchange.ended:
             self._on_end(link)  # It ended before it was entered.
+        if self._is_banned(link):
+            link.abort()  # Since the door asked; whoever bans looks for open links only after that.
         logger.debug("= link %s from %s open", link.id, link.peer)
         with self._changed:
             handler = self._handler
@@ -276,9 +286,23 @@ class Server:
             link.close()
 
     def _on_end(self, link: Link) -> None:
-        self._live.discard(link)
+        self._live.pop(link.id, None)
+        self._occupancy.leave(link.id)
+        if self._door is not None:
+            self._door.porter.report(link.peer.host, link._session.error, time.monotonic())
         self.keys.closed(link.id)
         self.registry.discard(link)
+
+    def _close_banned(self, ban: Ban) -> None:
+        """Close the open links that a new ban names, popped ones too."""
+        logger.info("= banned the %s %s", ban.kind, ban.name)
+        for reference in self._live.valuerefs():
+            link = reference()
+            if link is not None and self._is_banned(link):
+                link.abort()
+
+    def _is_banned(self, link: Link) -> bool:
+        return bool(self.bans.of_source(link.peer.host) or self.bans.of_holder(link.fingerprint, link.user))
 
     def _disown(self) -> None:
         """Be closed: this is a forked child, and the server is the parent's."""

@@ -13,14 +13,22 @@ import socket
 import threading
 import time
 from collections import deque
+from types import ModuleType
 from typing import Any
 
 from netstructer.address import Address, normalise_ip
 from netstructer.errors import CannotListen, InvalidAddress, LinkTimeout, Misuse, PortClosed, Unreachable
 
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 __all__ = [
     "Readiness",
     "deadline_after",
+    "descriptor_limit",
     "dial_socket",
     "listening_socket",
     "peer_address",
@@ -186,6 +194,14 @@ def write(transport: socket.socket, buffers: deque[bytes | bytearray | memoryvie
             break
         left -= len(head)
     return sent
+
+
+def descriptor_limit() -> int | None:
+    """Return how many descriptors this process may have now; None where the system states no such number."""
+    if resource is None:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 class Readiness:

@@ -33,3 +33,7 @@ class ServerStats:
     """Transports closed unread, for want of budget."""
     key_refused: int
     """Of the refused: those that did not hold the key."""
+    banned: int
+    """Of the refused and dropped: those from a banned source, with a banned key, or of a banned user."""
+    penalised: int
+    """Of the refused and dropped: those whose source had failed too often."""
