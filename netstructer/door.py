@@ -301,9 +301,10 @@ class Door:
             raise ConnectionCut("the transport takes no answer")
 
     def _refuse(self, stranger: _Stranger, error: NetstructerError) -> None:
+        answered = stranger.session is not None
+        line = self.porter.failed(stranger.peer.host, error, time.monotonic(), answered=answered)
         self._dismiss(stranger)
-        now, answered = time.monotonic(), stranger.session is not None
-        if line := self.porter.failed(stranger.peer.host, error, now, answered=answered):
+        if line:
             logger.warning("%s", line)
 
     def _dismiss(self, stranger: _Stranger) -> None:

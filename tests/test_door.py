@@ -189,7 +189,7 @@ def test_links_get_in_while_two_hundred_are_half_open() -> None:
             assert threading.active_count() <= before
         eventually(lambda: not door._strangers)
 
-        assert door._admission.half_open == 0
+        assert door.porter._admission.half_open == 0
 
 
 def test_beyond_the_budget_newcomers_are_dropped_unread_and_places_come_back() -> None:
@@ -208,9 +208,8 @@ def test_beyond_the_budget_newcomers_are_dropped_unread_and_places_come_back() -
         assert still_works(server)
 
 
-def test_one_source_has_so_many_places_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netstructer.admission.is_loopback", lambda ip: False)
-    with Server(key=KEY, limits=Limits(half_open_per_source=3, hello_seconds=60.0)) as server:
+def test_one_source_has_so_many_places_and_no_more() -> None:
+    with Server(key=KEY, limits=Limits(half_open_per_source=3, hello_seconds=60.0, exempt_networks=())) as server:
         with contextlib.ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(raw_client(server.address))
@@ -224,9 +223,15 @@ def test_one_source_has_so_many_places_and_no_more(monkeypatch: pytest.MonkeyPat
         assert server.stats.strangers_dropped == 3
 
 
-def test_a_source_that_knocks_too_often_waits_while_others_are_half_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netstructer.admission.is_loopback", lambda ip: False)
-    limits = Limits(half_open=40, half_open_early=4, connects_per_second=0.001, connect_burst=3, hello_seconds=60.0)
+def test_a_source_that_knocks_too_often_waits_while_others_are_half_open() -> None:
+    limits = Limits(
+        half_open=40,
+        half_open_early=4,
+        connects_per_second=0.001,
+        connect_burst=3,
+        hello_seconds=60.0,
+        exempt_networks=(),
+    )
     with Server(key=KEY, limits=limits) as server:
         for _ in range(10):
             assert still_works(server)  # who proves the key has his try back
@@ -281,7 +286,11 @@ def test_a_fault_with_one_stranger_does_not_close_the_door(
     assert "canary-text" not in caplog.text
 
 
-def test_a_process_without_descriptors_waits_and_goes_on(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_process_short_of_descriptors_closes_newcomers_and_goes_on(
+    server: Server, caplog: pytest.LogCaptureFixture, left: int
+) -> None:
+    """None left, and the last tenth left, which is not for strangers: who comes then learns it at once."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     fillers: list[int] = []
@@ -292,15 +301,18 @@ def test_a_process_without_descriptors_waits_and_goes_on(server: Server, caplog:
             with contextlib.suppress(OSError):
                 while True:
                     fillers.append(os.dup(transport.fileno()))
+            for _ in range(left):
+                os.close(fillers.pop())
             transport.connect(server.address)
-            eventually(lambda: "cannot accept" in caplog.text)
+
+            assert read_to_end(transport) == b""
+            assert "cannot accept" in caplog.text
         finally:
             for filler in fillers:
                 os.close(filler)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        transport.sendall(hello_of())
-
-        assert transport.recv(1) == b"N"
+    assert server.stats.strangers_dropped == 1
+    assert still_works(server)
     assert len([record for record in caplog.records if "cannot accept" in record.getMessage()]) <= 3
 
 
