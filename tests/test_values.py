@@ -58,7 +58,7 @@ def there_and_back(value: object) -> bytes:
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 
-@settings(MANY, max_examples=2000)
+@settings(MANY, max_examples=800)
 @given(values())
 def test_everything_comes_back_the_same(value: Any) -> None:
     there_and_back(value)
