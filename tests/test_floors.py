@@ -51,6 +51,9 @@ MODULES = {
     "netstructer.incoming": "FACADES",
     "netstructer.conversation": "FACADES",
     "netstructer.fairlock": "FACADES",
+    "netstructer.user_keys": "GROUND",
+    "netstructer.pairing.hosting": "FACADES",
+    "netstructer.pairing.visiting": "FACADES",
     "netstructer.__main__": "ROOF",
 }
 """The floor of each module at the top of the package."""
@@ -58,6 +61,7 @@ FOLDERS = {
     "netstructer.codec": "CODEC",
     "netstructer.protocol": "PROTOCOL",
     "netstructer.transfer": "COMMONS",
+    "netstructer.pairing": "COMMONS",
     "netstructer.durable": "COMMONS",
     "netstructer.aio": "FACADES",
     "netstructer.services": "SERVICES",
@@ -85,6 +89,7 @@ EXTRAS = {
     "rich": "netstructer.cli",
     "click": "netstructer.cli",
     "numpy": "netstructer.codec",
+    "spake2": "netstructer.pairing",
 }
 """The folder in which an optional package may be imported."""
 
@@ -98,6 +103,7 @@ LOCKS = {
     "netstructer.durable.outbox",
     *("netstructer.registry", "netstructer.keyring", "netstructer.penalties", "netstructer.occupancy"),
     "netstructer.bans",
+    "netstructer.user_keys",
 }
 """The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""
 
