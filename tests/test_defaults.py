@@ -22,6 +22,7 @@ PAGE = (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8")
 OF_THE_WIRE = {
     *("codec.tags", "codec.tokens", "codec.closing", "keys", "limits"),
     *("protocol.bodies", "protocol.delivery", "protocol.handshake", "protocol.liveness", "protocol.noise"),
+    *("pairing.frames", "pairing.ceremony"),
     *("protocol.opening", "protocol.parameters", "protocol.ratchet", "protocol.records", "protocol.states"),
 }
 """Modules whose numbers are facts of the protocol or of values: protocol.md, "Figures", and values.md have them."""
