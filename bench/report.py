@@ -141,6 +141,17 @@ MODULE_TABLES = {
         ),
         more_is_better=False,
     ),
+    "strangers": Table(
+        title="Honest connects while eight sources open 10,000 half-open connections",
+        columns=(
+            ("median_ms", "median ms", 1),
+            ("p99_ms", "p99 ms", 1),
+            ("most_ms", "most ms", 1),
+            ("count", "connects", 0),
+            ("failed", "failed", 0),
+        ),
+        more_is_better=False,
+    ),
     "imports": Table(
         title="Imports, on top of a started interpreter",
         columns=(("median_ms", "median ms", 1), ("least_ms", "least ms", 1)),
@@ -148,7 +159,10 @@ MODULE_TABLES = {
     ),
 }
 """The benches without a server; their reference is the named way of the same group."""
-REFERENCES = {"values": "pickle", "seal": "raw", "files": "scp", "blobs": "street", "overtaking": "idle"}
+REFERENCES = {
+    **{"values": "pickle", "seal": "raw", "files": "scp", "blobs": "street", "overtaking": "idle"},
+    "strangers": "alone",
+}
 
 
 def link_table(workload: str, cells: Cells, scale: Mapping[str, int]) -> str:
