@@ -120,7 +120,7 @@ class MissingKey(Misuse, LookupError):
 
 
 class InvalidKey(Misuse, ValueError):
-    """The key is malformed, constant, or published."""
+    """The key is malformed, constant, or published; or it is not the one that an outbox was sealed under."""
 
 
 class InvalidIdentity(Misuse, ValueError):
@@ -280,9 +280,8 @@ class ConnectionCut(LinkLost, ConnectionResetError):
 
 
 class AnswerRefused(ConnectionCut):
-    """At a server: the client took the answer and left without a word, before it proved its key.  It may expect another
-    identity; a hello that is played back ends so, too.
-    """
+    """At a server: the client took the answer and left before it proved its key.  It may expect another identity; a
+    hello that is played back ends so, too."""
 
 
 class Stalled(LinkLost):

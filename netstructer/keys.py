@@ -116,6 +116,10 @@ class Key:
         """The 32 bytes that prove this key in the handshake."""
         return self._derive()[0]
 
+    def derive(self, purpose: str) -> bytes:
+        """Return 32 bytes for another purpose than a hello: `HKDF(key, "netstructer/1 " ‖ purpose)`."""
+        return _hkdf(self._raw, b"netstructer/1 " + purpose.encode(), 32)
+
     def _derive(self) -> tuple[bytes, bytes]:
         if self._derived is None:
             self._derived = _hkdf(self._raw, b"netstructer/1 psk", 32), _hkdf(self._raw, b"netstructer/1 key id", 8)

@@ -1,0 +1,99 @@
+"""Salvage: what a damaged outbox still has, and what it has not.  Floor: COMMONS.  Law: it changes nothing, and skips
+nothing in silence.
+
+Each row is sealed for itself, with its number, so one that opens is the one that was written, whatever became of those
+around it.  What is salvaged is for a person to decide about: the reader's `netstructer_inbox` says which rows it has.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from netstructer.codec.values import decode
+from netstructer.durable.mark import Mark
+from netstructer.durable.sealing import FileKeys, unwrap
+from netstructer.durable.state import State
+from netstructer.durable.store import Store
+from netstructer.errors import InvalidKey, NetstructerError, OutboxDamaged
+from netstructer.keys import Key
+from netstructer.limits import Limits
+
+__all__ = ["Salvage", "salvage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Salvage:
+    """What was found: the outbox's id, the encoded values of its rows, and the numbers of those that are lost.
+
+    `first` and `last` are the rows that there should be.
+    """
+
+    outbox: bytes
+    first: int
+    last: int
+    rows: dict[int, bytes] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list)
+
+    def value(self, row: int, *, limits: Limits = Limits.DEFAULT) -> object:
+        """Return the value of a row that was found.  Raises `BadValue`: for a type that is not registered here, say."""
+        return decode(self.rows[row], limits=limits)
+
+
+def salvage(path: str | os.PathLike[str], key: Key) -> Salvage:
+    """Return what can be read of an outbox, from a copy of it; the file stays as it is.
+
+    The outbox must not be open.  Raises `OutboxDamaged` where the part of it is damaged without which no row opens,
+    `InvalidKey` for another key, `OSError`.
+    """
+    path = os.fspath(path)
+    with tempfile.TemporaryDirectory(prefix="netstructer-") as directory:
+        copy = os.path.join(directory, "outbox.db")
+        shutil.copyfile(path, copy)
+        for beside in ("-wal", "-mark"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(path + beside, copy + beside)
+        store = Store(copy)
+        try:
+            return _read(store, copy, key)
+        finally:
+            store.close()
+
+
+def _read(store: Store, path: str, key: Key) -> Salvage:
+    packed = store.state()
+    state = State.unpack(packed)
+    secret = None if state is None else unwrap(key, state.outbox, state.wrapped)
+    if state is None or secret is None:
+        if state is not None and state.key_id != key.key_id:
+            raise InvalidKey("the outbox was sealed under another key")
+        raise OutboxDamaged("the state of the outbox is lost, and with it the key of its rows")
+    keys = FileKeys(state.outbox, secret)
+    found = Salvage(outbox=state.outbox, first=state.trimmed + 1, last=max(state.last, _noted(path)))
+    for row in range(found.first, found.last + 1):
+        plain = _plain(store, keys, row)
+        if plain is None:
+            found.lost.append(row)
+        else:
+            found.rows[row] = plain
+    return found
+
+
+def _noted(path: str) -> int:
+    mark = Mark(path + "-mark")
+    try:
+        noted = None if mark.missing else mark.read()
+        return 0 if noted is None else noted.row
+    finally:
+        mark.close()
+
+
+def _plain(store: Store, keys: FileKeys, row: int) -> bytes | None:
+    try:
+        found = store.row(row)
+    except NetstructerError:
+        return None
+    return keys.open(row, found[0]) if found is not None and isinstance(found[0], bytes) else None
