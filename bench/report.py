@@ -160,7 +160,11 @@ MODULE_TABLES = {
 }
 """The benches without a server; their reference is the named way of the same group."""
 REFERENCES = {
-    **{"values": "pickle", "seal": "raw", "files": "scp", "blobs": "street", "overtaking": "idle"},
+    "values": "pickle",
+    "seal": "raw",
+    "files": "scp",
+    "blobs": "street",
+    "overtaking": "idle",
     "strangers": "alone",
 }
 
