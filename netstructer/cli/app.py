@@ -13,6 +13,7 @@ from netstructer.cli.get import get
 from netstructer.cli.keygen import keygen
 from netstructer.cli.ls import ls
 from netstructer.cli.outcomes import ExitCode
+from netstructer.cli.pair import pair
 from netstructer.cli.put import put
 from netstructer.cli.recv import recv
 from netstructer.cli.screen import prepare, stdout
@@ -54,7 +55,7 @@ def _root(
     """Send any Python structure to another machine, encrypted, losing nothing and executing nothing."""
 
 
-for _command in (demo, keygen, recv, send, serve, put, get, ls, doctor):
+for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor):
     app.command(epilog=SHORT_CODES)(_command)
 
 
