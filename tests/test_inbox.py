@@ -99,8 +99,6 @@ def test_a_commit_in_the_middle_takes_the_position_along(
 
     assert effects(elsewhere) == ["row 2"]
     assert Inbox(elsewhere).position(OUTBOX) == 2
-    if getattr(database, "autocommit", None) is False:
-        database.rollback()
     with inbox.effects(OUTBOX, 2) as fresh:
         assert not fresh
 

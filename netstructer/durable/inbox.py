@@ -77,16 +77,17 @@ class Inbox:
             raise
 
     def _begin(self) -> None:
-        if self._always:
-            return
-        if self._database.in_transaction:
+        if self._database.in_transaction and not self._always:
             raise Misuse("the database is in a transaction: commit it, or roll it back, before the next message")
-        self._database.execute("BEGIN IMMEDIATE")
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN IMMEDIATE")
 
     def _end(self, statement: str) -> None:
+        if not self._database.in_transaction:
+            return
         if self._always:
             (self._database.commit if statement == "COMMIT" else self._database.rollback)()
-        elif self._database.in_transaction:
+        else:
             self._database.execute(statement)
 
     @property
