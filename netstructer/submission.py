@@ -16,7 +16,7 @@ from netstructer.errors import LinkTimeout
 from netstructer.protocol.outgoing import FEED_BYTES, Batch, Outgoing, OutgoingBlob
 from netstructer.pump import Pump
 
-__all__ = ["Submission"]
+__all__ = ["Submission", "pull"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -93,23 +93,11 @@ class Submission:
                 return hungry
 
     def _pull(self, blob: OutgoingBlob) -> tuple[list[Buffer], bool]:
-        """Read on in a blob's source: a few records, or up to a lull, or what comes of a slow one in a moment."""
-        chunks: list[Buffer] = []
-        pulled_bytes, ended = 0, False
-        patience = time.monotonic() + PATIENCE_SECONDS
-        blob.slow = False
-        while not ended and pulled_bytes < FEED_BYTES:
-            try:
-                more, ended = blob.pull(self._session.chunk_bytes)
-            except BaseException as error:
-                self._source_error = error
-                raise
-            chunks.extend(more)
-            pulled_bytes += sum(map(len, more))
-            blob.slow = time.monotonic() >= patience
-            if not more or blob.slow:
-                break
-        return chunks, ended
+        try:
+            return pull(blob, self._session.chunk_bytes)
+        except BaseException as error:
+            self._source_error = error
+            raise
 
     def _check_time(self) -> None:
         """Raise `LinkTimeout` where the time is over; allow more where records have gone since it was allowed."""
@@ -132,3 +120,22 @@ class Submission:
         if not self._outgoing.done:
             self._session.abandon(self._outgoing, self._source_error)
             self._pump.flush()
+
+
+def pull(blob: OutgoingBlob, chunk_bytes: int) -> tuple[list[Buffer], bool]:
+    """Read on in a blob's source: a few records, or up to a lull, or what comes of a slow one in a moment.
+
+    Return the chunks, and whether the source has ended.  Raises what the source raises.
+    """
+    chunks: list[Buffer] = []
+    pulled_bytes, ended = 0, False
+    patience = time.monotonic() + PATIENCE_SECONDS
+    blob.slow = False
+    while not ended and pulled_bytes < FEED_BYTES:
+        more, ended = blob.pull(chunk_bytes)
+        chunks.extend(more)
+        pulled_bytes += sum(map(len, more))
+        blob.slow = time.monotonic() >= patience
+        if not more or blob.slow:
+            break
+    return chunks, ended

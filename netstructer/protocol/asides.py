@@ -80,6 +80,11 @@ class Asides:
         """Say whether a conversation has a message."""
         return bool(self._queues.get(number))
 
+    def first(self, number: int) -> Message | Whole | None:
+        """Return the next message of a conversation, and leave it there; None where it has none."""
+        queue = self._queues.get(number)
+        return queue[0] if queue else None
+
     def next(self, number: int) -> Message | Whole:
         """Return the next message of a conversation that has one, and take it out."""
         return self._queues[number].popleft()

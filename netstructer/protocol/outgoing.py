@@ -105,6 +105,10 @@ class Outgoing:
         """Plain bytes of it and of the blobs that are wholly sealed."""
         return self.plain_bytes + self.blob_bytes
 
+    def prepare(self) -> None:
+        """Compress the value now, and not while it is sealed; before it is queued."""
+        self._pieces = list(self._pieces)
+
     def hungry(self) -> OutgoingBlob | None:
         """Return a blob that wants to be fed, None where there is none.
 
