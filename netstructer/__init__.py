@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from netstructer import errors as errors
     from netstructer.codec.blob import Blob as Blob
     from netstructer.codec.types import register as register
+    from netstructer.identity import Identity as Identity
     from netstructer.keys import Key as Key
     from netstructer.limits import Limits as Limits
     from netstructer.link import Link as Link
     from netstructer.server import Server as Server
 
-__all__ = ["Blob", "Key", "Limits", "Link", "Server", "errors", "register"]
+__all__ = ["Blob", "Identity", "Key", "Limits", "Link", "Server", "errors", "register"]
 
 __version__ = "3.0.0.dev0"
 
 
 _HOMES = {
     "Blob": "netstructer.codec.blob",
+    "Identity": "netstructer.identity",
     "Key": "netstructer.keys",
     "Limits": "netstructer.limits",
     "Link": "netstructer.link",

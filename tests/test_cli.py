@@ -579,12 +579,12 @@ def test_doctor_finds_nothing_wrong_and_leaves_with_manners() -> None:
     steps = {step["name"]: step for step in facts["steps"]}  # type: ignore[attr-defined]
 
     assert (code, facts["wrong"]) == (ExitCode.OK, None)
-    assert list(steps) == ["name", "port", "protocol", "version", "key", "limits", "clock", "ping"]
+    assert list(steps) == ["name", "port", "protocol", "version", "key", "limits", "clock", "ping", "identity"]
     assert steps["limits"]["value_bytes"] == Limits.SMALL.value_bytes
     assert "less than the defaults" in steps["limits"]["advice"]
     assert abs(steps["clock"]["server_ahead_seconds"]) <= 2
     assert 0 < steps["ping"]["median_seconds"] < SECONDS
-    assert server.stats.handshakes_refused == 0
+    assert server.stats.handshakes_refused == 1  # it was asked which server it is, and has no identity to prove
     assert server.stats.links_accepted == 1
 
 
@@ -611,7 +611,7 @@ def test_doctor_examines_this_machine(tmp_path: Path) -> None:
     names = [step["name"] for step in facts["steps"]]  # type: ignore[attr-defined]
 
     assert (code, facts["wrong"], held) == (ExitCode.OK, None, ExitCode.OK)
-    assert names == ["python", "packages", "key", "processor", "seals", "loopback"]
+    assert names == ["python", "packages", "key", "identity", "known", "processor", "seals", "loopback"]
     assert "the variable NETSTRUCTER_KEY" in with_key["steps"][2]["found"]  # type: ignore[index]
     assert (broken, bad["wrong"]) == (ExitCode.KEY, "key")
     assert not os.path.exists(default_key_path())

@@ -19,7 +19,9 @@ from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.screen import rate, seconds
 from netstructer.codec.tokens import Opener, Sealer
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path
-from netstructer.errors import InvalidKey, MissingKey, NetstructerError
+from netstructer.errors import InvalidIdentity, InvalidKey, InvalidKnownServers, MissingKey, NetstructerError
+from netstructer.identity import Identity, default_identity_path
+from netstructer.known_servers import KnownServers, default_known_servers_path
 
 __all__ = ["Step", "check_machine"]
 
@@ -56,6 +58,8 @@ def check_machine(key_file: str | None) -> Iterator[Step]:
         facts={"versions": installed},
     )
     yield _check_key(key_file)
+    yield _check_identity()
+    yield _check_known_servers()
     yield Step("processor", None, _processor())
     yield _check_seals()
     yield _check_loopback()
@@ -102,6 +106,40 @@ def _check_key(key_file: str | None) -> Step:
             facts=facts,
         )
     return Step("key", True, f"{found.key.fingerprint}, from {found.source}", facts=facts)
+
+
+def _check_identity() -> Step:
+    """Say by which fingerprint a server here is known, if it is asked to prove one."""
+    try:
+        place = default_identity_path()
+        if not os.path.lexists(place):
+            return Step(
+                "identity",
+                None,
+                f"none; its place is {place}",
+                advice="only a server needs one, so that clients can tell it from others who have the key: "
+                "netstructer serve --identity default",
+            )
+        found = Identity.load(place)
+    except (InvalidIdentity, OSError) as error:
+        return Step("identity", False, sentence_of(error), advice="restore it from a backup", code=code_of(error))
+    return Step(
+        "identity",
+        True,
+        f"{found.fingerprint}, from {place}",
+        facts={"fingerprint": found.fingerprint, "source": place},
+    )
+
+
+def _check_known_servers() -> Step:
+    """Say how many servers are held to the identity that they had before."""
+    place = default_known_servers_path()
+    try:
+        known = list(KnownServers(place)) if place is not None else []
+    except (InvalidKnownServers, OSError) as error:
+        return Step("known", False, sentence_of(error), advice="correct or remove that line", code=code_of(error))
+    noun = "server is" if len(known) == 1 else "servers are"
+    return Step("known", None, f"{len(known)} {noun} held to an identity, by {place}", facts={"servers": len(known)})
 
 
 def _file_of(found: FoundKey, key_file: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """The diagnosis of one server, step by step, for `doctor HOST:PORT`.  Floor: ROOF.
 
-name -> port -> protocol -> version -> key -> limits -> clock -> ping.  A step that fails is the last one: what lies
-behind it cannot be seen.
+name -> port -> protocol -> version -> key -> limits -> clock -> ping -> identity.  A step that fails is the last one:
+what lies behind it cannot be seen.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from netstructer.errors import (
     Banned,
     Busy,
     InvalidKey,
+    InvalidKnownServers,
     KeyRefused,
     LinkLost,
     LinkTimeout,
@@ -31,7 +32,9 @@ from netstructer.errors import (
     VersionMismatch,
 )
 from netstructer.keys import Key
+from netstructer.known_servers import KnownServers, default_known_servers_path
 from netstructer.limits import Limits
+from netstructer.protocol.handshake import identity_fingerprint
 from netstructer.protocol.parameters import VERSION
 
 __all__ = ["diagnose"]
@@ -165,10 +168,10 @@ def _examine(transport: socket.socket, place: Address, key_file: str | None, tim
             code=ExitCode.KEY,
         )
         return
-    yield from _talk(probe, key, source)
+    yield from _talk(probe, key, source, place, timeout)
 
 
-def _talk(probe: Probe, key: Key, source: str) -> Iterator[Step]:
+def _talk(probe: Probe, key: Key, source: str, place: Address, timeout: float) -> Iterator[Step]:
     """The steps behind the handshake."""
     try:
         peer = probe.open()
@@ -188,6 +191,7 @@ def _talk(probe: Probe, key: Key, source: str) -> Iterator[Step]:
             facts={"median_seconds": statistics.median(trips)},
         )
         probe.leave()
+        yield _identity(place, key, timeout)
     except NetstructerError as error:
         yield Step(
             "link",
@@ -196,6 +200,49 @@ def _talk(probe: Probe, key: Key, source: str) -> Iterator[Step]:
             advice="look into the server's log; try again",
             code=code_of(error),
         )
+
+
+def _identity(place: Address, key: Key, timeout: float) -> Step:
+    """Ask, on a transport of its own, which server it is, and compare with what is known of it.
+
+    Raises what the handshake raises.
+    """
+    path = default_known_servers_path()
+    try:
+        line = KnownServers(path).get(place) if path is not None else None
+        with socket.create_connection(place, timeout) as transport:
+            probe = Probe(transport, timeout)
+            found = identity_fingerprint(probe.shake_hands(key, suite=2).identity or b"")
+            probe.open()
+            probe.leave()
+    except VersionMismatch:
+        found = ""
+    except (InvalidKnownServers, OSError) as error:
+        return Step(
+            "identity", False, sentence_of(error), advice="correct that line, or try again", code=code_of(error)
+        )
+    facts = {"fingerprint": found or None, "known": line.fingerprint if line is not None else None}
+    if line is not None and found != line.fingerprint:
+        return Step(
+            "identity",
+            False,
+            f"{found or 'none'}, where {path} says {line.fingerprint}",
+            advice="somebody who has the key may be posing as the server, or it was set up anew: compare with "
+            "netstructer doctor at the server, and only if it shows the same there take the line out of the file",
+            code=ExitCode.KEY,
+            facts=facts,
+        )
+    if line is not None:
+        return Step("identity", True, f"{found}, as in {path}", facts=facts)
+    if not found:
+        return Step("identity", None, "the server proves none: whoever has the key can pose as it", facts=facts)
+    return Step(
+        "identity",
+        None,
+        f"{found}, which is not known here",
+        advice="compare with netstructer doctor at the server; --server-identity tofu notes it, for good",
+        facts=facts,
+    )
 
 
 def _wrong_protocol(error: NetstructerError, probe: Probe, timeout: float) -> Step:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from netstructer.cli.moving import CONTINUES, DryRun, NoResume, Stall, Timeout, View, conversing
-from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.options import Json, KeyFile, Pinned
 from netstructer.cli.outcomes import DiskFull, command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, split_get
@@ -56,6 +56,7 @@ def get(
     timeout: Timeout = 10.0,
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
+    server_identity: Pinned = None,
     json: Json = False,
 ) -> None:
     """Get files and whole directories from a server: netstructer serve --files DIR.
@@ -75,7 +76,8 @@ def get(
         if keep and no_replace:
             raise Misuse("expected --keep or --no-replace, not both")
         address, patterns, directory = split_get([first, *(more or [])])
-        reach = partial(conversing, address, key_file, timeout=timeout, stall=stall)
+        held: dict[str, Any] = {"timeout": timeout, "stall": stall, "server_identity": server_identity}
+        reach = partial(conversing, address, key_file, **held)
         if to_stdout:
             _check_stdout(dry_run=dry_run)
             with reach() as channel, view.progress() as report:

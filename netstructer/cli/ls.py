@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from netstructer.cli.closing import facts_of_outcome
 from netstructer.cli.moving import Stall, Timeout, View, conversing, error_of, show_missing
-from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.options import Json, KeyFile, Pinned
 from netstructer.cli.outcomes import code_of, command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import parse_place
@@ -34,6 +34,7 @@ def ls(
     timeout: Timeout = 10.0,
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
+    server_identity: Pinned = None,
     json: Json = False,
 ) -> None:
     """List what there is at a server: netstructer serve --files DIR.
@@ -44,7 +45,8 @@ def ls(
     """
     with View(json=json):
         where = parse_place(place)
-        with conversing(where.address, key_file, timeout=timeout, stall=stall) as channel:
+        held: dict[str, Any] = {"timeout": timeout, "stall": stall, "server_identity": server_identity}
+        with conversing(where.address, key_file, **held) as channel:
             left: list[Outcome] = []
             entries = listing(channel, (where.path or "").removesuffix("/"), left=left.append)
     others = Transfer(outcomes=left)

@@ -64,6 +64,7 @@ def conversing(
     *,
     timeout: float,
     stall: float,
+    server_identity: str | None = None,
     compress: bool = True,
     continues: bool = False,
 ) -> Iterator[Channel]:
@@ -73,7 +74,8 @@ def conversing(
     was lost says that the same command goes on from there.  Raises what `Link` raises, and `MissingKey`.
     """
     hint = f"; {CONTINUES}" if continues else ""
-    with Link(address, key=find(key_file).key, timeout=timeout, compress=compress) as link:
+    key = find(key_file).key
+    with Link(address, key=key, timeout=timeout, compress=compress, server_identity=server_identity) as link:
         try:
             yield Patient(link.conversation(), stall, hint=f"; --stall SECONDS waits longer{hint}")
         except KeyboardInterrupt:

@@ -12,7 +12,18 @@ from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_pat
 from netstructer.errors import InvalidAddress, MissingKey
 from netstructer.keys import Key
 
-__all__ = ["DEFAULT_PORT", "FoundKey", "Json", "KeyFile", "find", "listening_place", "peer_place"]
+__all__ = [
+    "DEFAULT_PORT",
+    "FoundKey",
+    "IdentityFile",
+    "Json",
+    "KeyFile",
+    "Pinned",
+    "find",
+    "identity_of",
+    "listening_place",
+    "peer_place",
+]
 
 DEFAULT_PORT = 5000
 THIS_MACHINE = "127.0.0.1"
@@ -24,6 +35,26 @@ KeyFile = Annotated[
         metavar="PATH",
         help=f"Take the key from this file.  Without it: {KEY_VARIABLE}, the file that {FILE_VARIABLE} names, "
         "the default key file.",
+        show_default=False,
+    ),
+]
+IdentityFile = Annotated[
+    str | None,
+    typer.Option(
+        "--identity",
+        metavar="PATH|default",
+        help="Prove to clients which server this is, by an identity of keygen --identity; 'default' is the default "
+        "identity file, made if it is missing.",
+        show_default=False,
+    ),
+]
+Pinned = Annotated[
+    str | None,
+    typer.Option(
+        "--server-identity",
+        metavar="ns1:…|known|tofu",
+        help="Talk to no other server than this: the one with that fingerprint, or the one that known_servers says; "
+        "tofu trusts who answers this once and notes it.  A server that is noted is held to it always.",
         show_default=False,
     ),
 ]
@@ -56,6 +87,11 @@ def find(key_file: str | None, *, make: bool = False) -> FoundKey:
     if make:
         return FoundKey(next(iter(find_key(None, role="server")))[0], source)
     return FoundKey(find_key(None, role="link"), source)
+
+
+def identity_of(given: str | None) -> str | bool | None:
+    """Return what `Server(identity=)` takes for what was given with --identity."""
+    return True if given == "default" else given
 
 
 def listening_place(text: str) -> Address:

@@ -40,10 +40,10 @@ class Probe:
         self.clock: int | None = None
         """Seconds since 1970 in the server's first token; 0 where the server hides its clock."""
 
-    def shake_hands(self, key: Key) -> Agreement:
+    def shake_hands(self, key: Key, *, suite: int = 1) -> Agreement:
         """Say hello and read the answer.  Raises what `ExpectAnswer.receive` and `_read` raise."""
         self._transport.settimeout(self._timeout)
-        hello, expected = start_client(key, Parameters.of(Limits.DEFAULT, COMPRESSION | PADDING))
+        hello, expected = start_client(key, Parameters.of(Limits.DEFAULT, COMPRESSION | PADDING), suite=suite)
         self._write(hello)
         while len(self.answer) < expected.needed(self.answer):
             self.answer += self._read(expected.needed(self.answer) - len(self.answer))

@@ -6,12 +6,12 @@ import os
 import stat
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from netstructer.cli.moving import Compress, DryRun, NoResume, Stall, Timeout, View, conversing
-from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.options import Json, KeyFile, Pinned
 from netstructer.cli.outcomes import command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
@@ -40,6 +40,7 @@ def put(
     timeout: Timeout = 10.0,
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
+    server_identity: Pinned = None,
     json: Json = False,
 ) -> None:
     """Put files and whole directories at a server: netstructer serve --files DIR.
@@ -55,7 +56,7 @@ def put(
         where = parse_place(place)
         sources, into, left = _sources(paths, where)
         continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
-        held = {"timeout": timeout, "stall": stall}
+        held: dict[str, Any] = {"timeout": timeout, "stall": stall, "server_identity": server_identity}
         with (
             conversing(where.address, key_file, **held, compress=compress, continues=continues) as channel,
             view.progress() as report,

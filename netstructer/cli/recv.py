@@ -10,7 +10,7 @@ import typer
 from netstructer.cli.fileroom import Answered
 from netstructer.cli.inbox import Arrived, Inbox, Left, Refused, listening
 from netstructer.cli.literals import facts_of, literal, type_name
-from netstructer.cli.options import KeyFile
+from netstructer.cli.options import IdentityFile, KeyFile
 from netstructer.cli.outcomes import command, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import Misuse
@@ -40,6 +40,7 @@ def recv(
         bool, typer.Option("--raw", help="Write bytes and texts as they are, nothing added; other types are refused.")
     ] = False,
     key_file: KeyFile = None,
+    identity: IdentityFile = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -56,7 +57,7 @@ def recv(
         raise Misuse("expected --raw or --json, not both")
     inbox = Inbox()
     left = count
-    with listening(address, key_file, inbox):
+    with listening(address, key_file, inbox, identity=identity):
         while left is None or left > 0:
             entry = inbox.next(timeout)
             if isinstance(entry, Arrived):

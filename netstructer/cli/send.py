@@ -11,7 +11,7 @@ import typer
 
 from netstructer import Link
 from netstructer.cli.literals import facts_of, from_json, from_literal, literal, type_name
-from netstructer.cli.options import Json, KeyFile, find, peer_place
+from netstructer.cli.options import Json, KeyFile, Pinned, find, peer_place
 from netstructer.cli.outcomes import command
 from netstructer.cli.screen import print_json, size, stderr, stdout
 from netstructer.errors import LinkClosed, Misuse
@@ -41,6 +41,7 @@ def send(
         float, typer.Option(metavar="SECONDS", min=0.001, help="For connecting, and for each value.")
     ] = 10.0,
     key_file: KeyFile = None,
+    server_identity: Pinned = None,
     json: Json = False,
 ) -> None:
     """Send values to a server (`serve`, `recv`, or your own) and wait until it has them.
@@ -53,8 +54,8 @@ def send(
     place = peer_place(address)
     found = find(key_file)
     facts: dict[str, Any] = {"peer": str(place), "fingerprint": found.key.fingerprint, "sent": []}
-    with Link(place, key=found.key, timeout=timeout, compress=compress) as link:
-        facts["link"] = link.id
+    with Link(place, key=found.key, timeout=timeout, compress=compress, server_identity=server_identity) as link:
+        facts |= {"link": link.id, "server_identity": link.server_identity}
         for value in to_send:
             sent = link.send(value, timeout=timeout, wait="acked")
             entry = {"type": type_name(value), "plain_bytes": sent.plain_bytes, "wire_bytes": sent.wire_bytes}

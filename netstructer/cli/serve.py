@@ -11,7 +11,7 @@ from netstructer.cli.closing import facts_of_transfer, line_of, sentence
 from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
 from netstructer.cli.literals import facts_of, type_name
-from netstructer.cli.options import Json, KeyFile
+from netstructer.cli.options import IdentityFile, Json, KeyFile
 from netstructer.cli.outcomes import command, name_of, sentence_of
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
@@ -51,6 +51,7 @@ def serve(
     ] = STALL_SECONDS,
     once: Annotated[bool, typer.Option("--once", help="End when the first link is over.")] = False,
     key_file: KeyFile = None,
+    identity: IdentityFile = None,
     json: Json = False,
 ) -> None:
     """Run a server that prints each value that comes, from any number of links, until Ctrl-C.
@@ -63,13 +64,15 @@ def serve(
         raise Misuse("expected --read-only together with --files DIR")
     room = FileRoom(files, writable=not read_only, stall=stall) if files is not None else None
     inbox = Inbox(echo=echo, files=room)
-    with listening(address, key_file, inbox) as (server, found):
+    with listening(address, key_file, inbox, identity=identity) as (server, found):
         if room is not None:
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:
             host, port = server.address
             served = {"files": room.path, "writable": room.writable} if room is not None else {}
             facts = {"event": "listening", "host": host, "port": port, "fingerprint": found.key.fingerprint}
+            if server.identity is not None:
+                facts["identity"] = server.identity.fingerprint
             print_json(facts | served)
         while True:
             entry = inbox.next(None)
