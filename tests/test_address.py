@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netstructer.address import Address, is_loopback, normalise_ip, parse_address, source_of
+from netstructer.address import Address, Sources, normalise_ip, parse_address, parse_network
 from netstructer.errors import InvalidAddress
 
 
@@ -104,11 +104,61 @@ def test_what_is_no_ip(text: str) -> None:
         normalise_ip(text)
 
 
-def test_loopback_and_sources() -> None:
-    assert is_loopback(normalise_ip("::ffff:127.8.8.8"))
-    assert is_loopback("::1")
-    assert not is_loopback("192.0.2.7")
-    assert source_of("192.0.2.7") == "192.0.2.7"
-    assert source_of("2001:db8:1:2:3:4:5:6") == source_of("2001:db8:1:2::1") == "2001:db8:1:2::/64"
-    assert source_of("2001:db8:1:3::1") != source_of("2001:db8:1:2::1")
-    assert source_of("fe80::1%eth0") == "fe80::/64"
+def test_loopback_is_exempt_and_sources_are_what_one_stranger_has() -> None:
+    sources = Sources()
+
+    assert sources.exempts(normalise_ip("::ffff:127.8.8.8"))
+    assert sources.exempts("::1")
+    assert not sources.exempts("192.0.2.7")
+    assert sources.name("192.0.2.7") == "192.0.2.7"
+    assert sources.name("2001:db8:1:2:3:4:5:6") == sources.name("2001:db8:1:2::1") == "2001:db8:1:2::/64"
+    assert sources.name("2001:db8:1:3::1") != sources.name("2001:db8:1:2::1")
+    assert sources.name("fe80::1%eth0") == "fe80::/64"
+
+
+def test_what_is_one_source_can_be_said() -> None:
+    sources = Sources(("192.0.2.0/25", "2001:db8::/32"), ipv4_bits=24, ipv6_bits=128)
+
+    assert sources.name("192.0.2.200") == "192.0.2.0/24"
+    assert sources.name("2001:db8::1") == "2001:db8::1/128"
+    assert [sources.exempts(ip) for ip in ("192.0.2.127", "192.0.2.128", "2001:db8:ffff::1", "127.0.0.1")] == [
+        *(True, False, True, False)
+    ]
+    assert not Sources(()).exempts("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        ("192.0.2.0/24", "192.0.2.0/24"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("2001:DB8:0::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+        ("::/0", "::/0"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::ffff:0:0/95", None),
+        ("::fffe:0:0/95", "::fffe:0:0/95"),
+        ("192.0.2.1/24", None),
+        ("192.0.2.0/255.255.255.0", None),
+        ("192.0.2.0/024", None),
+        ("192.0.2.0/33", None),
+        ("192.0.2.0/", None),
+        ("192.0.2.0/-1", None),
+        ("192.0.2.0/²", None),
+        ("192.0.2.0/24/24", None),
+        ("192.0.2", None),
+        ("fe80::1%eth0", None),
+        ("example.com", None),
+        ("", None),
+        (7, None),
+        (b"\xc0\0\2\0", None),
+    ],
+)
+def test_networks_have_one_spelling_or_are_none(text: Any, one: str | None) -> None:
+    if one is None:
+        with pytest.raises(InvalidAddress):
+            parse_network(text)
+    else:
+        assert str(parse_network(text)) == one
