@@ -64,9 +64,9 @@ class Server:
             link = server.accept(timeout=5)
             print(link.recv())
 
-    `address` as for `Link`; port 0 picks a free one, and `server.address` says which.  `key` is a `Key`, its text, or a
-    mapping `{user name: key}`; without one it is looked for, and where there is none a fresh one is put into the user's
-    default key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.
+    `address` as for `Link`; port 0 picks a free one, and `server.address` says which.  `key` is a `Key`, its text, a
+    mapping `{user name: key}` or a `KeyRing`; without one it is looked for, and where there is none a fresh one is put
+    into the user's default key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.
     `compress`, `padding` and `hide_clock` as for `Link`.
 
     `identity` is what clients may pin: an `Identity`, the path of its file, or True for the user's default identity
@@ -81,7 +81,7 @@ class Server:
         self,
         address: tuple[str, int] | str = ("127.0.0.1", 0),
         *,
-        key: Key | str | bytes | Mapping[str, Key | str | bytes] | None = None,
+        key: Key | str | bytes | Mapping[str, Key | str | bytes] | KeyRing | None = None,
         limits: Limits | None = None,
         max_links: int = 1000,
         handler: Handler | None = None,

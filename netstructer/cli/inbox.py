@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from netstructer import Link, Server
+from netstructer.cli.admitted import Admitted, admitted, proved
 from netstructer.cli.fileroom import Answered, Room
-from netstructer.cli.options import FoundKey, find, identity_of, listening_place
+from netstructer.cli.options import listening_place
 from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
 
@@ -101,18 +102,18 @@ class Inbox:
 
 @contextmanager
 def listening(
-    address: str, key_file: str | None, inbox: Inbox, *, identity: str | None = None
-) -> Iterator[tuple[Server, FoundKey]]:
-    """Listen, say where, with which key and as whom on stderr, and close in the end.
+    address: str, key_file: str | None, inbox: Inbox, *, identity: str | None = None, users: str | None = None
+) -> Iterator[tuple[Server, Admitted]]:
+    """Listen, say where, for whom and as whom on stderr, and close in the end.
 
     Raises `InvalidAddress`, `MissingKey`, `InvalidKey`, `InvalidIdentity`, `CannotListen`.
     """
     place = listening_place(address)
-    found = find(key_file, make=True)
-    with Server(place, key=found.key, handler=inbox.attend, identity=identity_of(identity)) as server:
-        stderr.print(f"listening on {server.address}, key {found.key.fingerprint} from {found.source}")
+    guests = admitted(key_file, users)
+    with Server(place, key=guests.ring, handler=inbox.attend, identity=proved(identity)) as server:
+        stderr.print(f"listening on {server.address}, {guests}")
         if server.identity is not None:
             stderr.print(f"identity {server.identity.fingerprint}")
         if server.address.host.startswith("127.") or server.address.host == "::1":
             stderr.print("(this machine only; to be reached from others, listen on 0.0.0.0:PORT)", style="dim")
-        yield server, found
+        yield server, guests

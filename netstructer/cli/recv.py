@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from netstructer.cli.admitted import Users
 from netstructer.cli.fileroom import Answered
 from netstructer.cli.inbox import Arrived, Inbox, Left, Refused, listening
 from netstructer.cli.literals import facts_of, literal, type_name
@@ -41,6 +42,7 @@ def recv(
     ] = False,
     key_file: KeyFile = None,
     identity: IdentityFile = None,
+    users: Users = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -57,7 +59,7 @@ def recv(
         raise Misuse("expected --raw or --json, not both")
     inbox = Inbox()
     left = count
-    with listening(address, key_file, inbox, identity=identity):
+    with listening(address, key_file, inbox, identity=identity, users=users):
         while left is None or left > 0:
             entry = inbox.next(timeout)
             if isinstance(entry, Arrived):

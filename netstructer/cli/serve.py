@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from netstructer import Link
+from netstructer.cli.admitted import Users
 from netstructer.cli.closing import facts_of_transfer, line_of, sentence
 from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
@@ -52,25 +53,28 @@ def serve(
     once: Annotated[bool, typer.Option("--once", help="End when the first link is over.")] = False,
     key_file: KeyFile = None,
     identity: IdentityFile = None,
+    users: Users = None,
     json: Json = False,
 ) -> None:
     """Run a server that prints each value that comes, from any number of links, until Ctrl-C.
 
     Long values are shortened on the screen; `recv` prints them whole.  Where there is no key yet, a default key
-    file is made. With --files DIR it serves a directory to put, get and ls; whoever has the key can read and replace
-    what is in it. With --json: one line for each event (listening, joined, value, refused, files, left).
+    file is made; a user that `pair` adds is let in at once. With --files DIR it serves a directory to put, get and
+    ls; whoever has a key can read and replace what is in it. With --json: one line for each event (listening,
+    joined, value, refused, files, left).
     """
     if read_only and files is None:
         raise Misuse("expected --read-only together with --files DIR")
     room = FileRoom(files, writable=not read_only, stall=stall) if files is not None else None
     inbox = Inbox(echo=echo, files=room)
-    with listening(address, key_file, inbox, identity=identity) as (server, found):
+    with listening(address, key_file, inbox, identity=identity, users=users) as (server, guests):
         if room is not None:
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:
             host, port = server.address
             served = {"files": room.path, "writable": room.writable} if room is not None else {}
-            facts = {"event": "listening", "host": host, "port": port, "fingerprint": found.key.fingerprint}
+            facts = {"event": "listening", "host": host, "port": port}
+            facts |= {"fingerprint": guests.found.key.fingerprint if guests.found else None, "users": guests.users}
             if server.identity is not None:
                 facts["identity"] = server.identity.fingerprint
             print_json(facts | served)
