@@ -25,7 +25,7 @@ from bench.workloads import SCALES, SECONDS
 __all__ = ["main"]
 
 ROUNDS = {"smoke": 1, "short": 3, "full": 5}
-PACKAGES = ("netstructer", "cryptography", "zstandard", "msgpack", "ormsgpack", "cbor2")
+PACKAGES = ("netstructer", "cryptography", "zstandard", "msgpack", "ormsgpack", "cbor2", "websockets")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -152,6 +152,19 @@ MODULE_TABLES = {
         ),
         more_is_better=False,
     ),
+    "crowd": Table(
+        title="A crowd of idle links at one server process, without a thread for each",
+        columns=(
+            ("server_kib", "server KiB per link", 1),
+            ("median_us", "round trip beside them, median µs", 0),
+            ("p99_us", "p99 µs", 0),
+            ("most_us", "longest µs", 0),
+            ("idle_percent", "processor while idle %", 1),
+            ("opened_per_second", "opened/s", 0),
+            ("open_cpu_us", "server's processor for each µs", 0),
+        ),
+        more_is_better=False,
+    ),
     "imports": Table(
         title="Imports, on top of a started interpreter",
         columns=(("median_ms", "median ms", 1), ("least_ms", "least ms", 1)),
@@ -165,6 +178,7 @@ REFERENCES = {
     "files": "scp",
     "blobs": "street",
     "overtaking": "idle",
+    "crowd": "asyncio + TLS",
     "strangers": "alone",
 }
 
