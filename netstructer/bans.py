@@ -148,9 +148,11 @@ class Bans:
         number, now = int(address), self._wall()
         with self._lock:
             for version, prefix in sorted(self._prefixes, reverse=True):
+                if version != address.version:
+                    continue
                 spare = address.max_prefixlen - prefix
                 start = number >> spare << spare
-                if version != address.version or start not in self._prefixes[version, prefix]:
+                if start not in self._prefixes[version, prefix]:
                     continue
                 ban = self._bans["network", str(type(_NETWORKS[version])((start, prefix)))]
                 if _stands(ban, now):
@@ -271,7 +273,7 @@ def _parse(line: bytes) -> Ban:
         raise InvalidBan("expected a name in the spelling that is written here")
     if not isinstance(reason, str) or len(reason) > REASON_CHARACTERS or not reason.isprintable():
         raise InvalidBan("expected a reason on one line")
-    for moment in (since, until):
-        if not (isinstance(moment, float) and abs(moment) < float("inf")) and not (moment is None and moment is until):
+    for moment in (since,) if until is None else (since, until):
+        if not isinstance(moment, float) or not abs(moment) < float("inf"):
             raise InvalidBan("expected the times since and until in seconds, as decimals")
     return Ban(kind=kind, name=name, reason=reason, since=since, until=until)

@@ -295,7 +295,7 @@ class Server:
 
     def _close_banned(self, ban: Ban) -> None:
         """Close the open links that a new ban names, popped ones too."""
-        logger.info("= banned the %s %s", ban.kind, ban.name)
+        logger.info("= banned the %s %r", ban.kind, ban.name)
         for reference in self._live.valuerefs():
             link = reference()
             if link is not None and self._is_banned(link):
