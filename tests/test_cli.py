@@ -37,7 +37,7 @@ from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.screen import one_line, rate, seconds, size
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("demo", "keygen", "recv", "send", "serve", "put", "get", "ls", "doctor")
+COMMANDS = ("demo", "keygen", "pair", "recv", "send", "serve", "put", "get", "ls", "doctor")
 THE_LIST = "['hi', 128, {b'gg': 'gg'}, {1, 2, 4, 6}, (False, True)]"
 SECONDS = 30.0
 KEY_TEXT = re.compile(r"[A-Za-z0-9_-]{43}=")
@@ -302,7 +302,8 @@ def test_files_and_texts_travel_raw(tmp_path: Path) -> None:
 def raw_receiver(key: Key) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     process = start("recv", "0", "--raw", key=key, encoding=None)
     assert process.stderr is not None
-    address = process.stderr.readline().split()[2].rstrip(b",").decode()  # type: ignore[attr-defined]
+    line = next(line for line in process.stderr if line.startswith(b"listening"))  # type: ignore[arg-type]
+    address = line.split()[2].rstrip(b",").decode()  # type: ignore[attr-defined]
     try:
         yield process, address  # type: ignore[misc]
     finally:
