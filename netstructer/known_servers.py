@@ -126,7 +126,7 @@ def _place_of(address: Address) -> Address:
 def _parse(line: bytes) -> tuple[KnownServer | None, str]:
     """Return what a line says and no fault, or nothing and the fault."""
     try:
-        fields = json.loads(line, object_pairs_hook=tuple)
+        fields = json.loads(line.decode(), object_pairs_hook=tuple)
     except (ValueError, RecursionError):
         return None, "expected an object of JSON"
     if not isinstance(fields, tuple) or tuple(name for name, _ in fields) != _FIELDS:
