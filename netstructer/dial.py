@@ -14,77 +14,94 @@ from netstructer.address import Address
 from netstructer.credentials import Credentials
 from netstructer.errors import ConnectionCut, LinkTimeout, Mismatch
 from netstructer.limits import Limits
-from netstructer.protocol.events import Ended, Event, Opened
-from netstructer.protocol.handshake import ExpectAnswer
-from netstructer.protocol.parameters import COMPRESSION, PADDING, Parameters
+from netstructer.protocol.events import Ended, Event, Opened, Suspended
+from netstructer.protocol.handshake import Agreement, ExpectAnswer
+from netstructer.protocol.parameters import COMPRESSION, PADDING, RESUME, Parameters
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
 
-__all__ = ["FEATURES", "dial", "no_clock"]
+__all__ = ["FEATURES", "Dialler", "no_clock"]
 
 FEATURES = COMPRESSION | PADDING
 
 
-def dial(
-    address: Address,
-    credentials: Credentials,
-    *,
-    limits: Limits,
-    deadline: float | None,
-    padding: str | None,
-    hide_clock: bool,
-) -> tuple[socket.socket, Session, list[Event]]:
-    """Return a connected socket, the open session on it, and what happened since it opened.
+class Dialler:
+    """One client's way to one server: for the first transport of a link, and for all that follow."""
 
-    `credentials` then know who the server is.  Raises `Unreachable`, `PortClosed`, `LinkTimeout`, what the handshake
-    raises (`KeyRefused`, `VersionMismatch`, `IdentityChanged`, `Busy`, `NotNetstructer` …), `ConnectionCut` where the
-    transport ends first, and what noting a first use raises.
-    """
-    transport = sockets.dial_socket(address, deadline)
-    try:
-        return transport, *_open(transport, address, credentials, limits, deadline, padding, hide_clock)
-    except BaseException:
-        transport.close()
-        raise
+    def __init__(
+        self,
+        address: Address,
+        credentials: Credentials,
+        *,
+        limits: Limits,
+        padding: str | None,
+        hide_clock: bool,
+        resume: bool,
+    ) -> None:
+        self.address = address
+        self.credentials = credentials
+        self._limits, self._padding, self._hide_clock = limits, padding, hide_clock
+        self._features = FEATURES | RESUME if resume else FEATURES
 
+    def open(self, deadline: float | None) -> tuple[socket.socket, Session, list[Event]]:
+        """Return a connected socket, the new open session on it, and what happened since it opened.
 
-def _open(
-    transport: socket.socket,
-    address: Address,
-    credentials: Credentials,
-    limits: Limits,
-    deadline: float | None,
-    padding: str | None,
-    hide_clock: bool,
-) -> tuple[Session, list[Event]]:
-    hello, expected = credentials.start(Parameters.of(limits, FEATURES))
-    conversation = _Conversation(transport, address, deadline)
-    conversation.write(hello)
-    answer = conversation.read_answer(expected)
-    try:
-        agreement = expected.receive(answer)
-    except Mismatch as error:
-        raise credentials.explain(error) from None
-    session = Session(
-        Role.CLIENT,
-        agreement,
-        limits=limits,
-        now=time.monotonic(),
-        draw=os.urandom,
-        wall=no_clock if hide_clock else time.time,
-        padding=padding,
-        clock=time.monotonic,
-    )
-    conversation.write(b"".join(session.frames_to_send(1, time.monotonic())))
-    while True:
-        data = conversation.read(limits.body_bytes)
-        events = session.receive_data(data, time.monotonic()) if data else session.end(time.monotonic())
-        if events and isinstance(events[0], Opened):
-            credentials.opened(agreement, now=time.time())
-            return session, events[1:]
-        for event in events:
-            if isinstance(event, Ended) and event.error is not None:
-                raise event.error
+        The credentials then know who the server is.  Raises `Unreachable`, `PortClosed`, `LinkTimeout`, what the
+        handshake raises (`KeyRefused`, `VersionMismatch`, `IdentityChanged`, `Busy`, `NotNetstructer` …),
+        `ConnectionCut` where the transport ends first, and what noting a first use raises.
+        """
+        transport = sockets.dial_socket(self.address, deadline)
+        try:
+            return transport, *self._open(_Conversation(transport, self.address, deadline))
+        except BaseException:
+            transport.close()
+            raise
+
+    def again(self, deadline: float | None) -> tuple[socket.socket, Agreement]:
+        """Return a connected socket and what the handshake on it has agreed on, for a session that is there.
+
+        Raises what `open` raises.
+        """
+        transport = sockets.dial_socket(self.address, deadline)
+        try:
+            return transport, self._shake_hands(_Conversation(transport, self.address, deadline))
+        except BaseException:
+            transport.close()
+            raise
+
+    def _shake_hands(self, conversation: _Conversation) -> Agreement:
+        hello, expected = self.credentials.start(Parameters.of(self._limits, self._features))
+        conversation.write(hello)
+        answer = conversation.read_answer(expected)
+        try:
+            return expected.receive(answer)
+        except Mismatch as error:
+            raise self.credentials.explain(error) from None
+
+    def _open(self, conversation: _Conversation) -> tuple[Session, list[Event]]:
+        agreement = self._shake_hands(conversation)
+        session = Session(
+            Role.CLIENT,
+            agreement,
+            limits=self._limits,
+            now=time.monotonic(),
+            draw=os.urandom,
+            wall=no_clock if self._hide_clock else time.time,
+            padding=self._padding,
+            clock=time.monotonic,
+        )
+        conversation.write(b"".join(session.frames_to_send(1, time.monotonic())))
+        while True:
+            data = conversation.read(self._limits.body_bytes)
+            events = session.receive_data(data, time.monotonic()) if data else session.end(time.monotonic())
+            if events and isinstance(events[0], Opened):
+                self.credentials.opened(agreement, now=time.time())
+                return session, events[1:]
+            for event in events:
+                if isinstance(event, Suspended):
+                    raise event.error  # A session whose ACCEPT never came is not yet one.
+                if isinstance(event, Ended) and event.error is not None:
+                    raise event.error
 
 
 def no_clock() -> float:

@@ -26,13 +26,13 @@ from netstructer.bans import Bans
 from netstructer.codec.frames import LENGTH_BYTES
 from netstructer.codec.tokens import sealed_bytes
 from netstructer.dial import FEATURES, no_clock
-from netstructer.errors import AnswerRefused, Banned, ConnectionCut, LinkTimeout, NetstructerError
+from netstructer.errors import AnswerRefused, Banned, ConnectionCut, LinkTimeout, NetstructerError, SessionLost
 from netstructer.keyring import KeyRing
 from netstructer.limits import Limits
 from netstructer.listener import DescriptorsShort, Listener
 from netstructer.porter import OurFault, Porter
 from netstructer.protocol.bodies import OPEN_BYTES
-from netstructer.protocol.events import Ended, Event, Opened
+from netstructer.protocol.events import Ended, Event, Opened, ResumeAsked
 from netstructer.protocol.handshake import (
     BANNED,
     BUSY,
@@ -44,7 +44,7 @@ from netstructer.protocol.handshake import (
     refusal,
 )
 from netstructer.protocol.noise import KeyPair
-from netstructer.protocol.parameters import Parameters
+from netstructer.protocol.parameters import RESUME, Parameters
 from netstructer.protocol.records import HEADER_BYTES
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
@@ -63,6 +63,7 @@ CLOCK_SECONDS = 0.25
 """How often deadlines are looked at while somebody is half open."""
 
 Welcome = Callable[[socket.socket, Session, Agreement, list[Event]], None]
+Resume = Callable[[socket.socket, Session, Agreement, bytes], None]
 
 
 class _Stranger:
@@ -100,14 +101,16 @@ class Door:
         padding: str | None,
         hide_clock: bool,
         full: Callable[[str, str | None], bool],
+        make_room: Callable[[str, str | None], bool],
         welcome: Welcome,
+        resume: Resume,
     ) -> None:
         self._listener, self._ring, self._limits = Listener(listener), ring, limits
         self._instance, self._identity, self._stealth = instance, identity, stealth
         self._padding, self._hide_clock = padding, hide_clock
         self.porter = Porter(limits, bans, full)
         """Who decides, and what it has counted."""
-        self._welcome = welcome
+        self._make_room, self._welcome, self._resume = make_room, welcome, resume
         self._strangers: dict[_Stranger, None] = {}
         """In the order in which they came."""
         self._selector = selectors.DefaultSelector()
@@ -247,6 +250,8 @@ class Door:
             if isinstance(event, Ended) and event.error is not None:
                 self._reply(stranger, b"".join(session.frames_to_send(1, now)))
                 raise event.error
+            if isinstance(event, ResumeAsked):
+                self._take_back(stranger, event.session_id)
         if any(isinstance(event, Opened) for event in events):
             self._let_in(stranger, events)
 
@@ -258,7 +263,7 @@ class Door:
         except NetstructerError as error:
             self._turn_away(stranger, refusal(BANNED if isinstance(error, Banned) else BUSY))
             raise
-        parameters = Parameters.of(self._limits, FEATURES, instance=self._instance)
+        parameters = Parameters.of(self._limits, FEATURES | RESUME, instance=self._instance)
         expected = ExpectHello(self._ring, parameters, identity=self._identity)
         try:
             agreement = expected.receive(stranger.hello)
@@ -280,7 +285,7 @@ class Door:
             wall=no_clock if self._hide_clock else time.time,
             instance=self._instance,
             padding=self._padding,
-            full=lambda: self.porter.full(host, agreement.user),
+            full=lambda: self.porter.full(host, agreement.user) and not self._make_room(host, agreement.user),
             clock=time.monotonic,
         )
 
@@ -289,6 +294,20 @@ class Door:
         assert stranger.agreement is not None
         self._leave(stranger, proved=True)
         self._welcome(stranger.transport, stranger.session, stranger.agreement, events)
+
+    def _take_back(self, stranger: _Stranger, session_id: bytes) -> None:
+        """Give a session that is there already its new transport."""
+        session, agreement = stranger.session, stranger.agreement
+        assert session is not None
+        assert agreement is not None
+        self._leave(stranger, proved=True)
+        try:
+            self._resume(stranger.transport, session, agreement, session_id)
+        except SessionLost as error:
+            logger.debug("< no session for %s: %s", stranger.peer.host, error)
+            session.decline()
+            with contextlib.suppress(OSError), stranger.transport:
+                self._reply(stranger, b"".join(session.frames_to_send(1, time.monotonic())))
 
     def _turn_away(self, stranger: _Stranger, answer: bytes) -> None:
         """Say why there will be no link, unless this server says nothing to strangers."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from netstructer.changeover import Told
 from netstructer.errors import (
     BadCompression,
     BadValue,
@@ -36,17 +37,19 @@ from netstructer.submission import Submission
 if TYPE_CHECKING:
     import socket
 
+    from netstructer.address import Address
     from netstructer.codec.blob import Blob
 
 __all__ = ["Exchange"]
 
 
 class Exchange:
-    """The messages of one session on one socket.  Thread-safe.  `on_end` is called once, when the session has ended."""
+    """The messages of one session.  Thread-safe.  `told` hears what becomes of it."""
 
-    def __init__(self, transport: socket.socket, session: Session, on_end: Callable[[], None]) -> None:
+    def __init__(self, transport: socket.socket, session: Session, told: Told) -> None:
         self.session = session
-        self._pump = Pump(transport, session, on_end)
+        self._pump = Pump(transport, session, told)
+        self.board, self.adopt = self._pump.board, self._pump.adopt
         self._lock = self._pump.lock
 
     def abandon(self) -> None:
@@ -59,35 +62,73 @@ class Exchange:
         return self._pump.ended
 
     @property
+    def suspended(self) -> bool:
+        """Whether there is no transport now."""
+        return self.session.suspended
+
+    def await_transport(self, seconds: float, rest: Callable[[], None]) -> bool:
+        """Wait so long, or until a transport is there or wanted no more; say whether one is still to be looked for.
+
+        Where not, `rest()` is called, in the same step.
+        """
+        deadline = time.monotonic() + seconds
+        pump = self._pump
+        with self._lock.in_turn():
+            while pump.pipe is None and not pump.ended:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return True
+                pump.changed.wait(left)
+            rest()
+            return False
+
+    def hindered(self, error: BaseException) -> None:
+        """Take note of why a try to find another transport has failed: it is the cause, if the session is lost."""
+        self._pump.hindrance = error
+
+    def drain(self, seconds: float) -> None:
+        """Tell the client that this link ends as soon as what is under way is done, in so many seconds at most."""
+        with self._lock.in_turn():
+            self._pump.draining = True
+            self.session.drain(seconds)
+            self._pump.flush()
+            self._pump.wake_all()
+
+    @property
+    def peer(self) -> Address:
+        """Where the peer is, or was last."""
+        return self._pump.peer
+
+    @property
     def unread(self) -> bool:
         """Whether a message waits to be received."""
         return bool(self._pump.inbox)
 
     @property
     def open(self) -> bool:
-        """Whether values may still be sent: neither end has said farewell, and nothing broke."""
+        """Whether values may still be sent: neither end has said farewell, and the session is not lost."""
         return not (self._pump.ended or self._pump.closing or self._pump.left_by_peer)
 
     def submit_now(self, single: Single, flags: int) -> tuple[int, int] | None:
-        """Seal and write a small value at once; return its frame's bytes and its delivery number.
+        """Seal and write a small value at once; return its frame's bytes, and its number among all values of this end.
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
         """
         with self._lock.in_turn():
-            if self._pump.unsent or self._pump.closing:
+            if self._pump.unsent or self._pump.closing or self._pump.dismissed:
                 return None
             try:
                 sealed = self.session.seal_now(single, flags, time.monotonic())
                 if sealed is None:
                     return None
-                frame, number = sealed
+                frame = sealed[0]
                 self._pump.write_now(frame)
             except NetstructerError:
                 raise
             except BaseException:
                 self._pump.break_off()
                 raise
-            return len(frame), number
+            return len(frame), self.session.traffic.messages_sent
 
     def submit(
         self,
@@ -265,8 +306,8 @@ class Exchange:
     def _wait_for_message(self, deadline: float | None) -> None:
         pump = self._pump
         while not pump.inbox:
-            if pump.ended or pump.closing or pump.left_by_peer:
-                raise self._pump.over()
+            if pump.ended or pump.closing or pump.left_by_peer or (pump.draining and not self.session.receiving):
+                raise pump.over()
             if not pump.step(deadline):
                 raise LinkTimeout("no message came in time")
 
@@ -294,7 +335,7 @@ class Exchange:
             self._pump.closing = True
             self._pump.inbox.clear()
             self._pump.asides.clear()
-            self._pump.handle(self.session.fail(LinkClosed("the link was aborted here")))
+            self._pump.handle(self.session.abort(LinkClosed("the link was aborted here")))
 
     def ping(self, deadline: float | None) -> float:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""

@@ -3,8 +3,13 @@
 Law: it never waits for a link, only for all of them.  The theory is in `pump.py`.
 
 Every 50 ms, while there are loose links, it takes those over whose reading turn nobody has taken since its last round:
-their sockets go into its selector.  A caller that takes the turn takes the socket out again.  Timers (pings, the end of
-a silent peer, acknowledgements that are due) are looked at once a round, and at least every second.
+their sockets go into its selector.  A caller that takes the turn takes the socket out again.
+
+Timers (pings, the end of a silent peer, acknowledgements that are due) are looked at in rounds, too, those of a link
+when its time has come (timers.py).  That time comes nearer where something was received: so it is asked for when a link
+was attended to here, and when it is taken over; whoever waits in a link keeps its time himself, and links that callers
+come to and leave again are looked at every half second.  Ten thousand silent links cost two looks each in the time of
+a ping, and nothing in between.
 """
 
 from __future__ import annotations
@@ -20,12 +25,17 @@ from collections import deque
 from enum import Enum
 from typing import Protocol
 
+from netstructer.timers import Timers
+
 __all__ = ["Keeper", "Kept", "Standing", "current_keeper"]
 
 logger = logging.getLogger("netstructer")
 
 ROUND_SECONDS = 0.05
-TIMER_SECONDS = 0.5
+LOOSE_SECONDS = 0.5
+"""How often the time of links is kept that callers come to and leave again."""
+LONGEST_SECONDS = 3600.0
+"""The longest sleep: a selector takes no infinity."""
 BUSY_SECONDS = 0.001
 """Pause where a link could not be served because somebody works in it at this moment."""
 
@@ -36,16 +46,19 @@ class Standing(Enum):
     LOOSE = "loose"
     WATCHED = "watched"
     ATTENDED = "attended"
+    PARKED = "parked"
+    """It has none now; only its time is kept."""
 
 
 class Kept(Protocol):
     """What the keeper looks after: a pump."""
 
     standing: Standing
-    transport: socket.socket
     uses: int
     ended: bool
 
+    @property
+    def transport(self) -> socket.socket: ...
     @property
     def reading(self) -> bool: ...
     @property
@@ -68,8 +81,9 @@ class Keeper:
         self._watched: dict[Kept, int] = {}
         self._abandoned: deque[Kept] = deque()
         self._nudged: dict[Kept, None] = {}
-        self._recent: set[Kept] = set()
-        """Links that may have something due within a round: an acknowledgement, or room to write."""
+        self._timers: Timers[Kept] = Timers()
+        self._untimed: deque[Kept] = deque()
+        """Links whose time may have come nearer."""
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
@@ -82,12 +96,31 @@ class Keeper:
         """Look after a new link."""
         with self._lock:
             self._pumps.add(pump)
+            pump.standing = Standing.LOOSE
         self.loosen(pump)
+
+    def park(self, pump: Kept) -> None:
+        """Keep the time of a link that has no transport, and nothing else; `add` it when it has one."""
+        with self._lock:
+            self._pumps.add(pump)
+            pump.standing = Standing.PARKED
+            self._untimed.append(pump)
+            wake = self._sleeping_long
+        if wake:
+            self._wake()
+
+    def hasten(self, pump: Kept) -> None:
+        """Take in that something on a link is due earlier than it was, other than by what was received."""
+        with self._lock:
+            self._untimed.append(pump)
+            wake = self._sleeping_long
+        if wake:
+            self._wake()
 
     def loosen(self, pump: Kept) -> None:
         """Take in that a caller has left a link: come by at the next round."""
         with self._lock:
-            if pump not in self._pumps:
+            if not self._serves(pump):
                 return
             pump.standing = Standing.LOOSE
             self._loose[pump] = pump.uses
@@ -98,7 +131,7 @@ class Keeper:
     def release(self, pump: Kept) -> None:
         """Stop watching for what comes: a caller has taken the reading turn.  What waits for room stays ours."""
         with self._lock:
-            if pump not in self._pumps:
+            if not self._serves(pump):
                 return
             if pump.wants_to_write:
                 self._watch(pump, selectors.EVENT_WRITE)
@@ -113,7 +146,7 @@ class Keeper:
     def watch_writes(self, pump: Kept) -> None:
         """Go on writing what the socket did not take."""
         with self._lock:
-            if pump not in self._pumps:
+            if not self._serves(pump):
                 return
             events = selectors.EVENT_WRITE | (selectors.EVENT_READ if pump.standing is Standing.WATCHED else 0)
             if self._watched.get(pump) == events:
@@ -126,6 +159,7 @@ class Keeper:
         with self._lock:
             self._pumps.discard(pump)
             self._loose.pop(pump, None)
+            self._timers.discard(pump)
             watched = pump in self._watched
             self._unwatch(pump)
         if watched and threading.current_thread() is not self._thread and not _POLLS_LIVE:
@@ -154,7 +188,7 @@ class Keeper:
     # --- its thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._next_round = self._next_timers = 0.0
+        self._next_round = self._next_loose = 0.0
         while True:
             try:
                 self._serve()
@@ -168,8 +202,8 @@ class Keeper:
         busy = False
         for pump, events in self._ready(self._pause()):
             busy |= not _attend(pump, read=bool(events & selectors.EVENT_READ))
-            self._recent.add(pump)
             self._settle(pump)
+            self._untimed.append(pump)
         while self._abandoned:
             self._abandoned.popleft().give_up()
         again: list[Kept] = []
@@ -178,6 +212,7 @@ class Keeper:
             pump, _ = self._nudged.popitem()
             if not (pump.ended or _attend(pump, read=False)):
                 again.append(pump)
+            self._untimed.append(pump)
         if again:
             self._nudged.update(dict.fromkeys(again))
             busy = True
@@ -185,10 +220,6 @@ class Keeper:
         if now >= self._next_round:
             self._next_round = now + ROUND_SECONDS
             self._round(now)
-        if now >= self._next_timers:
-            self._next_timers = now + TIMER_SECONDS
-            for pump in self._snapshot():
-                _keep_time(pump, now)
         if busy:
             time.sleep(BUSY_SECONDS)
 
@@ -196,11 +227,18 @@ class Keeper:
         with self._lock:
             if not self._pumps:
                 # Who adds the next link wakes a sleeper, and only a sleeper.
-                self._recent.clear()
+                self._untimed.clear()
                 self._sleeping_long = True
                 return None
-            self._sleeping_long = not (self._loose or self._recent)
-            return TIMER_SECONDS if self._sleeping_long else ROUND_SECONDS
+            self._ask_times()
+            self._sleeping_long = not self._loose
+            if self._loose:
+                return ROUND_SECONDS
+            first = self._timers.next()
+            if first is None:
+                return None
+            now = time.monotonic()
+            return max(0.0, self._next_round - now, min(first - now, LONGEST_SECONDS))
 
     def _ready(self, seconds: float | None) -> list[tuple[Kept, int]]:
         try:
@@ -227,10 +265,15 @@ class Keeper:
                     taken.append(pump)
                 else:
                     self._loose[pump] = pump.uses
-        for pump in self._recent:
+            self._untimed.extend(taken)
+            self._ask_times()
+            timed = self._timers.due(now)
+            if now >= self._next_loose:
+                self._next_loose = now + LOOSE_SECONDS
+                timed += self._loose
+        for pump in timed:
             _keep_time(pump, now)
-        self._recent = {pump for pump in self._recent if _due_soon(pump, now)}
-        self._recent.update(pump for pump in taken if not pump.ended)
+        self._untimed.extend(timed)
         for pump in taken:
             pump.rest()
 
@@ -256,11 +299,16 @@ class Keeper:
                 else:
                     self._unwatch(pump)
 
-    def _snapshot(self) -> tuple[Kept, ...]:
-        with self._lock:
-            return tuple(self._pumps)
-
     # --- under the lock ---------------------------------------------------------------------------------------------
+
+    def _ask_times(self) -> None:
+        while self._untimed:
+            pump = self._untimed.popleft()
+            if pump in self._pumps and pump.standing is not Standing.ATTENDED and (due := pump.due()) is not None:
+                self._timers.advance(pump, due)
+
+    def _serves(self, pump: Kept) -> bool:
+        return pump in self._pumps and pump.standing is not Standing.PARKED
 
     def _watch(self, pump: Kept, events: int) -> None:
         try:
@@ -295,11 +343,6 @@ def _keep_time(pump: Kept, now: float) -> None:
     due = pump.due()
     if due is not None and now >= due and pump.standing is not Standing.ATTENDED:
         _attend(pump, read=False)
-
-
-def _due_soon(pump: Kept, now: float) -> bool:
-    due = pump.due()
-    return due is not None and due < now + TIMER_SECONDS
 
 
 _POLLS_LIVE = selectors.DefaultSelector.__name__ != "SelectSelector"

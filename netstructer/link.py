@@ -16,15 +16,16 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from netstructer.address import Address, parse_address
 from netstructer.codec.blob import Blob
 from netstructer.conversation import Conversation
 from netstructer.credentials import ServerIdentity, find_credentials
-from netstructer.dial import dial
+from netstructer.dial import Dialler
 from netstructer.errors import LinkClosed, Misuse
 from netstructer.exchange import Exchange
+from netstructer.goals import Sent, Wait, flags_of, goal
 from netstructer.incoming import Incoming
 from netstructer.keys import Key, fingerprint_of
 from netstructer.limits import Limits
@@ -32,9 +33,10 @@ from netstructer.protocol.assembly import Message
 from netstructer.protocol.handshake import identity_fingerprint
 from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.session import Session
-from netstructer.protocol.states import Flag
-from netstructer.sockets import deadline_after, peer_address
+from netstructer.redial import Redialler
+from netstructer.sockets import deadline_after
 from netstructer.stats import LinkStats
+from netstructer.tidings import House, Tidings
 
 if TYPE_CHECKING:
     import socket
@@ -47,17 +49,6 @@ __all__ = ["Link", "Sent"]
 
 logger = logging.getLogger("netstructer")
 logger.addHandler(logging.NullHandler())
-
-Wait = Literal["queued", "acked", "consumed"]
-_OnEnd = Callable[["Link"], None]
-_FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
-
-
-class Sent(NamedTuple):
-    """What one `send` moved: bytes of the encoded value, and bytes of its frames on the wire."""
-
-    plain_bytes: int
-    wire_bytes: int
 
 
 class Link:
@@ -72,6 +63,12 @@ class Link:
     this end accepts.  `compress=False` switches compression off: do that where one message mixes a secret with
     text that somebody else chooses.  `padding` blurs lengths: `"bucket"` (to a power of two, then Padmé) or `"full"`.
     `hide_clock` sends zero for the time that every Fernet token states in the clear.
+
+    A link outlives its transports: when one is cut, or silent for too long, the link looks for another in the
+    background, and whatever was not acknowledged is sent again, once, in order.  Until then `send` keeps values, up to
+    `Limits.backlog_bytes`, and `recv` goes on waiting.  After `Limits.resume_seconds` without a transport, or where the
+    server was started anew, the link is lost: `SessionLost`, whose `unacknowledged` has the `Sent.id` of the values of
+    unknown fate.  `resume=False` ends the link with its transport.
 
     `server_identity` is which server it must be: a fingerprint (`"ns1:…"`), `"known"` (as the user's file of known
     servers says), or `"tofu"` (the same, and a server that is not in it is trusted this once).  A server that is in it
@@ -98,6 +95,7 @@ class Link:
         timeout: float | None = 10.0,
         limits: Limits | None = None,
         compress: bool = True,
+        resume: bool = True,
         padding: Literal["bucket", "full"] | None = None,
         hide_clock: bool = False,
         server_identity: ServerIdentity | None = None,
@@ -107,40 +105,41 @@ class Link:
             raise Misuse("expected padding=None, 'bucket' or 'full'")
         place = parse_address(address)
         credentials = find_credentials(key, place, server_identity=server_identity, on_new_key=on_new_key)
-        transport, session, events = dial(
+        dialler = Dialler(
             place,
             credentials,
             limits=limits or Limits.DEFAULT,
-            deadline=deadline_after(timeout),
             padding=padding,
             hide_clock=hide_clock,
+            resume=resume,
         )
+        transport, session, events = dialler.open(deadline_after(timeout))
         self.user = None
         self.fingerprint, self.server_identity = credentials.key.fingerprint, credentials.identity
-        self._hold(transport, session, compress=compress, on_end=None)
+        self._hold(transport, session, compress=compress)
+        self._told.redialler = Redialler(dialler, self._exchange)
         self._exchange.begin(events)
         logger.debug("= link %s to %s open", self.id, self.peer)
 
     @classmethod
     def _of(
-        cls, transport: socket.socket, session: Session, agreement: Agreement, *, compress: bool, on_end: _OnEnd
+        cls, transport: socket.socket, session: Session, agreement: Agreement, *, compress: bool, house: House
     ) -> Link:
         """Return the server's end of a link, its handshake done."""
         link = cls.__new__(cls)
         link.user, link.fingerprint = agreement.user, fingerprint_of(agreement.key_id)
         link.server_identity = None if agreement.identity is None else identity_fingerprint(agreement.identity)
-        link._hold(transport, session, compress=compress, on_end=on_end)
+        link._hold(transport, session, compress=compress)
+        link._told.house = house
         return link
 
-    def _hold(self, transport: socket.socket, session: Session, *, compress: bool, on_end: _OnEnd | None) -> None:
+    def _hold(self, transport: socket.socket, session: Session, *, compress: bool) -> None:
         self.id = session.id
         """Names this link in logs and in the registry: 16 hexadecimal digits, the same at both ends."""
-        self.peer: Address = peer_address(transport)
-        """Where the peer is: `.host` (normalised IP) and `.port`."""
         self._compress = compress
         self._session = session
-        self._on_end = on_end
-        self._exchange = Exchange(transport, session, _telling(weakref.ref(self)))
+        self._told = Tidings(weakref.ref(self))
+        self._exchange = Exchange(transport, session, self._told)
 
     # --- values -----------------------------------------------------------------------------------------------------
 
@@ -161,21 +160,20 @@ class Link:
         only where that is a blob on its way in does `timeout` end each of its waits.  What a source raises is raised
         here, `SourceFailed` where another link broke, and told to the peer's reader as `SourceFailed`.
         """
-        if wait not in _FLAGS:
-            raise Misuse("expected wait='queued', 'acked' or 'consumed'")
+        flags = flags_of(wait)
         payloads = self._session.payloads
         compress = self._compress if compress is None else compress
         encoded = payloads.encode(value)
         single = payloads.single(encoded, compress=compress)
         if single is None:
-            outgoing = payloads.compose(encoded, compress=compress, flags=_FLAGS[wait], source_seconds=timeout)
+            outgoing = payloads.compose(encoded, compress=compress, flags=flags, source_seconds=timeout)
         else:
             done = self._exchange.submit_now(single, 0) if wait == "queued" else None
             if done is not None:
-                return Sent(encoded.plain_bytes, done[0])
-            outgoing = single.outgoing(_FLAGS[wait])
-        self._exchange.submit(outgoing, self._goal(outgoing, wait), deadline=deadline_after(timeout))
-        return Sent(outgoing.sealed_bytes, outgoing.wire_bytes)
+                return Sent(encoded.plain_bytes, *done)
+            outgoing = single.outgoing(flags)
+        self._exchange.submit(outgoing, goal(self._session, outgoing, wait), deadline=deadline_after(timeout))
+        return Sent(outgoing.sealed_bytes, outgoing.wire_bytes, outgoing.ids.start)
 
     def recv(self, *, timeout: float | None = None, max_bytes: int | None = None) -> Any:
         """Return the next value, equal to what the peer sent, types included.
@@ -212,7 +210,7 @@ class Link:
                     batch.add(encoded)
                 else:
                     outgoing = session.payloads.compose(encoded, compress=self._compress, source_seconds=timeout)
-                    self._exchange.submit(outgoing, self._goal(outgoing, "queued"), deadline=deadline)
+                    self._exchange.submit(outgoing, goal(session, outgoing, "queued"), deadline=deadline)
                     parts.append(outgoing)
         finally:
             self._submit_batch(batch, deadline, parts)
@@ -220,7 +218,7 @@ class Link:
 
     def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> None:
         if batch.count:
-            self._exchange.submit(batch, self._goal(batch, "queued"), deadline=deadline)
+            self._exchange.submit(batch, goal(self._session, batch, "queued"), deadline=deadline)
             parts.append(batch)
 
     def __iter__(self) -> Iterator[Any]:
@@ -231,15 +229,6 @@ class Link:
             except LinkClosed:
                 return
             yield value
-
-    def _goal(self, outgoing: Outgoing | Batch, wait: Wait) -> Callable[[], bool]:
-        """Return what `send` waits for."""
-        if wait == "queued":
-            return lambda: outgoing.done
-        acknowledged, taken = self._session.acknowledged, self._session.taken
-        if wait == "acked" or isinstance(outgoing, Batch):
-            return lambda: outgoing.done and acknowledged(outgoing.last_number)
-        return lambda: outgoing.done and acknowledged(outgoing.last_number) and taken(outgoing.value_number)
 
     # --- files, and what else goes beside the values ----------------------------------------------------------------
 
@@ -332,13 +321,17 @@ class Link:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             exchange.abandon()
 
-    def _ended(self) -> None:
-        error = self._session.error
-        logger.debug("= link %s to %s over%s", self.id, self.peer, f": {type(error).__name__}" if error else "")
-        if self._on_end is not None:
-            self._on_end(self)
-
     # --- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> Address:
+        """Where the peer is, or was last: `.host` (normalised IP) and `.port`."""
+        return self._exchange.peer
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the link has lost its transport, and waits for another."""
+        return self._exchange.suspended
 
     @property
     def closed(self) -> bool:
@@ -359,6 +352,7 @@ class Link:
             wire_sent=traffic.wire_sent,
             wire_received=traffic.wire_received,
             rtt_seconds=session.liveness.rtt_seconds,
+            resumes=session.resumes,
         )
 
     def ping(self, *, timeout: float | None = 5.0) -> float:
@@ -380,15 +374,5 @@ class Link:
 
     def __repr__(self) -> str:
         whose = "" if self.user is None else f" user {self.user!r}"
-        return f"<Link {self.id} to {self.peer}{whose} {'closed' if self.closed else 'open'}>"
-
-
-def _telling(reference: weakref.ref[Link]) -> Callable[[], None]:
-    """Return what tells a link that its session has ended, without keeping it alive."""
-
-    def tell() -> None:
-        link = reference()
-        if link is not None:
-            link._ended()
-
-    return tell
+        state = "closed" if self.closed else "suspended" if self.suspended else "open"
+        return f"<Link {self.id} to {self.peer}{whose} {state}>"

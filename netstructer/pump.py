@@ -17,25 +17,31 @@ whose reader has just left is only *loose*: the keeper comes by every 50 ms and 
 One lock guards session, turns and inbox.  It is never held while waiting for a socket, and never while a value is
 encoded, compressed for the first time, expanded or decoded.  What is not sealed yet is sealed by whoever finds the
 socket writable.
+
+A link outlives its transports (changeover.py).  `pipe` is the one of now, None while there is none; who polled one that
+was given up meanwhile finds that it is another one's turn, and reads nothing from it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from netstructer import sockets
+from netstructer import changeover, sockets
 from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
+from netstructer.pipe import Pipe
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.events import Ended, Event, MessageArrived, PeerLeft
+from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, PeerLeft, Resumed, Suspended
 from netstructer.protocol.session import Session
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ["Pump"]
 
@@ -44,36 +50,55 @@ ROUNDS = 4
 
 
 class Pump:
-    """One session on one socket.  Thread-safe."""
+    """One session, on one socket at a time.  Thread-safe."""
 
-    def __init__(self, transport: socket.socket, session: Session, on_end: Callable[[], None]) -> None:
+    def __init__(self, transport: socket.socket, session: Session, told: changeover.Told) -> None:
         self.session = session
-        self._frames = session.frames
-        self.transport = transport
+        self.pipe: Pipe | None = Pipe(transport)
+        """The transport of now."""
+        self.peer = sockets.peer_address(transport)
+        """Where the peer is, or was last."""
+        self.hindrance: BaseException | None = None
+        """What came of the last try to find another transport."""
         self.standing = Standing.LOOSE
         self.uses = 0
         """Counts how often the reading turn was left; the keeper tells by it whether somebody is busy here."""
-        self._on_end = on_end
+        self.told = told
         self.lock = FairLock()
-        self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
+        self.changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
         self._sleepers = 0
         self._workers = 0
         """Callers in `wait`: as long as there is one, what is queued is looked after."""
         self._more = False
         """Whether there may be more to seal, and room for it."""
         self._reading = False
-        self._polling = 0
-        self._readiness = sockets.Readiness(transport)
         self.inbox: deque[Message | Whole] = deque()
         self.asides = Asides(session.role)
         """Conversations, and what has come of them."""
         self.chores: deque[Callable[[], None]] = deque()
         """What the collector left to do, under the lock: whoever works here next does it."""
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
-        self._room_bytes = session.limits.unsent_bytes
+        self.room_bytes = session.limits.unsent_bytes
         self.ended = False
         self.left_by_peer = False
         self.closing = False
+        self.draining = False
+        """At a server that leaves: what has come can still be taken, and answered; nothing else is waited for."""
+        self.dismissed = False
+        """At a client whose server leaves: nothing new is begun."""
+
+    @property
+    def transport(self) -> socket.socket:
+        """The socket of now; there must be one."""
+        assert self.pipe is not None
+        return self.pipe.transport
+
+    end = changeover.end
+    give_up = changeover.give_up
+    disown = changeover.disown
+    suspend = changeover.suspend
+    board = changeover.board
+    adopt = changeover.adopt
 
     # --- what an exchange asks for, under the lock ------------------------------------------------------------------
 
@@ -85,8 +110,9 @@ class Pump:
 
     def write_now(self, frame: bytes | bytearray | memoryview) -> None:
         """Write one sealed frame, nothing being unsent; the keeper goes on with what the socket does not take."""
+        assert self.pipe is not None
         try:
-            sent = self.transport.send(frame)
+            sent = self.pipe.transport.send(frame)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
@@ -111,7 +137,7 @@ class Pump:
     def wake(self) -> None:
         """Let everybody who sleeps look again."""
         if self._sleepers:
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     # --- what the keeper asks for -----------------------------------------------------------------------------------
 
@@ -123,8 +149,8 @@ class Pump:
         if not self.lock.plain.acquire(False):
             return False
         try:
-            if read and not self._reading and not self.ended:
-                self._read()
+            if read and not self._reading:
+                self._read(self.pipe)
             self.handle(self.session.tick(time.monotonic()))
             self._flush_some()
             if self.wants_to_write and not (self.ended or self._workers):
@@ -144,7 +170,7 @@ class Pump:
     def rest(self) -> None:
         """Give memory back: nobody has been here for a while."""
         if self.lock.plain.acquire(False):
-            self._frames.shrink()
+            self.session.frames.shrink()
             self.lock.plain.release()
 
     @property
@@ -156,22 +182,6 @@ class Pump:
     def wants_to_write(self) -> bool:
         """Whether to come back when the socket has room."""
         return bool(self.unsent) or self._more
-
-    def give_up(self) -> None:
-        """End at once: nobody holds the link any more."""
-        with self.lock.in_turn():
-            self.closing = True
-            self.handle(self.session.fail(LinkClosed("the link was dropped without being closed")))
-
-    def disown(self) -> None:
-        """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
-        self.lock.renew()
-        self._changed = threading.Condition(self.lock)  # type: ignore[arg-type]  # it needs acquire and release only
-        self.ended = self.closing = True
-        self.inbox.clear()
-        self.unsent.clear()
-        self.session.fail(LinkClosed("the link belongs to the process that forked this one"))
-        self.transport.close()
 
     # --- under the lock ---------------------------------------------------------------------------------------------
 
@@ -199,7 +209,8 @@ class Pump:
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             return False
-        if self._reading or self.unsent:
+        pipe = self.pipe
+        if self._reading or self.unsent or pipe is None:
             self._sleep(deadline, now)
             return True
         ready = False
@@ -208,9 +219,9 @@ class Pump:
             due = self.session.deadline()
             if due is None or (deadline is not None and deadline < due):
                 due = deadline
-            ready = self._poll(self._readiness, due, now, read=True, write=False)
-            if ready and not self.ended:
-                self._read()
+            ready = self._poll(pipe, pipe.readiness, due, now, read=True, write=False)
+            if ready:
+                self._read(pipe)
         finally:
             self._reading = False
             self._leave_turn()
@@ -223,11 +234,12 @@ class Pump:
         return True
 
     def _sleep(self, deadline: float | None, now: float) -> None:
-        """Wait for room to write, or for another thread that has the reading turn."""
-        if not self.unsent:
+        """Wait for room to write, for another thread that has the reading turn, or for another transport."""
+        pipe = self.pipe
+        if not self.unsent or pipe is None:
             self._sleepers += 1
             try:
-                self._changed.wait(None if deadline is None else deadline - now)
+                self.changed.wait(None if deadline is None else deadline - now)
             finally:
                 self._sleepers -= 1
             return
@@ -238,10 +250,10 @@ class Pump:
                 # Whoever reads keeps the time, too: a peer that takes nothing may be dead.
                 timed = self.session.deadline()
                 due = timed if due is None or (timed is not None and timed < due) else due
-            readiness = self._readiness if read else sockets.Readiness(self.transport)
-            can_read = self._poll(readiness, due, now, read=read, write=True)
-            if can_read and read and not self.ended:
-                self._read()
+            readiness = pipe.readiness if read else sockets.Readiness(pipe.transport)
+            can_read = self._poll(pipe, readiness, due, now, read=read, write=True)
+            if can_read and read:
+                self._read(pipe)
         finally:
             if read:
                 self._reading = False
@@ -262,11 +274,13 @@ class Pump:
         if self.standing is Standing.ATTENDED and not self.ended:
             current_keeper().loosen(self)
 
-    def _poll(self, readiness: sockets.Readiness, until: float | None, now: float, *, read: bool, write: bool) -> bool:
+    def _poll(
+        self, pipe: Pipe, readiness: sockets.Readiness, until: float | None, now: float, *, read: bool, write: bool
+    ) -> bool:
         """Wait for the socket, without the lock; say whether it can be read."""
         seconds = None if until is None else until - now if until > now else 0.0
         plain = self.lock.plain
-        self._polling += 1
+        pipe.polling += 1
         try:
             plain.release()
             return readiness.wait(read=read, write=write, seconds=seconds)[0]
@@ -275,15 +289,16 @@ class Pump:
                 if not plain.acquire(False):
                     self.lock.acquire()
             finally:
-                self._polling -= 1
-                if self.ended:
-                    self._close_socket_if_unused()
+                pipe.polling -= 1
+                pipe.close_if_unused()
 
-    def _read(self) -> None:
-        session, frames = self.session, self._frames
+    def _read(self, pipe: Pipe | None) -> None:
+        if pipe is not self.pipe or pipe is None or self.ended:
+            return  # It was given up meanwhile: what it still holds was said on a transport that is over.
+        session, frames = self.session, self.session.frames
         try:
             try:
-                count = self.transport.recv_into(frames.space())
+                count = pipe.transport.recv_into(frames.space())
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
@@ -304,8 +319,15 @@ class Pump:
                 self._sort(event.message)
             elif isinstance(event, PeerLeft):
                 self.left_by_peer = True
+            elif isinstance(event, Suspended):
+                self.suspend(event.error)
+            elif isinstance(event, Resumed):
+                self.told.resumed()
+            elif isinstance(event, Draining):
+                self.dismissed = True
+                self.told.draining(event.seconds)
             elif isinstance(event, Ended):
-                self._end()
+                self.end(event.error)
         if events:
             self.wake()
 
@@ -347,13 +369,15 @@ class Pump:
         """Seal and write one round; say whether there may be more and room for it."""
         if self.ended:
             return False
-        unsent = self.unsent
+        unsent, pipe = self.unsent, self.pipe
         try:
             if not unsent:
-                unsent.extend(self.session.frames_to_send(self._room_bytes, time.monotonic()))
+                unsent.extend(self.session.frames_to_send(self.room_bytes, time.monotonic()))
                 if not unsent:
                     return False
-            sockets.write(self.transport, unsent)
+            if pipe is None:
+                return False
+            sockets.write(pipe.transport, unsent)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -367,31 +391,14 @@ class Pump:
         return True
 
     def read_the_rest(self) -> None:
-        while not self.ended and not self._reading:
+        """Read what the peer said before it broke off, unless somebody else does; then the transport is over."""
+        pipe = self.pipe
+        while pipe is not None and pipe is self.pipe and not self.ended and not self._reading:
             before = self.session.traffic.wire_received
-            self._read()
-            if not self.ended and self.session.traffic.wire_received == before:
+            self._read(pipe)
+            if pipe is self.pipe and not self.ended and self.session.traffic.wire_received == before:
                 self.handle(self.session.end(time.monotonic()))
 
-    def _end(self) -> None:
-        """The session has ended: send its last word if the socket takes it, and wake everybody."""
-        if self.ended:
-            return
-        # The last word is a courtesy: a fault in it must not keep the link from ending.
-        with contextlib.suppress(Exception):
-            self.unsent.extend(self.session.frames_to_send(self._room_bytes, time.monotonic()))
-            while self.unsent:
-                sockets.write(self.transport, self.unsent)
-        self.ended = True
-        self.unsent.clear()
-        current_keeper().forget(self)
-        with contextlib.suppress(OSError):
-            self.transport.shutdown(socket.SHUT_RDWR)
-        self._close_socket_if_unused()
-        self._changed.notify_all()
-        self._on_end()
-
-    def _close_socket_if_unused(self) -> None:
-        """Close the descriptor only when nobody polls it: its number could be another file's by then."""
-        if self.ended and not self._polling:
-            self.transport.close()
+    def wake_all(self) -> None:
+        """Let everybody look again, whatever they wait for."""
+        self.changed.notify_all()

@@ -2,7 +2,8 @@
 
 Spec: protocol.md, "Registry".  Keys are IP texts as `address.normalise_ip` writes them, and texts that callers give go
 through the same function.  Several links behind one IP are kept apart.  A link enters once and leaves once: by `pop`,
-by `clear`, or when it ends.
+by `clear`, or when it ends.  One that has lost its transport is kept apart from the open ones until it has another,
+which may come from another IP: then it is found under that one, from the same step on.
 """
 
 from __future__ import annotations
@@ -47,19 +48,37 @@ class Registry(Generic[L]):
         self._lock = threading.Condition(threading.Lock())
         self._links: dict[str, L] = {}
         self._by_ip: dict[str, dict[str, L]] = {}
+        self._hosts: dict[str, str] = {}
+        """Under which IP each link is found, by its id: its peer may have another one by now."""
+        self._suspended: dict[str, L] = {}
         self._closed = False
 
     def add(self, link: L) -> None:
         """Enter a link."""
         with self._lock:
-            self._links[link.id] = link
-            self._by_ip.setdefault(link.peer.host, {})[link.id] = link
-            self._lock.notify_all()
+            self._enter(link)
 
     def discard(self, link: L) -> bool:
         """Take a link out; say whether it was in."""
         with self._lock:
-            return self._remove(link)
+            return self._suspended.pop(link.id, None) is not None or self._remove(link)
+
+    def suspend(self, link: L) -> None:
+        """Keep a link apart that has no transport; nothing, where it is not in the registry."""
+        with self._lock:
+            if self._remove(link):
+                self._suspended[link.id] = link
+
+    def resume(self, link: L) -> None:
+        """Take a link back that has a transport again, under the IP that it comes from now; it is the newest."""
+        with self._lock:
+            if self._suspended.pop(link.id, None) is not None or self._remove(link):
+                self._enter(link)
+
+    def suspended(self) -> tuple[L, ...]:
+        """Return the links that have no transport now, the longest suspended first."""
+        with self._lock:
+            return tuple(self._suspended.values())
 
     def get(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> L | None:
         """Return the newest open link from there, or None."""
@@ -80,11 +99,11 @@ class Registry(Generic[L]):
             return link
 
     def empty(self) -> tuple[L, ...]:
-        """Take out and return all links, still open."""
+        """Take out and return all links, still open or suspended."""
         with self._lock:
-            links = tuple(self._links.values())
-            self._links.clear()
-            self._by_ip.clear()
+            links = (*self._links.values(), *self._suspended.values())
+            for held in (self._links, self._suspended, self._by_ip, self._hosts):
+                held.clear()
             return links
 
     def close(self) -> tuple[L, ...]:
@@ -140,13 +159,21 @@ class Registry(Generic[L]):
         ip, port = _place(ip)
         return [link for link in self._by_ip.get(ip, {}).values() if port is None or link.peer.port == port]
 
+    def _enter(self, link: L) -> None:
+        host = link.peer.host
+        self._links[link.id] = link
+        self._hosts[link.id] = host
+        self._by_ip.setdefault(host, {})[link.id] = link
+        self._lock.notify_all()
+
     def _remove(self, link: L) -> bool:
         if self._links.pop(link.id, None) is None:
             return False
-        links = self._by_ip[link.peer.host]
+        host = self._hosts.pop(link.id)
+        links = self._by_ip[host]
         del links[link.id]
         if not links:
-            del self._by_ip[link.peer.host]
+            del self._by_ip[host]
         return True
 
 

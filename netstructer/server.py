@@ -9,21 +9,20 @@ import logging
 import os
 import threading
 import time
-import traceback
 import weakref
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
-from netstructer import sockets
+from netstructer import signals, sockets
 from netstructer.address import Address, parse_address
 from netstructer.bans import Ban, Bans
 from netstructer.credentials import find_identity, find_key
 from netstructer.door import Door
-from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse
+from netstructer.errors import MessageTooBig, Misuse, SessionLost
 from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
+from netstructer.leaving import close_in_time, close_links, drain_links
 from netstructer.limits import Limits
 from netstructer.link import Link
 from netstructer.occupancy import Occupancy
@@ -31,6 +30,7 @@ from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.events import Event
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
+from netstructer.reception import Handler, Reception
 from netstructer.registry import Place, Registry
 from netstructer.stats import ServerStats
 
@@ -41,13 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Broadcast", "Server"]
 
 logger = logging.getLogger("netstructer")
-
-Handler = Callable[[Link], object]
-CLEAR_SECONDS = 5.0
-"""How long `clear` waits for farewells."""
-
-MOST_ENDED = 64
-"""Links that ended before anybody accepted them: so many are kept for `accept`, with the messages that they brought."""
 
 
 class Broadcast(NamedTuple):
@@ -66,13 +59,16 @@ class Server:
 
     `address` as for `Link`; port 0 picks a free one, and `server.address` says which.  `key` is a `Key`, its text, a
     mapping `{user name: key}` or a `KeyRing`; without one it is looked for, and where there is none a fresh one is put
-    into the user's default key file and its path logged.  `handler(link)` is called for each new link in a thread of its own.
-    `compress`, `padding` and `hide_clock` as for `Link`.
+    into the user's default key file and its path logged.  `handler(link)` is called for each new link in a thread of
+    its own.  `compress`, `padding` and `hide_clock` as for `Link`.
 
     `identity` is what clients may pin: an `Identity`, the path of its file, or True for the user's default identity
     file, made if need be.  With `stealth` who is refused is told nothing: the transport is closed.
 
     `bans` is the file that keeps `server.bans`; without one they are forgotten when the server closes.
+
+    A link whose client has lost its transport waits `Limits.resume_seconds` for the client to come back, from whatever
+    address, or with `pin_address` only from the same.
 
     Raises `InvalidKey`, `InvalidIdentity`, `InvalidAddress`, `InvalidBan` here, `CannotListen` from `start`.
     """
@@ -91,6 +87,7 @@ class Server:
         identity: Identity | str | os.PathLike[str] | bool | None = None,
         stealth: bool = False,
         bans: str | os.PathLike[str] | None = None,
+        pin_address: bool = False,
     ) -> None:
         if padding not in (None, "bucket", "full"):
             raise Misuse("expected padding=None, 'bucket' or 'full'")
@@ -103,18 +100,18 @@ class Server:
         self.identity: Identity | None = find_identity(identity)
         """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
         self._limits = limits or Limits.DEFAULT
-        self._handler = handler
+        self._reception = Reception(handler)
+        self._pin_address = pin_address
         self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
         self._door: Door | None = None
-        self._closed = False
+        self._starting = threading.Lock()
         self._accepted = 0
         self._live: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
+        self._sessions: weakref.WeakValueDictionary[bytes, Link] = weakref.WeakValueDictionary()
         self._occupancy = Occupancy(self._limits, max_links, self._limits.sources())
         self.bans = Bans(bans, wall=time.time, on_add=self._close_banned)
         """Whom this server does not talk to: `add`, `remove`, `list`, while the server runs."""
-        self._waiting: deque[Link] = deque()
-        self._changed = threading.Condition()
-        self.registry: Registry[Link] = Registry(lambda links: _close_all(links, CLEAR_SECONDS))
+        self.registry: Registry[Link] = Registry(close_in_time)
         """The open links, by peer IP."""
         _SERVERS.add(self)
 
@@ -122,8 +119,8 @@ class Server:
 
     def start(self) -> Server:
         """Bind, listen, and accept in the background; return the server.  Raises `CannotListen`."""
-        with self._changed:
-            if self._door is not None or self._closed:
+        with self._starting:
+            if self._door is not None or self._reception.closed:
                 raise Misuse("the server was started before")
             listener = sockets.listening_socket(self._address)
             bound = Address(*listener.getsockname()[:2])
@@ -138,7 +135,9 @@ class Server:
                 padding=self._padding,
                 hide_clock=self._hide_clock,
                 full=self._occupancy.full,
+                make_room=self._make_room,
                 welcome=self._welcome,
+                resume=self._resume,
             )
             door.open()
             self._address, self._door = bound, door
@@ -146,30 +145,36 @@ class Server:
         return self
 
     def serve_forever(self) -> None:
-        """Start, if that was not done, and stay until `close` is called from another thread, or Ctrl-C; then close."""
+        """Start, if that was not done, and stay until `close` is called from another thread, Ctrl-C, or SIGTERM; then
+        close.
+        """
         if self._door is None:
             self.start()
         try:
-            with self._changed:
-                while not self._closed:
-                    self._changed.wait(1.0)  # A bounded wait lets Ctrl-C through on Windows.
+            with signals.terminable():
+                self._reception.stay()
         except KeyboardInterrupt:
             logger.info("= server at %s interrupted", self._address)
         finally:
             self.close()
 
     def close(self, *, drain: float = 5.0) -> None:
-        """Stop accepting, say farewell on every link in the registry, and wait for at most `drain` seconds.
+        """Stop accepting, let what is under way finish, say farewell on every link, all in at most `drain` seconds.
 
-        Links that were popped are their holders' own.  May be called twice.
+        Clients are told that the server leaves.  Handlers get what has come, and then `LinkClosed` where they ask for
+        more, so that they can answer what they have.  What is not done in time is cut off, and logged.  Links that were
+        popped are their holders' own.  May be called twice.
         """
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        deadline = time.monotonic() + drain
+        with self._starting:
+            self._reception.close()
             door = self._door
         if door is not None:
             door.close()
-        _close_all(self.registry.close(), drain)
+        links = self.registry.close()
+        if not drain_links(links, self._reception, deadline):
+            logger.info("= server at %s: not all handlers were done in time", self._address)
+        close_links(links, deadline)
 
     def __enter__(self) -> Server:
         return self if self._door is not None else self.start()
@@ -204,20 +209,8 @@ class Server:
 
         Where there is a handler, new links go to it and not here.
         """
-        deadline = sockets.deadline_after(timeout)
         self._expect_started()
-        with self._changed:
-            while True:
-                if self._closed:
-                    raise Misuse("the server is closed")
-                while self._waiting:
-                    link = self._waiting.popleft()
-                    if not link.closed or link._exchange.unread:
-                        return link
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise LinkTimeout("no new link came in time")
-                self._changed.wait(left)
+        return self._reception.accept(timeout)
 
     def handler(self, function: Handler) -> Handler:
         """Register `function(link)`: it is called for each new link in a thread of its own, and the link closed after
@@ -225,22 +218,18 @@ class Server:
 
         What it raises is logged, closes that link, and never stops the server.
         """
-        with self._changed:
-            self._handler = function
-            waiting = tuple(self._waiting)
-            self._waiting.clear()
-        for link in waiting:
-            self._start_handler(function, link)
+        self._reception.handle_with(function)
         return function
 
     def _expect_started(self) -> None:
-        if self._door is None and not self._closed:
+        if self._door is None and not self._reception.closed:
             raise Misuse("the server is not started: use `with`, or call `start()`")
 
     def _welcome(self, transport: socket.socket, session: Session, agreement: Agreement, events: list[Event]) -> None:
         """Make a link of what came through the door."""
-        link = Link._of(transport, session, agreement, compress=self._compress, on_end=self._on_end)
+        link = Link._of(transport, session, agreement, compress=self._compress, house=self)
         # What has come already is taken in before anybody can find the link and receive from it.
+        self._sessions[session.session_id] = link
         link._exchange.begin(events)
         self._live[link.id] = link
         self._occupancy.enter(link.id, link.peer.host, link.user)
@@ -248,45 +237,43 @@ class Server:
         self._accepted += 1
         self.registry.add(link)
         if link._exchange.ended:
-            self._on_end(link)  # It ended before it was entered.
+            self.link_ended(link)  # It ended before it was entered.
+        elif link.suspended:
+            self.link_suspended(link)
         if self._is_banned(link):
             link.abort()  # Since the door asked; whoever bans looks for open links only after that.
         logger.debug("= link %s from %s open", link.id, link.peer)
-        with self._changed:
-            handler = self._handler
-            if handler is None:
-                self._waiting.append(link)
-                self._changed.notify_all()  # `serve_forever` waits for the same condition.
-                ended = [found for found in self._waiting if found._exchange.ended]
-                for forgotten in ended[:-MOST_ENDED]:
-                    self._waiting.remove(forgotten)
-        if handler is not None:
-            self._start_handler(handler, link)
+        self._reception.welcome(link)
 
-    def _start_handler(self, handler: Handler, link: Link) -> None:
-        name = f"netstructer-handler-{link.id}"
-        try:
-            threading.Thread(target=self._handle, args=(handler, link), name=name, daemon=True).start()
-        except RuntimeError:
-            logger.error("no thread is left for the handler of link %s", link.id)
-            link.abort()
+    def _resume(self, transport: socket.socket, session: Session, agreement: Agreement, session_id: bytes) -> None:
+        """Give a link another transport.  Raises `SessionLost` where there is none such, or it is not that client's."""
+        link = self._sessions.get(session_id)
+        if link is None:
+            raise SessionLost("there is no such session")
+        if self._pin_address and sockets.peer_address(transport).host != link.peer.host:
+            raise SessionLost("the session is pinned to another address")
+        link._exchange.adopt(transport, session)
+        self.keys.opened(link.id, agreement.key_id)
 
-    def _handle(self, handler: Handler, link: Link) -> None:
-        try:
-            handler(link)
-        except LinkClosed:
-            logger.debug("= the handler of link %s ended with it", link.id)
-        except LinkLost as error:
-            logger.info("= link %s lost in its handler: %s", link.id, type(error).__name__)
-        except Exception as error:
-            # The text of the error may hold what the peer sent, so the log gets its type and where it was raised.
-            where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("the handler of link %s raised %s\n%s", link.id, type(error).__name__, where)
-        finally:
-            link.close()
+    def _make_room(self, ip: str, user: str | None) -> bool:
+        """Let the link go that was suspended first, for a client that is here; say whether there is room now."""
+        for link in self.registry.suspended()[:1]:
+            link._exchange.fail(SessionLost("the session made way for a client that was there"))
+        return not self._occupancy.full(ip, user)
 
-    def _on_end(self, link: Link) -> None:
+    def link_suspended(self, link: Link) -> None:
+        """Keep a link apart that has lost its transport."""
+        self.registry.suspend(link)
+
+    def link_resumed(self, link: Link) -> None:
+        """Take a link back, from wherever it comes now."""
+        self._occupancy.enter(link.id, link.peer.host, link.user)
+        self.registry.resume(link)
+
+    def link_ended(self, link: Link) -> None:
+        """Forget a link."""
         self._live.pop(link.id, None)
+        self._sessions.pop(link._session.session_id, None)
         self._occupancy.leave(link.id)
         if self._door is not None:
             self._door.porter.report(link.peer.host, link._session.error, time.monotonic())
@@ -306,9 +293,7 @@ class Server:
 
     def _disown(self) -> None:
         """Be closed: this is a forked child, and the server is the parent's."""
-        self._changed = threading.Condition()
-        self._closed = True
-        self._waiting.clear()
+        self._reception.renew()
         self.registry.renew()
         self.keys.renew()
         if self._door is not None:
@@ -344,6 +329,10 @@ class Server:
         """
         return self.registry.wait(ip, timeout)
 
+    def suspended(self) -> tuple[Link, ...]:
+        """Return the links that have lost their transport and may come back, the longest lost first."""
+        return self.registry.suspended()
+
     def __len__(self) -> int:
         return self.registry.count()
 
@@ -357,13 +346,13 @@ class Server:
         raise Misuse("a server cannot be copied or pickled")
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open" if self._door else "not started"
+        state = "closed" if self._reception.closed else "open" if self._door else "not started"
         return f"<Server at {self._address} {state}, {self.registry.count()} links>"
 
     # --- to many ----------------------------------------------------------------------------------------------------
 
     def broadcast(self, value: object, *, to: Iterable[Link] | None = None, exclude: Container[Link] = ()) -> Broadcast:
-        """Send one value to all links (or to those in `to`), encoded and compressed once.
+        """Send one value to all links, suspended ones too (or to those in `to`), encoded and compressed once.
 
         The sources of its blobs are read first, once, and waited for; what one raises is raised here, and then no link
         has the value.  No link is waited for: what one does not take at once is sent behind the caller's back.  A link
@@ -373,7 +362,11 @@ class Server:
         announcement = Announcement(value, compress=self._compress)
         sent: list[Link] = []
         skipped: list[Link] = []
-        links = [link for link in (self.registry.all() if to is None else to) if link not in exclude]
+        links = [
+            link
+            for link in ((*self.registry.all(), *self.registry.suspended()) if to is None else to)
+            if link not in exclude
+        ]
         for link in links:
             with contextlib.suppress(MessageTooBig):
                 announcement.prepare(link._exchange.session)
@@ -393,11 +386,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _close_all(links: tuple[Link, ...], drain: float) -> None:
-    deadline = time.monotonic() + drain
-    for link in links:
-        link._exchange.begin_close()
-    for link in links:
-        link.close(timeout=max(0.0, deadline - time.monotonic()))

@@ -21,6 +21,8 @@ class LinkStats:
     wire_received: int
     rtt_seconds: float | None
     """The last measured round trip of a ping, None before the first."""
+    resumes: int = 0
+    """How often the link was taken up again on another transport."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

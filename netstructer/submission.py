@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from netstructer.errors import LinkTimeout
+from netstructer.errors import BacklogFull, LinkClosed, LinkTimeout
 from netstructer.protocol.outgoing import FEED_BYTES, Batch, Outgoing, OutgoingBlob
 from netstructer.pump import Pump
 
@@ -57,6 +57,8 @@ class Submission:
         lock, queued = self._pump.lock, False
         try:
             with lock.in_turn():
+                if self._pump.dismissed:
+                    raise LinkClosed("the server is about to leave, and takes nothing new")
                 self._session.queue(self._outgoing)
                 queued = True
                 self._allow_time()
@@ -107,6 +109,9 @@ class Submission:
             self._allow_time()
         if time.monotonic() < self._deadline:
             return
+        if self._session.backlog_full:
+            kept = self._session.limits.backlog_bytes
+            raise BacklogFull(f"there is no transport, and {kept} bytes wait for one already", limit=kept)
         sent = self._outgoing.done
         late = "the message was sent, and what was waited for did not come" if sent else "the message was not sent"
         raise LinkTimeout(f"{late} in time")

@@ -53,8 +53,8 @@ class Outgoing:
     """
 
     __slots__ = ("_chunks", "_current", "_following", "_pieces", "blob_bytes", "blobs", "codec", "conversation",
-                 "error", "flags", "ids", "last_number", "number", "plain_bytes", "sealed", "skipped_blobs", "stream",
-                 "under_way", "unsealed_blobs", "value_number", "wire_bytes")  # fmt: skip
+                 "durable", "error", "flags", "ids", "last_number", "number", "plain_bytes", "sealed", "skipped_blobs",
+                 "stream", "under_way", "unsealed_blobs", "value_number", "wire_bytes")  # fmt: skip
     parent = None
     ready = True
     count = 1
@@ -73,6 +73,8 @@ class Outgoing:
         """The one number that names it among all messages of this end; none before it is queued."""
         self.conversation = 0
         """The conversation that it belongs to, 0 for none."""
+        self.durable = False
+        """Whether its plain bytes begin with outbox and row."""
         self.blob_bytes = 0
         """Plain bytes of the blobs that are wholly sealed."""
         self.unsealed_blobs = self.skipped_blobs = 0
@@ -125,7 +127,7 @@ class Outgoing:
 
     def header(self) -> bytes:
         """Return what its first record begins with, after the delivery number."""
-        kind = bodies.ASIDE if self.conversation else bodies.VALUE
+        kind = bodies.ASIDE if self.conversation else bodies.DURABLE if self.durable else bodies.VALUE
         return bodies.First(kind, self.codec, len(self.blobs), self.plain_bytes, 0, self.conversation).pack()
 
     def peek(self, chunk_bytes: int) -> tuple[Buffer, bool]:

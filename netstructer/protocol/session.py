@@ -27,6 +27,7 @@ from netstructer.codec.frames import FrameReader
 from netstructer.codec.spool import SpoolRoom
 from netstructer.codec.types import REGISTRY, Types
 from netstructer.errors import (
+    ConnectionCut,
     IllegalFrame,
     LinkClosed,
     MessageCancelled,
@@ -114,6 +115,8 @@ class Session:
         """Whether the peer has said farewell."""
         self.since: float | None = None
         """When the transport was lost, until there is another."""
+        self.resumes = 0
+        """How often it was taken up again."""
         self.draining: bytes | None = None
         """The DRAIN that was said."""
         self.bad_seals: list[float] = []
@@ -282,6 +285,11 @@ class Session:
             events.extend(self.suffer(error, now))
         return events
 
+    @property
+    def receiving(self) -> bool:
+        """Whether a message of the peer is half here."""
+        return len(self.inflow.assembly) > 0
+
     def _handle(self, record: Record, now: float, events: list[Event]) -> None:
         kind, flags, stream, body = record
         before = self.state
@@ -330,10 +338,21 @@ class Session:
     abort = endings.abort
 
     @property
+    def progress(self) -> int:
+        """Numbered records that have come, and that the peer has acknowledged: it grows while a transport is good."""
+        return self.inflow.inbound.next_number + self.outflow.outbound.acknowledged
+
+    @property
     def lost_at(self) -> float:
         """When a session that is suspended is lost, on the monotonic clock."""
         seconds, stated = self.limits.resume_seconds, self.opening.stated_seconds
         return (self.since or 0.0) + (min(seconds, stated) if stated else seconds)
+
+    @property
+    def _accept_due(self) -> float:
+        """When the answer to a client that asked for its session must be there."""
+        waiting = self.state is State.EXPECT_ACCEPT
+        return self.liveness.heard + self.limits.open_seconds if waiting else self.lost_at
 
     # --- from one transport to the next -------------------------------------------------------------------------------
 
@@ -359,7 +378,7 @@ class Session:
         timed.
         """
         if self.suspended:
-            return self.lost_at
+            return min(self.lost_at, self._accept_due)
         if self.state not in OPEN_STATES:
             return None
         due, ack_due = self.liveness.due(), self.inflow.inbound.due
@@ -372,6 +391,8 @@ class Session:
         if self.suspended and now >= self.lost_at:
             text = f"the session found no transport for {now - (self.since or now):.0f} seconds"
             return self.fail(SessionLost(text))
+        if self.suspended and now >= self._accept_due:
+            return self.suffer(ConnectionCut("the server did not take the session up in time"), now)
         if self.state not in OPEN_STATES:
             return []
         try:

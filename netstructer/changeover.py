@@ -1,0 +1,129 @@
+"""Changeover: a link goes from one transport to the next, and lets go of the last.  Floor: FAÇADES.
+
+Law: of two transports of one link only the newer is read.  Spec: protocol.md, "Resume".
+
+All of this happens under the link's lock.  `suspend` gives the pipe up; whoever waits for a message, for room or for an
+acknowledgement goes on waiting, now for another transport.  At a client a redialler finds one and `board`s it; at a
+server the door brings one, with the fresh session on it that heard who is asked for, and the link `adopt`s it, whether
+the old transport was found dead by then or not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from netstructer import sockets
+from netstructer.errors import LinkClosed, NetstructerError, SessionLost
+from netstructer.keeper import current_keeper
+from netstructer.pipe import Pipe
+
+if TYPE_CHECKING:
+    import socket
+
+    from netstructer.protocol.handshake import Agreement
+    from netstructer.protocol.session import Session
+    from netstructer.pump import Pump
+
+__all__ = ["Told", "adopt", "board", "disown", "end", "give_up", "suspend"]
+
+
+class Told(Protocol):
+    """Who is told what becomes of a link, under its lock: never wait in there, and never call the link."""
+
+    def ended(self) -> None: ...
+    def suspended(self, error: NetstructerError) -> None: ...
+    def resumed(self) -> None: ...
+    def draining(self, seconds: float) -> None: ...
+
+
+def suspend(pump: Pump, error: NetstructerError) -> None:
+    """Give the transport up; the session waits for another one."""
+    _give_up_pipe(pump)
+    current_keeper().park(pump)
+    pump.wake_all()
+    pump.told.suspended(error)
+
+
+def board(pump: Pump, transport: socket.socket, agreement: Agreement) -> bool:
+    """Go on, at a client, on a transport whose handshake is done; False where that is not wanted any more."""
+    with pump.lock.in_turn():
+        if pump.ended or pump.pipe is not None:
+            return False
+        pump.session.rejoin(agreement, time.monotonic())
+        pump.pipe = Pipe(transport)
+        pump.peer = sockets.peer_address(transport)
+        current_keeper().add(pump)
+        pump.flush()
+        pump.wake_all()
+        return True
+
+
+def adopt(pump: Pump, transport: socket.socket, newcomer: Session) -> None:
+    """Go on, at a server, on the transport of a session that was claimed.
+
+    Raises `SessionLost`, and nothing is changed, where this is not the session, or not that client's.
+    """
+    with pump.lock.in_turn():
+        if pump.ended:
+            raise SessionLost("the session is over")
+        peer = sockets.peer_address(transport)
+        events = pump.session.adopt(newcomer, time.monotonic())
+        _give_up_pipe(pump)
+        current_keeper().forget(pump)
+        pump.pipe, pump.peer = Pipe(transport), peer
+        current_keeper().add(pump)
+        pump.handle(events)
+        pump.flush()
+        pump.wake_all()
+
+
+def end(pump: Pump, error: NetstructerError | None) -> None:
+    """The session has ended: send its last word if the socket takes it, and wake everybody."""
+    if pump.ended:
+        return
+    pipe = pump.pipe
+    # The last word is a courtesy: a fault in it must not keep the link from ending.
+    with contextlib.suppress(Exception):
+        pump.unsent.extend(pump.session.frames_to_send(pump.room_bytes, time.monotonic()))
+        while pump.unsent and pipe is not None:
+            sockets.write(pipe.transport, pump.unsent)
+    pump.ended = True
+    pump.unsent.clear()
+    if error is not None and error.__cause__ is None:
+        error.__cause__ = pump.hindrance
+    current_keeper().forget(pump)
+    if pipe is not None:
+        pipe.end()
+    pump.wake_all()
+    pump.told.ended()
+
+
+def give_up(pump: Pump) -> None:
+    """End at once: nobody holds the link any more."""
+    with pump.lock.in_turn():
+        pump.closing = True
+        pump.handle(pump.session.abort(LinkClosed("the link was dropped without being closed")))
+
+
+def disown(pump: Pump) -> None:
+    """Let go of the socket without a word: this is a forked child, and the link is the parent's."""
+    pump.lock.renew()
+    pump.changed = threading.Condition(pump.lock)  # type: ignore[arg-type]  # it needs acquire and release only
+    pump.ended = pump.closing = True
+    pump.inbox.clear()
+    pump.unsent.clear()
+    pump.session.fail(LinkClosed("the link belongs to the process that forked this one"))
+    if pump.pipe is not None:
+        pump.pipe.transport.close()
+
+
+def _give_up_pipe(pump: Pump) -> None:
+    pipe = pump.pipe
+    pump.unsent.clear()  # What was sealed for it is kept, and sealed again for the next.
+    if pipe is not None:
+        current_keeper().forget(pump)
+        pump.pipe = None
+        pipe.end()
