@@ -32,6 +32,8 @@ class Line:
     down: bytearray = field(default_factory=bytearray)
     fresh: Session | None = None
     """The server's session there, while it is not known which one is meant."""
+    closed: bool = False
+    """Whether the server has seen it end: nothing more comes to it there."""
 
 
 class RoamingPair(Pair):
@@ -80,14 +82,15 @@ class RoamingPair(Pair):
         """Move bytes of a line to the server, as whoever reads that line there would."""
         piece = bytes(line.up[:count])
         del line.up[:count]
+        if line.closed:
+            return []
         line.frames.feed(piece)
-        if line.fresh is not None:
-            if not self._knock(line):
-                return []
+        if line.fresh is not None and not self._knock(line):
+            return []
         return self._happened(self.server.session.receive(self.now))
 
     def _knock(self, line: Line) -> bool:
-        """Let the server's fresh session of a line hear what it can; say whether the line is that of the session now."""
+        """Let the server's fresh session of a line hear what it can; say whether the line is the session's now."""
         fresh = line.fresh
         assert fresh is not None
         events = fresh.receive(self.now)
@@ -165,6 +168,7 @@ class RoamingPair(Pair):
         line = self.server_line
         if line is None:
             return
+        line.closed = True
         line.up.clear()
         self.server_line, self.server.wire = None, bytearray()
         self._happened(self.server.session.end(self.now))

@@ -1,0 +1,104 @@
+"""Safeguards of delivery, taken away one by one: a test that claims that nothing is lost must turn red for each.
+
+    no dedupe     a record whose number was had before is taken again
+    no fencing    what a former transport still brings is taken, after the session went on on another one
+    no trim       what the peer has acknowledged is kept, and sent again from the start
+    no resend     what a transport that broke may have lost is not sent again
+
+Dedupe and fencing guard the same door, one behind the other: while the former transport is fenced off, and each end
+sends again exactly what the other one lacks, no record ever comes twice, and dedupe has nothing to do.  So dedupe alone
+is not missed (that is a control here, not a fault).  It is tested against an *eager* peer, which sends again all that no
+ACK has covered yet, whatever it was told on the new transport.  Such a peer is no fault by itself, and that is the other
+control: dedupe is what makes it harmless.
+
+Fencing alone is missed even though dedupe drops what came twice: a former transport brings acknowledgements too, which
+take back what was said since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from netstructer.codec.frames import FrameReader
+from netstructer.protocol.bodies import Ack
+from netstructer.protocol.delivery import Inbound
+from netstructer.protocol.inflow import Inflow
+from netstructer.protocol.kept import Kept
+from netstructer.protocol.outflow import Outflow
+from netstructer.protocol.records import Record, RecordReader
+
+SABOTAGES: tuple[tuple[str, ...], ...] = (
+    ("no_dedupe", "eager"),
+    ("no_fencing",),
+    ("no_trim",),
+    ("no_resend",),
+)
+"""What has to be found."""
+CONTROLS: tuple[tuple[str, ...], ...] = (("eager",), ("no_dedupe",))
+"""What has to be harmless: a peer that says too much, and one safeguard where the one before it stands."""
+
+_admit, _take_over, _next_record = Inbound.admit, Inflow.take_over, Inflow.next_record
+_former: dict[int, tuple[Inflow, list[tuple[FrameReader, RecordReader]]]] = {}
+"""By the id of an inflow: what its former transports are read with."""
+
+
+def _take_it_again(self: Inbound, number: int, charge: int, now: float, body_bytes: int = 0) -> bool:
+    return _admit(self, number, charge, now, body_bytes) or number < self.next_number
+
+
+def _leave_the_door_open(self: Inflow, other: Inflow) -> None:
+    _former.setdefault(id(self), (self, []))[1].append((self.frames, self._reader))
+    _take_over(self, other)
+
+
+def _read_the_former_too(self: Inflow) -> Record | None:
+    for frames, reader in _former[id(self)][1] if id(self) in _former else ():
+        token = frames.next_token()
+        if token is not None:
+            return reader.read(token)
+    return _next_record(self)
+
+
+def _keep_everything(self: Kept, expected: int) -> None:
+    return
+
+
+def _forget_to_send_again(self: Kept, expected: int) -> None:
+    self.trim(expected)
+    self._sent = self.first + len(self)
+
+
+def _send_all_again(self: Outflow, expected: int, limit: int) -> None:
+    self.outbound.acknowledge(expected, limit, self.outbound.taken)
+    self.kept._sent = self.kept.first
+
+
+def _believe(self: Outflow, ack: Ack) -> None:
+    self.outbound.acknowledge(*ack)
+    self.kept.trim(ack.expected)
+
+
+PATCHES: dict[str, tuple[tuple[type, str, Callable[..., Any]], ...]] = {
+    "no_dedupe": ((Inbound, "admit", _take_it_again),),
+    "no_fencing": ((Inflow, "take_over", _leave_the_door_open), (Inflow, "next_record", _read_the_former_too)),
+    "no_trim": ((Kept, "trim", _keep_everything),),
+    "no_resend": ((Kept, "rewind", _forget_to_send_again),),
+    "eager": ((Outflow, "reconcile", _send_all_again), (Outflow, "acknowledge", _believe)),
+}
+
+
+@contextlib.contextmanager
+def sabotaged(*names: str) -> Iterator[None]:
+    """Take the safeguards of those names away for a while."""
+    patches = [patch for name in names for patch in PATCHES[name]]
+    kept = [(where, name, where.__dict__[name]) for where, name, _ in patches]
+    for where, name, worse in patches:
+        setattr(where, name, worse)
+    try:
+        yield
+    finally:
+        for where, name, good in kept:
+            setattr(where, name, good)
+        _former.clear()
