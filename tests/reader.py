@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 HELLO, ANSWERS = 128, {1: 120, 2: 168}
 OPEN, ACCEPT, REKEY, PING, PONG, ACK, ALERT, GRANT = 1, 2, 3, 4, 5, 6, 8, 9
-BLOB, VALUE, ASIDE, FREE_BYTES = 0, 1, 2, 256 << 10
+BLOB, VALUE, ASIDE, DURABLE, FREE_BYTES = 0, 1, 2, 3, 256 << 10
 DATA, CANCEL, FAREWELL, BATCH = 0x10, 0x11, 0x12, 0x15
 LENGTHS = {OPEN: (92, 92), ACCEPT: (64, 64), REKEY: (0, 0), PING: (8, 8), PONG: (8, 8), ACK: (24, 24), ALERT: (2, 202)}
 LENGTHS |= {GRANT: (16, 16), CANCEL: (18, 18), FAREWELL: (10, 210), DATA: (8, 1 << 20), BATCH: (8, 1 << 20)}
@@ -49,6 +49,12 @@ class BlobBytes(NamedTuple):
     data: bytes | None  # where it was given up
 
 
+class Durable(NamedTuple):
+    outbox: bytes
+    row: int
+    value: Any
+
+
 @dataclass
 class Part:
     number: int
@@ -58,12 +64,17 @@ class Part:
     plain_bytes: int
     parent: Part | None
     conversation: int = 0
+    durable: bool = False
     payload: bytearray = field(default_factory=bytearray)
     blobs: dict[int, Part] = field(default_factory=dict)
     over: bool = False  # whole, or given up
     whole: bool = False
 
     def value(self) -> Any:
+        if self.durable:
+            found = Durable(*unpack(">16sQ", self.plain()[:24]), read_value(self.plain()[24:], []))
+            expect(found.row, "the rows of an outbox begin with 1")
+            return found
         blobs = [self.blobs.get(place) for place in range(self.place)]
         return read_value(self.plain(), [blob.plain() if blob and blob.whole else None for blob in blobs])
 
@@ -181,11 +192,13 @@ class Direction:
 
     def _begin(self, stream: int, rest: bytes) -> tuple[Part, bytes]:
         kind, codec, place, conversation, plain_bytes = unpack(">BBHIQ", rest[:16])
-        expect(kind in (BLOB, VALUE, ASIDE) and codec in (0, 1), "the head of a message")
+        expect(kind in (BLOB, VALUE, ASIDE, DURABLE) and codec in (0, 1), "the head of a message")
+        expect(kind != DURABLE or (place == 0 and plain_bytes > 24), "a durable message has a row, and no blobs")
         expect((kind == ASIDE) == (conversation != 0), "an aside has a conversation, and nothing else has")
         if kind != BLOB:
             expect(plain_bytes != UNKNOWN, "the length of a value is known")
-            return Part(self.next_number, stream, codec, place, plain_bytes, None, conversation), rest[16:]
+            found = Part(self.next_number, stream, codec, place, plain_bytes, None, conversation, kind == DURABLE)
+            return found, rest[16:]
         parent = self._parents.get(unsigned(rest[16:24]))
         expect(parent and place < parent.place and place not in parent.blobs, "a value waits for this blob")
         parent.blobs[place] = Part(self.next_number, stream, codec, 0, plain_bytes, parent)

@@ -13,12 +13,21 @@ from netstructer.codec.blob import Blob
 from netstructer.codec.compression import NONE, ZSTD
 from netstructer.codec.spool import SpoolRoom
 from netstructer.codec.values import encode
-from netstructer.errors import BadCompression, BadValue, LinkTimeout, MessageTooBig, SourceFailed, UnsendableValue
+from netstructer.errors import (
+    BadCompression,
+    BadValue,
+    IllegalFrame,
+    LinkTimeout,
+    MessageTooBig,
+    SourceFailed,
+    UnsendableValue,
+)
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.states import Role
-from pair import TINY, Pair, messages_in, opened, read, send, session_of
+from netstructer.protocol.payloads import Row
+from netstructer.protocol.states import Flag, Kind, Role
+from pair import BOTH, TINY, Pair, messages_in, opened, read, send, session_of
 
 
 def test_values_and_blobs_are_held_to_the_peers_limits() -> None:
@@ -131,3 +140,98 @@ def test_a_blob_that_is_itself_arriving_is_waited_for_as_long_as_its_sender_allo
         outgoing.blobs[0].pull(1000)
 
     assert isinstance(caught.value.__cause__, LinkTimeout)
+
+
+# --- durable messages -------------------------------------------------------------------------------------------------
+
+OUTBOX = bytes(range(16))
+
+
+def durably(pair: Pair, *rows: tuple[int, object], compress: bool = True) -> list[Message]:
+    """Send rows of an outbox from the client's end to the server's; return the messages."""
+    session = pair.client.session
+    for number, value in rows:
+        row = Row(OUTBOX, number, session.payloads.encode_row(value))
+        session.queue(session.payloads.compose_row(row, compress=compress, flags=int(Flag.TAKEN)))
+    pair.pump()
+    found = pair.server.inbox
+    assert all(isinstance(message, Message) and message.durable for message in found)
+    return found
+
+
+@pytest.mark.parametrize("value", [7, {"text": "x" * 1000}, ["row", list(range(9000))], "y" * 300_000])
+@pytest.mark.parametrize("compress", [True, False])
+def test_a_durable_message_arrives_with_outbox_and_row(value: object, compress: bool) -> None:
+    pair = Pair()
+    [message] = durably(pair, (5, value), compress=compress)
+    payloads = pair.server.session.payloads
+    first, second = payloads.row(message), payloads.row(message)
+
+    assert (first.outbox, first.number) == (OUTBOX, 5)
+    assert first == second  # it can be asked for again
+    assert payloads.value(first) == value
+    assert read(pair.server.session, message) == value
+
+
+def test_a_durable_message_is_taken_when_it_was_taken_and_holds_back_what_is_behind_it() -> None:
+    pair = Pair()
+    first, second = durably(pair, (1, "one"), (2, "two"))
+    outgoing = send(pair.client.session, "ordinary")
+    pair.pump()
+    third = pair.server.inbox[-1]
+    client, server = pair.client.session, pair.server.session
+
+    for taken, expected in ((third, 0), (first, 1), (second, 3)):
+        server.take(taken)
+        server.inflow.inbound.hurry()
+        pair.pump()
+        assert client.outflow.outbound.taken == expected
+    assert client.taken(outgoing.last_number)
+
+
+def test_a_durable_message_that_nobody_took_is_not_said_to_be() -> None:
+    pair = Pair()
+    [message] = durably(pair, (1, "one"))
+    pair.server.session.inflow.drop(message)
+    pair.server.session.inflow.inbound.hurry()
+    pair.pump()
+
+    assert pair.client.session.outflow.outbound.acknowledged == 2
+    assert pair.client.session.outflow.outbound.taken == 0
+
+
+def test_a_durable_message_has_no_blobs_and_fits_the_peer() -> None:
+    payloads = session_of(Role.CLIENT, peer_limits=TINY).payloads
+    with pytest.raises(UnsendableValue, match="no Blob"):
+        payloads.encode_row([Blob(b"x")])
+    with pytest.raises(UnsendableValue):
+        payloads.encode_row(object())
+    with pytest.raises(MessageTooBig):
+        payloads.encode_row(bytes(TINY.value_bytes - bodies.ROW_BYTES))
+    with pytest.raises(MessageTooBig) as caught:
+        payloads.compose_row(Row(OUTBOX, 1, bytes(TINY.value_bytes)))
+
+    assert (caught.value.limit, caught.value.found) == (TINY.value_bytes, TINY.value_bytes + 24)
+    fits = payloads.encode_row(bytes(TINY.value_bytes - bodies.ROW_BYTES - 4))
+    assert payloads.compose_row(Row(OUTBOX, 1, fits)).plain_bytes == TINY.value_bytes
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_row_zero_is_none(row: int) -> None:
+    peer = opened(Role.SERVER)
+    plain = bodies.row(OUTBOX, row) + b"\7"
+    head = bodies.First(bodies.DURABLE, 0, 0, len(plain), 0).pack()
+    body = bodies.number(peer.next_number()) + head + plain + bodies.total(len(plain))
+    [message] = messages_in(peer.say(Kind.DATA, BOTH, peer.stream, body))
+    if row:
+        assert read(peer.session, message) == 7
+    else:
+        with pytest.raises(BadValue):
+            read(peer.session, message)
+
+
+@pytest.mark.parametrize(("place", "plain_bytes"), [(1, 25), (0, 24), (0, 0)])
+def test_a_durable_head_that_cannot_be_is_refused(place: int, plain_bytes: int) -> None:
+    head = bodies.First(bodies.DURABLE, 0, place, plain_bytes, 0).pack()
+    with pytest.raises(IllegalFrame):
+        bodies.First.unpack(memoryview(head))

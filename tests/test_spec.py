@@ -159,7 +159,7 @@ def codes_wrong(text: str) -> list[str]:
     for line in (
         f"| 0 | 1 | mode | {bodies.OPEN_NEW} new, {bodies.OPEN_RESUME} resume |",
         f"| 0 | 1 | status | {new} new, {unknown} unknown session, {busy} busy |",
-        f"| 0 | 1 | kind | {bodies.BLOB} blob, {bodies.VALUE} value, {bodies.ASIDE} aside |",
+        f"| 0 | 1 | kind | {bodies.BLOB} blob, {bodies.VALUE} value, {bodies.ASIDE} aside, {bodies.DURABLE} durable |",
         f"| 1 | 1 | codec | {compression.NONE} none, {compression.ZSTD} zstd |",
     ):
         if line not in modes:
@@ -264,6 +264,7 @@ FIGURES = {
     "longest text": bodies.TEXT_BYTES,
     "head of a value": bodies._FIRST.size,
     "parent of a blob": bodies._PARENT.size,
+    "outbox and row of a durable message": bodies.ROW_BYTES,
     "most that a DATA body holds beside its chunk": bodies.OVERHEAD_BYTES,
     "charge of a message": delivery.MESSAGE_CHARGE,
     "credit of a blob before the first GRANT": bodies.FIRST_GRANT,
@@ -415,6 +416,11 @@ def known_records() -> dict[str, tuple[Kind, int, int, bytes, int]]:
             0,
         ),
         "grant": (Kind.GRANT, 0, 0, bodies.Grant(4, 1 << 20).pack(), 0),
+        "data-durable": (
+            *(Kind.DATA, BOTH, 9),
+            number(9) + first(bodies.DURABLE, 0, 0, 25, 0).pack() + bodies.row(b"\3" * 16, 1) + b"\7" + total(25),
+            0,
+        ),
     }
 
 

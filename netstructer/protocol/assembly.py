@@ -32,14 +32,16 @@ class Message:
     """One value as it came in: chunks, how to read them, and what they count.  Single owner."""
 
     __slots__ = ("_begun", "arrivals", "blob_count", "broken_code", "charge", "chunks", "codec", "conversation",
-                 "flags", "last_number", "missing_blobs", "number", "plain_bytes", "refused", "stated_blob_bytes",
-                 "stream")  # fmt: skip
+                 "durable", "flags", "last_number", "missing_blobs", "number", "plain_bytes", "refused",
+                 "stated_blob_bytes", "stream")  # fmt: skip
     stated = True
 
     def __init__(self, number: int, stream: int, header: bodies.First, room: SpoolRoom) -> None:
         self.number, self.stream, self.codec, self.plain_bytes = number, stream, header.codec, header.plain_bytes
         self.conversation = header.conversation
         """Whose message it is: 0 for the application's."""
+        self.durable = header.kind == bodies.DURABLE
+        """Whether its plain bytes begin with outbox and row."""
         self.chunks = Spool(room)
         self.charge = MESSAGE_CHARGE * (1 + header.place)
         """What it counts against the credit, until the application has it; its blobs count 256 each."""
@@ -76,6 +78,7 @@ class Whole:
     __slots__ = ("charge", "chunks", "codec", "flags", "last_number", "plain_bytes")
     blob_count = conversation = 0
     stated = True
+    durable = False
 
     def __init__(
         self, chunk: memoryview, codec: int, plain_bytes: int, last_number: int, charge: int, flags: int

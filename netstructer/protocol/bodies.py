@@ -15,6 +15,7 @@ __all__ = [
     "ASIDE",
     "BLOB",
     "CANCEL_BYTES",
+    "DURABLE",
     "FIRST_GRANT",
     "OPEN_BYTES",
     "OPEN_NEW",
@@ -42,6 +43,8 @@ __all__ = [
     "kind_of",
     "number",
     "number_of",
+    "row",
+    "row_of",
     "single",
     "single_of",
     "total",
@@ -78,14 +81,17 @@ TEXT_BYTES = 200
 
 OPEN_NEW, OPEN_RESUME = 1, 2
 STATUS_NEW, STATUS_RESUMED, STATUS_UNKNOWN, STATUS_BUSY = 0, 1, 2, 3
-BLOB, VALUE, ASIDE = 0, 1, 2
+BLOB, VALUE, ASIDE, DURABLE = 0, 1, 2, 3
 UNKNOWN = (1 << 64) - 1
 """A blob's plain bytes where they are not known at its beginning."""
 FIRST_GRANT = 256 << 10
 """Payload bytes of a blob that may be sent before the first GRANT for it: four records, and two of the longest blocks
 of zstd, which a reader needs whole."""
 _NOTHING = bytes(3)
-_KINDS = (BLOB, VALUE, ASIDE)
+_KINDS = (BLOB, VALUE, ASIDE, DURABLE)
+_ROW = Struct(">16sQ")
+ROW_BYTES = _ROW.size
+"""What the plain bytes of a durable message begin with, before its value."""
 
 
 class Open(NamedTuple):
@@ -262,11 +268,23 @@ class First(NamedTuple):
         body = body[_FIRST.size :]
         if kind not in _KINDS or bool(conversation) != (kind == ASIDE) or (kind != BLOB and plain_bytes == UNKNOWN):
             raise IllegalFrame("a first record of an unknown kind, of no stated length, or with spare bits set")
+        if kind == DURABLE and (place or plain_bytes <= ROW_BYTES):
+            raise IllegalFrame("a durable message with blobs, or shorter than one is")
         if kind != BLOB:
             return cls(kind, codec, place, plain_bytes, 0, conversation), body
         if len(body) < _PARENT.size:
             raise IllegalFrame("a blob without its parent")
         return cls(kind, codec, place, plain_bytes, _PARENT.unpack_from(body)[0]), body[_PARENT.size :]
+
+
+def row(outbox: bytes, number: int) -> bytes:
+    """Return what the plain bytes of a durable message begin with: the outbox's id, and its row there."""
+    return _ROW.pack(outbox, number)
+
+
+def row_of(plain: Buffer) -> tuple[bytes, int]:
+    """Return outbox and row of the plain bytes of a durable message, which are long enough."""
+    return _ROW.unpack_from(plain)
 
 
 def single(delivery_number: int, codec: int, chunk: Buffer, plain_bytes: int) -> bytes:

@@ -17,6 +17,8 @@ for ever.  What messages under way may cost is bounded by the link's spools, and
 
 from __future__ import annotations
 
+from collections import deque
+
 from netstructer.errors import CreditExceeded, Gap, IllegalFrame
 from netstructer.limits import Limits
 from netstructer.protocol.bodies import Ack
@@ -72,12 +74,13 @@ class Inbound:
         "_ack_bytes",
         "_ack_seconds",
         "_credit",
+        "_held_back",
+        "_taken",
         "_told_limit",
         "_untold_bytes",
         "due",
         "next_number",
         "received",
-        "taken",
         "unread",
         "urgent",
     )  # fmt: skip
@@ -90,7 +93,9 @@ class Inbound:
         self.received = 0
         self.unread = 0
         """Charge of the messages that are whole and not yet taken."""
-        self.taken = 0
+        self._taken = 0
+        self._held_back: deque[int] = deque()
+        """Where durable messages ended that are not taken yet, in order."""
         self._untold_bytes = 0
         """What has come since the last acknowledgement, the records of blobs included: the peer keeps it until then."""
         self._told_limit = self._credit
@@ -130,11 +135,24 @@ class Inbound:
         """Take in that a message of this charge is whole and waits for the application."""
         self.unread += charge
 
+    def hold_back(self, last_number: int) -> None:
+        """Say of nothing from this durable message on that it was taken, before it was itself: its sender keeps it on
+        its disk until then.
+        """
+        self._held_back.append(last_number)
+
+    @property
+    def taken(self) -> int:
+        """The application has taken every message that ended at or below this number."""
+        return min(self._taken, self._held_back[0] - 1) if self._held_back else self._taken
+
     def take(self, charge: int, last_number: int) -> None:
         """Take in that the application has taken a message, the one that ended with `last_number`."""
         self.unread -= charge
-        if last_number > self.taken:
-            self.taken = last_number
+        if self._held_back and last_number in self._held_back:
+            self._held_back.remove(last_number)
+        if last_number > self._taken:
+            self._taken = last_number
         if (
             self.received + self._credit - self.unread - self._told_limit >= self._ack_bytes
             and self.unread < self._credit

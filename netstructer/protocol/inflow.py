@@ -97,6 +97,8 @@ class Inflow:
             self.inbound.hurry()
         if message is not None:
             self.inbound.whole(message.total_charge())
+            if message.durable:
+                self.inbound.hold_back(message.last_number)
         return message, assembly.refusal
 
     def _charge(self, flags: int, stream: int, body: memoryview) -> int:

@@ -3,28 +3,32 @@
 Law: nothing here changes, so any thread may call it at any time, without a lock.  Spec: protocol.md, "Messages and
 streams".
 
-    encode, compose = encode, compress      out
-    read            = expand, decode        in
+    encode, compose             = encode, compress      out
+    read                        = expand, decode        in
+    encode_row, compose_row     = encode, compress      out, by way of an outbox
+    row                         = expand                in, the value apart
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from netstructer.codec import compression, values
 from netstructer.codec.blob import Blob
+from netstructer.codec.spool import Spool
 from netstructer.codec.types import Types
 from netstructer.codec.values import Encoded
-from netstructer.errors import UnsendableValue
+from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
 from netstructer.limits import Limits
+from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.delivery import MESSAGE_CHARGE
 from netstructer.protocol.outgoing import Outgoing, OutgoingBlob, Single
 from netstructer.protocol.sources import Counted, Room, check_blob_bytes
 
-__all__ = ["Payloads", "compressed"]
+__all__ = ["Payloads", "Row", "compressed"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -32,6 +36,14 @@ COPY_BYTES = 4 << 10
 SINGLE_BYTES = 64 << 10
 MOST_BLOBS = (1 << 16) - 1
 """What a value's first record can state; the peer's credit may pay for fewer."""
+
+
+class Row(NamedTuple):
+    """A durable message: the id of the outbox that it comes from, its row there, and its value's bytes."""
+
+    outbox: bytes
+    number: int
+    encoded: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +99,49 @@ class Payloads:
             outgoing.add_blob(OutgoingBlob(_opening(source, blob.size, compress), plain_bytes=blob.size))
         return outgoing
 
+    def encode_row(self, value: object) -> bytes:
+        """Return the bytes of a value that is to wait in an outbox, checked as `encode` does.
+
+        Raises `UnsendableValue` for a value with blobs, and `MessageTooBig`.
+        """
+        encoded = values.encode(value, limits=self.peer_limits, types=self.types)
+        if encoded.blobs:
+            raise UnsendableValue(
+                "a durable message takes no Blob, whose bytes would not be in the outbox: put bytes into the value "
+                "itself, or send the file in a conversation of its own and its name durably"
+            )
+        self._check_row(encoded.plain_bytes)
+        return b"".join(encoded.buffers)
+
+    def compose_row(self, row: Row, *, compress: bool = True, flags: int = 0) -> Outgoing:
+        """Return a row of an outbox as a message to queue.  Raises `MessageTooBig` for this peer."""
+        self._check_row(len(row.encoded))
+        parts, plain_bytes = (bodies.row(*row[:2]), row.encoded), bodies.ROW_BYTES + len(row.encoded)
+        codec, pieces = compressed(parts, plain_bytes, compress=compress and self.compressing)
+        outgoing = Outgoing(pieces, codec=codec, plain_bytes=plain_bytes, flags=flags)
+        outgoing.durable = True
+        return outgoing
+
+    def _check_row(self, encoded_bytes: int) -> None:
+        if (found := encoded_bytes + bodies.ROW_BYTES) > self.peer_limits.value_bytes:
+            text = f"a durable message of {found} bytes is over the {self.peer_limits.value_bytes} of the peer"
+            raise MessageTooBig(text, limit=self.peer_limits.value_bytes, found=found)
+
+    def row(self, message: Message) -> Row:
+        """Return what a durable message says, its value still encoded; it can be asked for again.
+
+        Raises `BadCompression`, and `BadValue` for a row that no outbox has.
+        """
+        plain = memoryview(b"".join(_expanded(message, _kept(message.chunks))))
+        outbox, number = bodies.row_of(plain)
+        if not number:
+            raise BadValue("a durable message from row 0 of an outbox, which none has")
+        return Row(outbox, number, bytes(plain[bodies.ROW_BYTES :]))
+
+    def value(self, row: Row) -> object:
+        """Return the value of a durable message.  Raises `BadValue`."""
+        return values.decode(row.encoded, limits=self.limits, types=self.types)
+
     def read(self, message: Message | Whole, blob_of: Callable[[Message, int], Blob]) -> object:
         """Return the value of a message: its bytes expanded, then decoded, within this end's limits.
 
@@ -101,6 +156,11 @@ class Payloads:
             return values.decode(small, limits=self.limits, types=self.types)
         if isinstance(message, Whole):
             return values.decode(_plain(message), limits=self.limits, types=self.types)
+        if message.durable:
+            try:
+                return self.value(self.row(message))
+            finally:
+                message.chunks.close()
         blobs = _Blobs(message, blob_of) if isinstance(message, Message) and message.blob_count else ()
         try:
             return values.decode(_plain(message), limits=self.limits, types=self.types, blobs=blobs)
@@ -136,6 +196,19 @@ def _opening(
 
 
 def _plain(message: Message | Whole) -> Iterable[Buffer]:
+    return _expanded(message, message.chunks)
+
+
+def _expanded(message: Message | Whole, chunks: Iterable[Buffer]) -> Iterable[Buffer]:
     if message.codec == compression.NONE:
-        return message.chunks
-    return compression.expand(message.chunks, plain_bytes=message.plain_bytes, stated=message.stated)
+        return chunks
+    return compression.expand(chunks, plain_bytes=message.plain_bytes, stated=message.stated)
+
+
+def _kept(spool: Spool) -> Iterator[Buffer]:
+    """Yield what a spool holds, and leave it there."""
+    position = spool.start
+    while position < spool.byte_count:
+        piece = spool.read(position, spool.byte_count - position)
+        yield piece
+        position += len(piece)
