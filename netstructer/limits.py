@@ -134,7 +134,7 @@ class Limits:
 
     # --- penalties: seconds for which a source is turned away, added up; they pass as time does -----------------------
     penalty_key_seconds: float = 5.0
-    """A hello or a first record that proves no key: three are a mistyped key, and the fourth waits."""
+    """A hello or a first record that proves no key: a mistyped key may be tried four times in a row, not five."""
     penalty_timeout_seconds: float = 10.0
     """No whole hello, or no proof of the key, in time: it held a place for as long as that."""
     penalty_silence_seconds: float = 1.0
