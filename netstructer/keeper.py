@@ -232,6 +232,8 @@ class Keeper:
                 return None
             self._ask_times()
             self._sleeping_long = not self._loose
+            if self._nudged:
+                return 0.0  # Who was busy is tried again.
             if self._loose:
                 return ROUND_SECONDS
             first = self._timers.next()

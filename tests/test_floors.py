@@ -38,6 +38,7 @@ MODULES = {
     "netstructer.credentials": "COMMONS",
     "netstructer.identity": "COMMONS",
     "netstructer.known_servers": "COMMONS",
+    "netstructer.timers": "COMMONS",
     "netstructer.link": "FACADES",
     "netstructer.server": "FACADES",
     "netstructer.keeper": "FACADES",
