@@ -8,6 +8,7 @@ ping; close. Each of them says what it waits for, and lets the pump work until t
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -51,6 +52,8 @@ class Exchange:
         self._pump = Pump(transport, session, told)
         self.board, self.adopt = self._pump.board, self._pump.adopt
         self._lock = self._pump.lock
+        self.receipts = threading.Lock()
+        """Held by whoever deals with the next message and has not taken it yet."""
 
     def abandon(self) -> None:
         """Let the keeper end what nobody holds any more; takes no lock, so the collector may call it."""
@@ -93,6 +96,12 @@ class Exchange:
             self.session.drain(seconds)
             self._pump.flush()
             self._pump.wake_all()
+
+    def give_key(self, key: Key) -> None:
+        """Tell the client which key takes the place of the one that it has."""
+        with self._lock.in_turn():
+            self.session.give_key(key)
+            self._pump.flush()
 
     @property
     def peer(self) -> Address:
@@ -258,6 +267,23 @@ class Exchange:
                 self._pump.flush()
             return message
 
+    def first_message(self, deadline: float | None) -> Message | Whole:
+        """Return the next message, and leave it where it is, waiting for it if need be; raises as `next_message` does."""
+        with self._lock.in_turn():
+            if not self._pump.inbox:
+                self._wait_for_message(deadline)
+            return self._pump.inbox[0]
+
+    def take_first(self, message: Message | Whole) -> None:
+        """Take the message that `first_message` returned, where it still is the first."""
+        with self._lock.in_turn():
+            inbox = self._pump.inbox
+            if inbox and inbox[0] is message:
+                inbox.popleft()
+                self.session.take(message)
+                self.session.forget(message)
+                self._pump.flush()
+
     def open_aside(self) -> int:
         """Begin a conversation; return its number."""
         with self._lock.in_turn():
@@ -356,8 +382,7 @@ class Exchange:
         if not self._pump.closing:
             self._pump.closing = True
             for message in (*self._pump.inbox, *self._pump.asides.clear()):
-                self.session.take(message)
-                self.session.forget(message)
+                self.session.inflow.dismiss(message)
             self._pump.inbox.clear()
             self.session.say_farewell()
         self._pump.flush()

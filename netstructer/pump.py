@@ -326,6 +326,8 @@ class Pump:
             elif isinstance(event, Draining):
                 self.dismissed = True
                 self.told.draining(event.seconds)
+            elif isinstance(event, NewKeyCame):
+                self.told.new_key(event.key)
             elif isinstance(event, Ended):
                 self.end(event.error)
         if events:
@@ -335,8 +337,7 @@ class Pump:
         if not self.closing and not message.conversation:
             self.inbox.append(message)
         elif self.closing or not self.asides.put(message):
-            self.session.take(message)
-            self.session.forget(message)
+            self.session.inflow.dismiss(message)
 
     def flush(self) -> None:
         """Seal and write a few rounds, as far as the socket takes it; the keeper goes on with the rest."""

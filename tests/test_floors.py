@@ -50,6 +50,8 @@ MODULES = {
     "netstructer.exchange": "FACADES",
     "netstructer.submission": "FACADES",
     "netstructer.incoming": "FACADES",
+    "netstructer.receipt": "FACADES",
+    "netstructer.courier": "FACADES",
     "netstructer.conversation": "FACADES",
     "netstructer.fairlock": "FACADES",
     "netstructer.user_keys": "GROUND",

@@ -19,6 +19,7 @@ from loopback import KEY, PATIENCE_SECONDS, finish, python
 from netstructer import Key, Limits
 from netstructer.codec.values import encode
 from netstructer.durable import Outbox, salvage
+from netstructer.durable.letter import Letter
 from netstructer.durable.outbox import MOST_ROW_BYTES
 from netstructer.errors import (
     BacklogFull,
@@ -520,9 +521,9 @@ def test_what_failed_stays_failed(place: str) -> None:
 def test_what_is_left_is_salvaged_and_what_is_lost_is_named(place: str) -> None:
     outbox = Outbox(place, KEY)
     for number in range(1, 11):
-        outbox.append(b"".join(encode({"number": number}).buffers))
+        outbox.append(Letter(b"".join(encode({"number": number}).buffers), True).pack())
     outbox.trim(2)
-    outbox.append(b"".join(encode("last").buffers))
+    outbox.append(Letter(b"".join(encode("last").buffers), False).pack())
     outbox._store._connection.execute("UPDATE netstructer_rows SET sealed = zeroblob(50) WHERE n = 5")
     outbox._store._connection.execute("DELETE FROM netstructer_rows WHERE n = 7")
     kill(outbox, place)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from netstructer.codec.values import decode
+from netstructer.durable.letter import Letter
 from netstructer.durable.mark import Mark
 from netstructer.durable.sealing import FileKeys, unwrap
 from netstructer.durable.state import State
@@ -27,7 +28,7 @@ __all__ = ["Salvage", "salvage"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Salvage:
-    """What was found: the outbox's id, the encoded values of its rows, and the numbers of those that are lost.
+    """What was found: the outbox's id, the bytes of its rows, and the numbers of those that are lost.
 
     `first` and `last` are the rows that there should be.
     """
@@ -40,7 +41,7 @@ class Salvage:
 
     def value(self, row: int, *, limits: Limits = Limits.DEFAULT) -> object:
         """Return the value of a row that was found.  Raises `BadValue`: for a type that is not registered here, say."""
-        return decode(self.rows[row], limits=limits)
+        return decode(Letter.unpack(self.rows[row]).encoded, limits=limits)
 
 
 def salvage(path: str | os.PathLike[str], key: Key) -> Salvage:

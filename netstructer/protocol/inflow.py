@@ -177,6 +177,16 @@ class Inflow:
         self.inbound.take(message.total_charge(), 0)
         self.forget(message)
 
+    def dismiss(self, message: Message | Whole) -> None:
+        """Take in that the application wants a message no more, read or not: it counts as taken, unless it is durable,
+        and then its sender keeps it.
+        """
+        if message.durable:
+            self.drop(message)
+        else:
+            self.take(message)
+            self.forget(message)
+
     def forget(self, message: Message | Whole) -> None:
         """Take in that nobody will read the blobs of a message."""
         if isinstance(message, Message):
