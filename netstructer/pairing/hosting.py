@@ -154,8 +154,7 @@ class PairingServer:
             now = time.monotonic()
             for guest in self._desk.overdue(now):
                 self._lose(guest, LinkTimeout("it did not finish in time"))
-            if self._desk.claimed is None:
-                notice(Waiting(seconds=max(0.0, self._desk.deadline - now)))
+            notice(Waiting(seconds=max(0.0, self._desk.deadline - now)))
 
     def close(self) -> None:
         """Stop listening, and send everybody away."""
