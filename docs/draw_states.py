@@ -17,7 +17,9 @@ Drawn from `MOVES` in `netstructer/protocol/states.py` by `docs/draw_states.py`;
 these states on its transport. A record of a kind that its row does not name is `IllegalFrame`: the peer is told by an
 ALERT, and the session has failed. What an end does or suffers itself is set in *italics*.
 
-A client begins in *expect accept*, a server in *expect open*.
+A client begins in *expect accept*, a server in *expect open*. In *suspended* there is no transport; *claimed* is at a
+server, where a client wants another session than this on its transport (protocol.md, "Resume"). In these two and in
+*closed* and *failed* nothing is read.
 """
 
 

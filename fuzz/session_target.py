@@ -219,6 +219,7 @@ class _Peer:
         assert all(blob.spool.byte_count <= blob.granted for blob in self.blobs)
         session.tick(1e6)
         session.end(1e6)
+        session.tick(2e6)
         assert session.state in (State.CLOSED, State.FAILED)
         assert all(blob.over for blob in self.blobs)
         assert room.promised_bytes == 0

@@ -34,6 +34,9 @@ C2S, S2C = bytes(range(32)), bytes(range(32, 64))
 INSTANCE = bytes.fromhex("44" * 16)
 WALL = 1_700_000_000
 ALL_FEATURES = 5
+"""Compression and padding."""
+RESUMABLE = 7
+"""These, and sessions that outlive their transports."""
 ROOM = 1 << 20
 BOTH = int(Flag.FIRST | Flag.LAST)
 
@@ -245,9 +248,16 @@ class Pair:
 class Hostile:
     """Stands where a session's peer would, with the right keys: seals anything, in any order."""
 
-    def __init__(self, role: Role, *, limits: Limits = Limits.DEFAULT, padding: str | None = None) -> None:
+    def __init__(
+        self,
+        role: Role,
+        *,
+        limits: Limits = Limits.DEFAULT,
+        padding: str | None = None,
+        features: int = ALL_FEATURES,
+    ) -> None:
         self.role = role
-        self.session = session_of(role, limits=limits, padding=padding)
+        self.session = session_of(role, limits=limits, padding=padding, features=features)
         speak, hear = (C2S, S2C) if role is Role.SERVER else (S2C, C2S)
         self._ratchet = Ratchet(speak)
         self._sealer = Sealer(self._ratchet.key)
@@ -334,20 +344,31 @@ class Hostile:
     def farewell(self, code: int = 0, text: str = "") -> list[Event]:
         return self.say(Kind.FAREWELL, body=bodies.Farewell(self.next_number(), code, text).pack())
 
+    def ask(self, **changes: Any) -> list[Event]:
+        """Ask a server for a session that is there already."""
+        asked = bodies.Open(bodies.OPEN_RESUME, b"i" * 16, b"s" * 32, 1, 1, 8 << 20, INSTANCE)
+        return self.say(Kind.OPEN, body=asked._replace(**changes).pack())
+
     def open(self, limit: int = 8 << 20) -> list[Event]:
         """Do this peer's part of OPEN and ACCEPT."""
         if self.role is Role.SERVER:
             body = bodies.Open(bodies.OPEN_NEW, bytes(16), bytes(32), 1, 1, limit, bytes(16)).pack()
             return self.say(Kind.OPEN, body=body)
-        body = bodies.Accept(bodies.STATUS_NEW, self.session_id, INSTANCE, 1, 1, limit, 0).pack()
+        body = bodies.Accept(bodies.STATUS_NEW, self.session_id, INSTANCE, 1, 1, limit, 120).pack()
         return self.say(Kind.ACCEPT, body=body)
 
     def stand(self, state: State) -> Hostile:
         """Bring the session to a state, by legal means as far as there are any; return self."""
         if state in (State.EXPECT_OPEN, State.EXPECT_ACCEPT):
             return self
+        if state is State.CLAIMED:
+            self.ask()
+            assert self.session.state is state
+            return self
         self.open()
         self.hear()
+        if state is State.SUSPENDED:
+            self.session.end(self.now)
         if state is State.LEAVING:
             self.session.say_farewell()
             self.hear()
@@ -391,7 +412,7 @@ def data_body(number: int, payload: bytes, *, total: int | None = None) -> bytes
 
 
 STATES = {
-    Role.CLIENT: [state for state in State if state is not State.EXPECT_OPEN],
+    Role.CLIENT: [state for state in State if state not in (State.EXPECT_OPEN, State.CLAIMED)],
     Role.SERVER: [state for state in State if state is not State.EXPECT_ACCEPT],
 }
 """The states that each end can be in."""
@@ -400,6 +421,7 @@ __all__ = [
     "BOTH",
     "C2S",
     "INSTANCE",
+    "RESUMABLE",
     "S2C",
     "STATES",
     "TINY",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netstructer.errors import IllegalFrame
 from netstructer.protocol import bodies
-from netstructer.protocol.bodies import Accept, Ack, Alert, Cancel, Farewell, First, Open
+from netstructer.protocol.bodies import Accept, Ack, Alert, Cancel, Drain, Farewell, First, Grant, Open
 
 U64 = (1 << 64) - 1
 OPEN_NEW = Open(1, b"i" * 16, b"s" * 32, 1, 1, 500, bytes(16))
@@ -21,17 +21,20 @@ FIXED: list[tuple[Callable[[memoryview], object], object, bytes]] = [
     (Open.unpack, OPEN_NEW, OPEN_NEW.pack()),
     (Open.unpack, OPEN_RESUME, OPEN_RESUME.pack()),
     (Accept.unpack, ACCEPT, ACCEPT.pack()),
+    (Accept.unpack, ACCEPT._replace(status=1), ACCEPT._replace(status=1).pack()),
     (Accept.unpack, ACCEPT._replace(status=2), ACCEPT._replace(status=2).pack()),
     (Accept.unpack, ACCEPT._replace(status=3), ACCEPT._replace(status=3).pack()),
     (Ack.unpack, Ack(1, U64, 0), Ack(1, U64, 0).pack()),
     (Cancel.unpack, Cancel(3, 2, 65_535), Cancel(3, 2, 65_535).pack()),
+    (Drain.unpack, Drain((1 << 32) - 1), Drain((1 << 32) - 1).pack()),
+    (Grant.unpack, Grant(3, U64), Grant(3, U64).pack()),
 ]
 
 
 def test_the_lengths_of_the_layouts() -> None:
     lengths = {body.__class__.__name__: len(packed) for _, body, packed in FIXED}
 
-    assert lengths == {"Open": 92, "Accept": 64, "Ack": 24, "Cancel": 18}
+    assert lengths == {"Open": 92, "Accept": 64, "Ack": 24, "Cancel": 18, "Drain": 4, "Grant": 16}
     assert (bodies.OPEN_BYTES, bodies.CANCEL_BYTES, bodies.PING_BYTES, bodies.OVERHEAD_BYTES) == (92, 18, 8, 40)
 
 
@@ -50,7 +53,7 @@ def test_a_fixed_body_comes_back_and_has_one_length(place: int) -> None:
 @pytest.mark.parametrize("unpack", [Open.unpack, Accept.unpack])
 def test_spare_bits_and_unknown_modes_are_refused(unpack: Callable[[memoryview], object]) -> None:
     packed = {Open.unpack: OPEN_RESUME.pack(), Accept.unpack: ACCEPT.pack()}[unpack]  # type: ignore[index]
-    legal = {Open.unpack: {1, 2}, Accept.unpack: {0, 2, 3}}[unpack]  # type: ignore[index]
+    legal = {Open.unpack: {1, 2}, Accept.unpack: {0, 1, 2, 3}}[unpack]  # type: ignore[index]
     for place in (1, 2, 3):
         for bit in range(8):
             changed = bytearray(packed)

@@ -32,13 +32,28 @@ from netstructer.errors import (
 )
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
-from netstructer.protocol.events import Ended, Event, Opened, PeerLeft
+from netstructer.protocol.events import Ended, Event, Opened, PeerLeft, ResumeAsked
 from netstructer.protocol.opening import Opening
 from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
 from netstructer.protocol.records import Record
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role, State
-from pair import INSTANCE, TINY, End, Hostile, Pair, error_in, feed, opened, read, send, session_of, tokens_of
+from pair import (
+    ALL_FEATURES,
+    INSTANCE,
+    RESUMABLE,
+    TINY,
+    End,
+    Hostile,
+    Pair,
+    error_in,
+    feed,
+    opened,
+    read,
+    send,
+    session_of,
+    tokens_of,
+)
 
 KIB, MIB = 1 << 10, 1 << 20
 HI = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
@@ -79,8 +94,10 @@ def test_nothing_is_said_before_the_peer_is_proved() -> None:
 def test_a_wish_to_resume_is_answered_with_unknown() -> None:
     server = Hostile(Role.SERVER)
     resume = bodies.Open(bodies.OPEN_RESUME, b"i" * 16, b"s" * 32, 5, 5, 1 << 20, INSTANCE)
-    events = server.say(Kind.OPEN, body=resume.pack())
-    assert type(error_in(events)) is SessionLost
+    assert server.say(Kind.OPEN, body=resume.pack()) == [ResumeAsked(session_id=b"i" * 16)]
+    assert server.session.state is State.CLAIMED
+    assert server.hear() == []
+    assert type(error_in(server.session.decline())) is SessionLost
     [answer] = server.hear()
     accept = bodies.Accept.unpack(answer.body)
     assert (answer.kind, accept.status, accept.session_id) == (Kind.ACCEPT, bodies.STATUS_UNKNOWN, b"i" * 16)
@@ -1203,9 +1220,9 @@ def test_has_output_says_whether_there_may_be_something() -> None:
 def test_a_full_server_tells_the_client_that_proved_its_key() -> None:
     opening = Opening(INSTANCE)
     asked = bodies.Open(bodies.OPEN_NEW, b"i" * 16, b"s" * 32, 1, 1, 1 << 20, bytes(16))
-    _, answer, refusal = opening.hear(memoryview(asked.pack()), 1 << 20, full=True)
-    client = Hostile(Role.CLIENT)
-    events = client.say(Kind.ACCEPT, body=answer)
-
+    answer, refusal = opening.hear(asked, 1 << 20, full=True, seconds=0)
     assert type(refusal) is Busy
-    assert type(error_in(events)) is Busy
+
+    for features in (ALL_FEATURES, RESUMABLE):  # a session that was never there cannot go on
+        client = Hostile(Role.CLIENT, features=features)
+        assert type(error_in(client.say(Kind.ACCEPT, body=answer))) is Busy

@@ -27,7 +27,7 @@ from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message
-from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
+from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft, ResumeAsked
 from netstructer.protocol.handshake import ExpectHello, start_client
 from netstructer.protocol.outgoing import Batch
 from netstructer.protocol.parameters import Parameters
@@ -503,7 +503,7 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
     role = Role(fields["end"])
     secrets = bytes.fromhex(fields["secret-c2s"]), bytes.fromhex(fields["secret-s2c"])
     session = session_of(role, secrets=secrets, limits=LIMITS[fields.get("limits", "default")])
-    session.opening._session_id = bytes.fromhex(fields.get("session", "00" * 16))
+    session.opening.session_id = bytes.fromhex(fields.get("session", "00" * 16))
     session.frames_to_send(1 << 20, 0.0)
     values: list[object] = []
     blobs: list[Here] = []
@@ -522,6 +522,8 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
                 events += session.fail(fault)
                 break
             session.take(message)
+        if any(isinstance(event, ResumeAsked) for event in events):
+            events += session.decline()  # there is no other session here
         error = error or error_in(events)
     # Only now: a value is there before its blobs, and how long they are may not be known until they end.
     delivered = b"".join(buffer for value in values for buffer in encode(value).buffers)

@@ -58,6 +58,10 @@ class Outbound:
         self.sent += charge
         return number
 
+    def raise_limit(self, limit: int) -> None:
+        """Take in the credit that OPEN or ACCEPT states, checked before."""
+        self.limit = limit
+
     def acknowledge(self, expected: int, limit: int, taken: int) -> None:
         """Take in an ACK.  Raises `IllegalFrame` for figures that go back or claim what was never sent."""
         if not self.acknowledged <= expected <= self.next_number:
@@ -76,6 +80,7 @@ class Inbound:
         "_credit",
         "_held_back",
         "_taken",
+        "_told_expected",
         "_told_limit",
         "_untold_bytes",
         "due",
@@ -98,7 +103,7 @@ class Inbound:
         """Where durable messages ended that are not taken yet, in order."""
         self._untold_bytes = 0
         """What has come since the last acknowledgement, the records of blobs included: the peer keeps it until then."""
-        self._told_limit = self._credit
+        self._told_expected, self._told_limit = 1, self._credit
         self.due: float | None = None
         """When the next acknowledgement is due, on the monotonic clock; None while there is nothing to say."""
         self.urgent = False
@@ -170,7 +175,16 @@ class Inbound:
     def ack(self) -> bytes:
         """Return the body of an ACK record that says all there is to say."""
         self.due, self.urgent = None, False
+        self._told_expected = self.next_number
         return Ack(self.next_number, self.state_limit(), self.taken).pack()
+
+    def ack_of_limit(self, now: float) -> bytes:
+        """Return the body of an ACK that says what the peer may send, and of what has come no more than the one before:
+        something of that was refused, which the peer has to hear first.
+        """
+        self.due, self.urgent = now + self._ack_seconds, False
+        told = self._told_expected
+        return Ack(told, self.state_limit(), min(self.taken, told - 1)).pack()
 
     def state_limit(self) -> int:
         """Return the limit, which the peer is told with what has come."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from netstructer.errors import (
     BadCompression,
+    BadFrame,
     BadSeal,
     Busy,
     ConnectionCut,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["abort", "end", "fail", "suffer"]
 
-_SURVIVED = (ConnectionCut, Stalled, BadSeal, Busy)
+_CHANGED = (BadSeal, BadFrame)
+"""What changed bytes lead to: a seal that does not verify, and a length, which has none, that cannot be."""
+_SURVIVED = (ConnectionCut, Stalled, *_CHANGED)
 """What ends a transport and need not end the session: a flipped bit that TCP's checksum missed heals like a cut, and
 who attacks by it gains no more than by cutting."""
 BAD_SEAL_SECONDS = 60.0
@@ -54,8 +57,12 @@ def end(session: Session, now: float) -> list[Event]:
     if session.state in DEAF_STATES and session.state is not State.CLAIMED:
         return []
     outbound = session.outflow.outbound
-    unheard = outbound.next_number - outbound.acknowledged - (session.state is State.PARTING)
-    if Cause.SETTLED in MOVES[session.state] and not session.outflow.lanes and not unheard:
+    unheard = outbound.next_number - outbound.acknowledged
+    if (
+        Cause.SETTLED in MOVES[session.state]
+        and not session.outflow.lanes
+        and unheard <= (session.state is State.PARTING)
+    ):
         session.state = advance(session.state, Cause.SETTLED)
         return [Ended(error=None)]
     return session.suffer(ConnectionCut("the transport ended without a farewell"), now)
@@ -66,8 +73,8 @@ def suffer(session: Session, error: NetstructerError, now: float, *, answer: boo
 
     `answer` says whether the peer may be told.
     """
-    lasting = session.resumable and Cause.CUT in MOVES[session.state] and isinstance(error, _SURVIVED)
-    if isinstance(error, BadSeal):
+    lasting = session.resumable and Cause.CUT in MOVES[session.state] and _survived(session, error)
+    if isinstance(error, _CHANGED):
         session.bad_seals = [when for when in session.bad_seals if now - when < BAD_SEAL_SECONDS] + [now]
         lasting = lasting and len(session.bad_seals) < MOST_BAD_SEALS
     if not lasting:
@@ -78,6 +85,11 @@ def suffer(session: Session, error: NetstructerError, now: float, *, answer: boo
     session.since = now if session.since is None else session.since
     session.outflow.disembark()
     return [Suspended(error=error)]
+
+
+def _survived(session: Session, error: NetstructerError) -> bool:
+    # Of a session that is there already a server that is full has said nothing.
+    return isinstance(error, _SURVIVED) or (isinstance(error, Busy) and session.suspended)
 
 
 def fail(session: Session, error: NetstructerError) -> list[Event]:

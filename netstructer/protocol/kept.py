@@ -152,6 +152,17 @@ class Kept:
         """The number of the first record that is not sent on this transport."""
         return self._sent
 
+    @property
+    def next_kind(self) -> int:
+        """The kind of the first record that is not sent on this transport; 0 where there is none."""
+        index = self._sent - self.first
+        return self._records[index].kind if index < len(self._records) else 0
+
+    @property
+    def expectable(self) -> range:
+        """What the peer may say that it expects next: nothing that it has had, nothing that was never on its way."""
+        return range(self.first, self.carried + 1)
+
     def ids(self) -> Iterable[int]:
         """Return the messages that end with what is kept."""
         return (found for record in self._records for found in record.ids)

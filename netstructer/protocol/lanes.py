@@ -32,8 +32,8 @@ class Lanes:
     `most` is how many unfinished messages the peer takes, and how many values whose blobs are not yet whole.
     """
 
-    __slots__ = ("_begun", "_blobs", "_free", "_most", "_next_stream", "_parents", "_parked", "_waiting",
-                 "_waiting_blobs", "turns", "waiting_bytes")  # fmt: skip
+    __slots__ = ("_begun", "_blobs", "_free", "_most", "_next_stream", "_parents", "_parked", "_streams",
+                 "_waiting", "_waiting_blobs", "turns", "waiting_bytes")  # fmt: skip
 
     def __init__(self, role: Role, most: int) -> None:
         self.turns: deque[Part | Batch] = deque()
@@ -43,7 +43,7 @@ class Lanes:
         self._parked: set[OutgoingBlob] = set()
         self._free: list[int] = []
         self._next_stream = 1 if role is Role.CLIENT else 2
-        self._most = self._parents = most
+        self._most = self._parents = self._streams = most
         self._blobs = max(1, most * 3 // 4)
         self._begun: dict[int, Part] = {}
         self.waiting_bytes = 0
@@ -62,6 +62,11 @@ class Lanes:
             self._waiting_blobs.append(outgoing)
         else:
             self._waiting.append(outgoing)
+
+    @property
+    def blobs_under_way(self) -> bool:
+        """Whether a value has begun, and not all its blobs have ended."""
+        return self._parents < self._streams
 
     @property
     def spare_stream(self) -> int:

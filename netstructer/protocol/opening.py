@@ -69,15 +69,15 @@ class Opening:
         """Return the body of the ACCEPT to a client whose session is not here: one answer, whatever the reason."""
         return bodies.Accept(bodies.STATUS_UNKNOWN, session_id, self._instance, 1, 1, limit, 0).pack()
 
-    def check(self, asked: bodies.Open, inbound: Inbound, outbound: Outbound, sent: int) -> None:
+    def check(self, asked: bodies.Open, inbound: Inbound, outbound: Outbound, expectable: range) -> None:
         """Raise `SessionLost` where a client's OPEN may not take up this session, or does not fit to where it stands.
 
-        `sent` is the first number that no transport has carried.
+        `expectable` is what the peer may expect next of this end.
         """
         proved = compare_digest(sha256(asked.secret).digest(), self._digest)
         if not proved or (asked.session_id, asked.instance) != (self.session_id, self._instance):
             raise SessionLost("the peer does not prove that the session is its own")
-        if not outbound.acknowledged <= asked.expected <= sent or asked.following < inbound.next_number:
+        if asked.expected not in expectable or asked.following < inbound.next_number:
             raise SessionLost("the peer's end of the session does not fit to this one")
         if asked.limit < outbound.limit:
             raise SessionLost("the peer takes back credit")
@@ -87,8 +87,8 @@ class Opening:
         stand = inbound.next_number, outbound.next_number, inbound.state_limit()
         return bodies.Accept(bodies.STATUS_RESUMED, self.session_id, self._instance, *stand, seconds).pack()
 
-    def conclude(self, body: memoryview, inbound: Inbound, outbound: Outbound, sent: int) -> bodies.Accept:
-        """Return the server's ACCEPT.
+    def conclude(self, body: memoryview, inbound: Inbound, outbound: Outbound, expectable: range) -> bodies.Accept:
+        """Return the server's ACCEPT; `expectable` is what it may expect next of this end.
 
         Raises `SessionLost`, `Busy`, or `IllegalFrame` for one of another session, or that does not fit.
         """
@@ -103,7 +103,7 @@ class Opening:
             raise IllegalFrame("an accept that takes up a session where a new one was asked for, or the reverse")
         if not self._resuming and (answer.expected, answer.following) != (1, 1):
             raise IllegalFrame("an accept of a new session that does not begin at its beginning")
-        if not outbound.acknowledged <= answer.expected <= sent or answer.following < inbound.next_number:
+        if answer.expected not in expectable or answer.following < inbound.next_number:
             raise IllegalFrame("an accept that does not fit to where the session stands")
         if answer.limit < outbound.limit:
             raise IllegalFrame("an accept that takes back credit")

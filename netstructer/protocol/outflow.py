@@ -21,7 +21,7 @@ from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.cancelling import code_of, error_of
-from netstructer.protocol.delivery import Outbound, charge_of
+from netstructer.protocol.delivery import Inbound, Outbound, charge_of
 from netstructer.protocol.kept import Kept
 from netstructer.protocol.lanes import Lanes
 from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
@@ -47,24 +47,9 @@ class Outflow:
     another transport.
     """
 
-    __slots__ = (
-        "_awaited",
-        "_control",
-        "_limits",
-        "_most_charge",
-        "_padding",
-        "_wall",
-        "_writer",
-        "aboard",
-        "chunk_bytes",
-        "farewell",
-        "kept",
-        "lanes",
-        "outbound",
-        "parted",
-        "plain_blob_bytes",
-        "wire_bytes",
-    )
+    __slots__ = ("_awaited", "_control", "_last_cancel", "_limits", "_most_charge", "_padding", "_wall", "_writer",
+                 "aboard", "chunk_bytes", "farewell", "kept", "lanes", "outbound", "parted", "plain_blob_bytes",
+                 "wire_bytes")  # fmt: skip
 
     def __init__(
         self,
@@ -82,13 +67,14 @@ class Outflow:
         self._limits = limits
         self._writer = RecordWriter(secret, limits, now)
         self.aboard = True
-        """Whether there is a transport."""
+        """Whether there is a transport on which the peer is known to be there."""
         self.kept = Kept(room, limits.backlog_bytes, resend=resend)
         """The numbered records that the peer has not acknowledged."""
         self._padding = padding
         self._wall = wall
         self._control: deque[tuple[Kind, bytes]] = deque()
         self._awaited: dict[int, Outgoing | OutgoingBlob] = {}
+        self._last_cancel = 0
         body_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2)
         if padding is not None:
             # Every record can be filled up to the longest: no longer than what a header can state as padding.
@@ -105,15 +91,14 @@ class Outflow:
         self.plain_blob_bytes = 0
         """Plain bytes of the blobs that are wholly sealed."""
 
-    def board(self, secret: bytes, now: float) -> None:
-        """Begin on a new transport, with its keys."""
+    def board(self, secret: bytes, now: float, asked: bytes) -> None:
+        """Begin on a new transport, with its keys and an OPEN; nothing else is said until `reconcile`."""
         self._writer = RecordWriter(secret, self._limits, now)
-        self._control.clear()
-        self.aboard = True
+        self._control.append((Kind.OPEN, asked))
 
     def take_over(self, other: Outflow) -> None:
         """Go on on the transport of another session, in the middle of it."""
-        self._writer, self.aboard = other._writer, True
+        self._writer = other._writer
         self.wire_bytes += other.wire_bytes
         self._control.clear()
 
@@ -133,8 +118,13 @@ class Outflow:
         """Number a CANCEL for the message of that number; nothing, where this end has said farewell."""
         if self.parted:
             return
-        body = bodies.Cancel(self.outbound.number(0), message, code).pack()
+        self._last_cancel = self.outbound.number(0)
+        body = bodies.Cancel(self._last_cancel, message, code).pack()
         self.kept.add(Kind.CANCEL, 0, stream, (body,), self.outbound.sent)
+
+    def say_grant(self, body: bytes) -> None:
+        """Queue a GRANT.  There is none after a farewell: with it this end has refused all that still comes."""
+        self.control(Kind.GRANT, body)
 
     def give_up(self, root: Outgoing, error: BaseException, code: int | None = None) -> None:
         """Drop what is left of a message of this end, and tell the peer if it knows of it: with `code`, or the error's.
@@ -145,10 +135,6 @@ class Outflow:
         root.error = root.error or error
         if known:
             self.cancel(root.stream, root.number, code_of(error) if code is None else code)
-
-    def say_grant(self, body: bytes) -> None:
-        """Queue a GRANT.  There is none after a farewell: with it this end has refused all that still comes."""
-        self.control(Kind.GRANT, body)
 
     def give_up_blobs(self, error: BaseException) -> None:
         """Drop what is left of every value that has blobs: the peer said farewell, and reads no more."""
@@ -192,16 +178,20 @@ class Outflow:
 
     def acknowledge(self, ack: bodies.Ack) -> None:
         """Take in an ACK.  A peer that refuses a message says so before it acknowledges the end of it."""
-        if self.kept.waiting and ack.expected > self.kept.next_to_send:
-            raise IllegalFrame(f"acknowledged {ack.expected}, of {self.kept.next_to_send} that were sent")
+        if self.kept.waiting and ack.expected > self.kept.carried:
+            raise IllegalFrame(f"acknowledged {ack.expected}, of {self.kept.carried} that were sent")
         self.outbound.acknowledge(*ack)
         self.kept.trim(ack.expected)
         if self._awaited:
             self._awaited = {number: part for number, part in self._awaited.items() if part.last_number >= ack.expected}
 
     def reconcile(self, expected: int, limit: int) -> None:
-        """Take in where the peer's end of the session stands, on a new transport."""
-        self.acknowledge(bodies.Ack(expected, limit, self.outbound.taken))
+        """Take in where the peer's end of the session stands, on a new transport.
+
+        Nobody who waits for an acknowledgement has it by that: a refusal of what has come may be on its way still.
+        """
+        self.aboard = True
+        self.outbound.raise_limit(limit)
         self.kept.rewind(expected)
 
     def unacknowledged(self) -> tuple[int, ...]:
@@ -252,21 +242,29 @@ class Outflow:
     def waiting(self) -> bool:
         """Whether anything waits to be sealed, and may be."""
         if not self.aboard:
-            return False
+            return bool(self._control)
         parting = self.farewell is not None and not self.parted and not self.lanes
         return bool(self._control or self.lanes.turns or self.kept.waiting or parting)
 
-    def seal(self, room_bytes: int, now: float, *, kept: bool, messages: bool) -> list[Buffer]:
+    def seal(self, room_bytes: int, now: float, *, ack: Inbound | None, kept: bool, messages: bool) -> list[Buffer]:
         """Seal what is due until about `room_bytes` are there; return the buffers.
 
-        Without `kept` only control records go; without `messages` what has its number already, and nothing further.
-        Without a transport nothing is sealed, and messages take their numbers as far as the backlog goes.
+        `ack` is what an ACK is due for.  Without `kept` only control records go; without `messages` what has
+        its number already, and nothing further. Without a transport nothing is sealed, and messages take their numbers
+        as far as the backlog goes.
         """
         out: list[Buffer] = []
         while room_bytes > 0 or not self.aboard:
             if self._control:
                 kind, body = self._control.popleft()
                 room_bytes -= self._seal(out, now, kind, 0, 0, (body,))
+                continue
+            if ack is not None and not (kept and self.kept.next_kind == Kind.CANCEL):
+                # What a CANCEL refuses may not be acknowledged before.
+                refusing = self._last_cancel >= self.kept.next_to_send
+                body = ack.ack_of_limit(now) if refusing else ack.ack()
+                room_bytes -= self._seal(out, now, Kind.ACK, 0, 0, (body,))
+                ack = None
                 continue
             if kept and self.aboard and self.kept.waiting:
                 record = self.kept.next(self.outbound.limit)
@@ -353,7 +351,9 @@ class Outflow:
         return True
 
     def _may_number(self, charge: int, body_bytes: int) -> bool:
-        return (not self.aboard or self.outbound.allows(charge)) and self.kept.has_room(body_bytes)
+        # Without a transport values may go beyond the credit; but no blob may come to stand behind one that waits.
+        beyond = not self.aboard and not self.lanes.blobs_under_way
+        return (beyond or self.outbound.allows(charge)) and self.kept.has_room(body_bytes)
 
     def _seal(self, out: list[Buffer], now: float, kind: int, flags: int, stream: int, body: tuple[Buffer, ...]) -> int:
         seconds = int(self._wall())

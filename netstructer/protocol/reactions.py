@@ -35,7 +35,7 @@ def on_open(session: Session, stream: int, body: memoryview, now: float, events:
     if refusal is not None:
         events.extend(session.fail(refusal))
     else:
-        session.outflow.outbound.acknowledge(1, asked.limit, 0)
+        session.outflow.outbound.raise_limit(asked.limit)
         session.inflow.opened()
         events.append(Opened())
     session.outflow.control(Kind.ACCEPT, answer)
@@ -44,7 +44,7 @@ def on_open(session: Session, stream: int, body: memoryview, now: float, events:
 def on_accept(session: Session, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
     """Go on with the session that was asked for."""
     inbound, outflow = session.inflow.inbound, session.outflow
-    answer = session.opening.conclude(body, inbound, outflow.outbound, outflow.kept.carried)
+    answer = session.opening.conclude(body, inbound, outflow.outbound, outflow.kept.expectable)
     outflow.reconcile(answer.expected, answer.limit)
     if answer.status == bodies.STATUS_RESUMED:
         events.extend(resumed(session, Kind.ACCEPT))

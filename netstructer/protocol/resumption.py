@@ -39,9 +39,9 @@ def rejoin(session: Session, agreement: Agreement, now: float) -> None:
     """
     session.state = advance(session.state, Cause.REJOIN)
     session.inflow.board(agreement.receive_secret, now)
-    session.outflow.board(agreement.send_secret, now)
+    asked = session.opening.ask_again(session.inflow.inbound, session.outflow.outbound)
+    session.outflow.board(agreement.send_secret, now, asked)
     session.liveness.restart(now)
-    session.outflow.control(Kind.OPEN, session.opening.ask_again(session.inflow.inbound, session.outflow.outbound))
 
 
 def adopt(session: Session, newcomer: Session, now: float) -> list[Event]:
@@ -56,7 +56,7 @@ def adopt(session: Session, newcomer: Session, now: float) -> list[Event]:
     if (newcomer.owner, newcomer.peer_limits) != (session.owner, session.peer_limits):
         raise SessionLost("the session was opened with another key, or other limits")
     inbound, outbound = session.inflow.inbound, session.outflow.outbound
-    session.opening.check(asked, inbound, outbound, session.outflow.kept.carried)
+    session.opening.check(asked, inbound, outbound, session.outflow.kept.expectable)
     if session.state is not State.SUSPENDED:
         session.state = advance(session.state, Cause.CUT)
     newcomer.state = advance(newcomer.state, Cause.HAND_OVER)

@@ -242,14 +242,14 @@ class Session:
         """Seal what is due, until about `room_bytes` are there; return the buffers to write, in order.
 
         While there is no transport that is nothing: what waits takes its place in the order, as far as the backlog
-        goes.
+        goes.  Raises `SourceFailed` where the disk does not give back what was kept: then fail the session.
         """
-        if self.inflow.inbound.ack_due(now) and (self.state in OPEN_STATES or self.state is State.CLOSED):
-            self.outflow.control(Kind.ACK, self.inflow.inbound.ack())
-        state, parted = self.state, self.outflow.parted
-        messages = state in (State.READY, State.LEFT, State.SUSPENDED)
-        out = self.outflow.seal(room_bytes, now, kept=state in OPEN_STATES, messages=messages)
-        if self.outflow.parted and not parted and state is not State.SUSPENDED:
+        state, inbound, parted = self.state, self.inflow.inbound, self.outflow.parted
+        suspended, kept = self.suspended, state in OPEN_STATES
+        ack = inbound if inbound.ack_due(now) and (kept or state is State.CLOSED) else None
+        messages = state is State.READY or state is State.LEFT or suspended
+        out = self.outflow.seal(room_bytes, now, ack=ack, kept=kept, messages=messages)
+        if self.outflow.parted and not parted and not suspended:
             self.state = advance(state, Cause.SAY_FAREWELL)
         return out
 
