@@ -149,14 +149,18 @@ class Blob:
         directory, a *new* file is made in it under the blob's name: raises `Misuse` without one, `UnsafeName` for one
         that is not taken from a peer (names.py), `FileExistsError` where there is one, because the sender chose it.
         """
-        where = Path(path)
-        within = where.is_dir()
-        if within:
-            if self._name is None:
-                raise Misuse("Blob.save: this blob has no name; give the path of a file, not of a directory")
-            where = where / check_name(self._name)
-        write_whole(where, lambda: self.chunks(timeout=timeout), new=within)
+        where, new = self._destination(path)
+        write_whole(where, lambda: self.chunks(timeout=timeout), new=new)
         return where
+
+    def _destination(self, path: str | os.PathLike[str]) -> tuple[Path, bool]:
+        """Return the file that `path` stands for, and whether it must be a new one."""
+        where = Path(path)
+        if not where.is_dir():
+            return where, False
+        if self._name is None:
+            raise Misuse("Blob.save: this blob has no name; give the path of a file, not of a directory")
+        return where / check_name(self._name), True
 
     def __bytes__(self) -> bytes:
         held = io.BytesIO()

@@ -279,7 +279,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
             elif (entry := types.of_class(kind)) is not None:
                 children, added = open_entry(entry, item, out)
                 items += added
-            elif kind is Blob:
+            elif issubclass(kind, Blob):
                 if marks:
                     raise Unsendable("a Blob cannot be a member of a set")
                 if not item.reusable and any(item is other for other in blobs):

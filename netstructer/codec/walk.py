@@ -80,7 +80,7 @@ class _Finder:
                         return _spell(links), None
                     levels[-1] = (iter(()), owner)
                     break
-                if type(item) in _LEAVES or (id(item) in done and type(item) is not Blob):
+                if type(item) in _LEAVES or (id(item) in done and not isinstance(item, Blob)):
                     continue
                 if id(item) in around:
                     return _spell([*links, link]), Unsendable("the value holds itself, and a cycle does not travel")
@@ -122,7 +122,7 @@ class _Finder:
             return ((("", f"{{{_brief(child)}}}"), child, True) for child in list(item))
         if kind is slice:
             return ((("", f".{name}"), getattr(item, name), in_set) for name in ("start", "stop", "step"))
-        if kind is Blob:
+        if issubclass(kind, Blob):
             self._check_blob(item, in_set)
             return iter(())
         if struct_of_class(kind) is not None:

@@ -1,0 +1,94 @@
+"""Redialling: a client's link that has lost its transport looks for another one, in a task.  Floor: FAÇADES.
+
+Law: never in step with others, never for ever, and never with less proof than the first time.  The twin of the blocking
+`redial.py`, which says how long the pauses are and why; spec: protocol.md, "Resume".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from netstructer import tidings
+from netstructer.aio.dial import Dialler
+from netstructer.aio.exchange import Exchange
+from netstructer.errors import IdentityChanged, NetstructerError
+from netstructer.redial import FORGIVING_SECONDS, TRY_SECONDS, pause_seconds
+
+if TYPE_CHECKING:
+    import weakref
+
+    from netstructer.aio.link import Link
+
+__all__ = ["House", "Redialler", "Tidings"]
+
+logger = logging.getLogger("netstructer")
+
+
+class Redialler:
+    """Finds one link its transports.  Single owner: the loop."""
+
+    def __init__(self, dialler: Dialler, exchange: Exchange) -> None:
+        self._dialler, self._exchange = dialler, exchange
+        self._tries = 0
+        self._resumed = time.monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def suspended(self) -> None:
+        """Begin to look for a transport."""
+        if time.monotonic() - self._resumed >= FORGIVING_SECONDS:
+            self._tries = 0
+        if self._task is None or self._task.done():
+            name = f"netstructer-redial-{self._exchange.session.id}"
+            self._task = self._exchange.pump.loop.create_task(self._run(), name=name)
+
+    def resumed(self) -> None:
+        """Take in that the server has taken the session up again."""
+        self._resumed = time.monotonic()
+
+    def stop(self) -> None:
+        """Look for none any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        pump = self._exchange.pump
+        while True:
+            pause = pause_seconds(self._tries, random.random())
+            if await pump.waiters.until(lambda: pump.pipe is not None or pump.ended, time.monotonic() + pause):
+                return
+            self._tries += 1
+            try:
+                await self._dialler.again(self._exchange, time.monotonic() + TRY_SECONDS)
+            except IdentityChanged as error:
+                self._exchange.fail(error)
+            except (NetstructerError, OSError) as error:
+                logger.debug("= link %s found no transport: %s", self._exchange.session.id, type(error).__name__)
+                pump.hindrance = error
+
+
+class House(Protocol):
+    """What a server does when something becomes of one of its links."""
+
+    def link_ended(self, link: Link) -> None: ...
+    def link_suspended(self, link: Link) -> None: ...
+    def link_resumed(self, link: Link) -> None: ...
+
+
+class Tidings(tidings.Tidings):
+    """Hears what becomes of a link, without keeping it alive."""
+
+    house: House | None  # type: ignore[assignment]  # of a loop's server
+    redialler: Redialler | None  # type: ignore[assignment]  # of a loop's link
+
+    def __init__(self, reference: weakref.ref[Link]) -> None:
+        super().__init__(reference)  # type: ignore[arg-type]  # a link all the same, as far as it is looked at here
+
+    def ended(self) -> None:
+        """Tell the house, and let nobody look for a transport any more."""
+        super().ended()
+        if self.redialler is not None:
+            self.redialler.stop()
