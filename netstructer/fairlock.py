@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 
 __all__ = ["FairLock"]
 
@@ -29,7 +28,8 @@ class FairLock:
     __slots__ = ("_again", "_wanting", "plain")
 
     def __init__(self) -> None:
-        self._wanting: deque[None] = deque()
+        self._wanting: list[None] = []
+        """As many as there are in the line: whose append and pop no other thread comes between."""
         self._again = False
         """Whether somebody had his turn, and is about to take the lock."""
         self.renew()

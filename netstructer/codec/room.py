@@ -35,15 +35,23 @@ class SpoolRoom:
     Bytes on disk are counted plain: their seals add 16 bytes to each slot.
     """
 
-    __slots__ = ("_claimed", "_ledger", "_memory", "_promised", "_sealed", "file", "limits", "owners")
+    __slots__ = ("_claimed", "_file", "_ledger", "_memory", "_promised", "_sealed", "limits", "owners")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.file = SlotFile(limits)
+        self._file: SlotFile | None = None
         self.owners = count_from()
         """Numbers for the spools of this room, none twice; `next` of it is atomic."""
         self._ledger = _ledger
         self._memory = self._claimed = self._sealed = self._promised = 0
+
+    @property
+    def file(self) -> SlotFile:
+        """The file that the spools of this room share; it is made when one of them needs it, which most never do."""
+        with self._ledger.lock:
+            if self._file is None:
+                self._file = SlotFile(self.limits)
+            return self._file
 
     @property
     def memory_bytes(self) -> int:
