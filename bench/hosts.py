@@ -1,4 +1,6 @@
-"""Servers that hold a crowd: each echoes, on a port of its own, until stdin closes: `python -m bench.hosts NAME CONFIG`.
+"""Servers that hold a crowd: each echoes, on a port of its own, until stdin closes.
+
+    python -m bench.hosts NAME CONFIG
 
 None of them has a thread or a process for each connection.  What a user would write: a coroutine for each connection
 where the library wants one; a blocking `Server` with `accept`, and a thread for a link that talks.
