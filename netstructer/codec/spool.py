@@ -287,7 +287,8 @@ class Spool:
             del pieces[:head], self._starts[:head]
             self._head = 0
         if slots:
-            self._room.file.free(slots)
+            assert self._file is not None
+            self._file.free(slots)
 
 
 def _owned(chunk: Buffer, count: int) -> Buffer:
