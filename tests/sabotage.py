@@ -7,9 +7,9 @@
 
 Dedupe and fencing guard the same door, one behind the other: while the former transport is fenced off, and each end
 sends again exactly what the other one lacks, no record ever comes twice, and dedupe has nothing to do.  So dedupe alone
-is not missed (that is a control here, not a fault).  It is tested against an *eager* peer, which sends again all that no
-ACK has covered yet, whatever it was told on the new transport.  Such a peer is no fault by itself, and that is the other
-control: dedupe is what makes it harmless.
+is not missed (that is a control here, not a fault).  It is tested against an *eager* peer, which sends again all that
+no ACK has covered yet, whatever it was told on the new transport.  Such a peer is no fault by itself, and that is the
+other control: dedupe is what makes it harmless.
 
 Fencing alone is missed even though dedupe drops what came twice: a former transport brings acknowledgements too, which
 take back what was said since.
@@ -22,11 +22,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from netstructer.codec.frames import FrameReader
-from netstructer.protocol.bodies import Ack
 from netstructer.protocol.delivery import Inbound
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.kept import Kept
-from netstructer.protocol.outflow import Outflow
 from netstructer.protocol.records import Record, RecordReader
 
 SABOTAGES: tuple[tuple[str, ...], ...] = (
@@ -70,14 +68,8 @@ def _forget_to_send_again(self: Kept, expected: int) -> None:
     self._sent = self.first + len(self)
 
 
-def _send_all_again(self: Outflow, expected: int, limit: int) -> None:
-    self.outbound.acknowledge(expected, limit, self.outbound.taken)
-    self.kept._sent = self.kept.first
-
-
-def _believe(self: Outflow, ack: Ack) -> None:
-    self.outbound.acknowledge(*ack)
-    self.kept.trim(ack.expected)
+def _send_all_again(self: Kept, expected: int) -> None:
+    self._sent = self.first
 
 
 PATCHES: dict[str, tuple[tuple[type, str, Callable[..., Any]], ...]] = {
@@ -85,7 +77,7 @@ PATCHES: dict[str, tuple[tuple[type, str, Callable[..., Any]], ...]] = {
     "no_fencing": ((Inflow, "take_over", _leave_the_door_open), (Inflow, "next_record", _read_the_former_too)),
     "no_trim": ((Kept, "trim", _keep_everything),),
     "no_resend": ((Kept, "rewind", _forget_to_send_again),),
-    "eager": ((Outflow, "reconcile", _send_all_again), (Outflow, "acknowledge", _believe)),
+    "eager": ((Kept, "rewind", _send_all_again),),
 }
 
 

@@ -289,6 +289,25 @@ def test_a_half_open_connection_gets_its_last_bytes_when_they_are_released(direc
         eventually(lambda: proxy.counters.open == 0)
 
 
+def test_what_is_held_back_for_a_time_comes_by_itself() -> None:
+    with proxied([[Hold(at=100, count=500, seconds=0.05)]]) as (_, near, far):
+        near.sendall(BODY[:700])
+        assert receive(far, 100) == BODY[:100]
+        assert read_to_end(near) == b""
+
+        assert read_to_end(far) == BODY[100:600]
+
+
+def test_a_sender_that_is_slower_than_its_hold_is_cut_off_all_the_same() -> None:
+    with proxied([[Hold(at=100, count=500, seconds=0.01)]]) as (_, near, far):
+        near.sendall(BODY[:200])
+        assert receive(far, 200) == BODY[:200]
+        near.sendall(BODY[200:700])
+        assert read_to_end(near) == b""
+
+        assert read_to_end(far) == BODY[200:600]
+
+
 @pytest.mark.parametrize("fault", [Cut(), Reset(), Stall(), Hold(), Hold(count=0), Blackhole(), HalfClose()])
 def test_a_fault_can_strike_at_once(fault: Fault) -> None:
     with proxied() as (proxy, near, far):
@@ -389,6 +408,15 @@ def test_cuts_by_chance_are_the_same_for_a_seed_and_as_many_as_asked_for() -> No
     }
     assert 8_000 < sum(places) / 500 < 11_000
     assert 20 < sum(place < 700 for place in places) < 150
+
+
+def test_some_of_the_ends_by_chance_are_half_open() -> None:
+    cuts = Cuts(mean_bytes=10_000, half_open=0.3)
+    faults = [fault for number in range(500) for fault in cuts(number, Random(number))]
+    held = [fault for fault in faults if isinstance(fault, Hold)]
+
+    assert 100 < len(held) < 200
+    assert {fault.direction for fault in held} == {"out"}
 
 
 def test_the_same_seed_cuts_in_the_same_places_however_reads_fall() -> None:

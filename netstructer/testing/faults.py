@@ -116,10 +116,11 @@ class Hold(Fault):
     """What comes in this direction is taken and kept back until it is released, as by a network that delivers late.
 
     With `count`, the sender's transport ends when that many bytes are kept, while the receiver's stays as it was: the
-    connection is half open, and its last bytes are still under way.
+    connection is half open, and its last bytes are still under way.  With `seconds` they are released after that time.
     """
 
     count: int | None = None
+    seconds: float | None = None
 
 
 Plan = Sequence[Iterable[Fault]] | Callable[[int, Random], Iterable[Fault]]
@@ -130,7 +131,9 @@ class Cuts:
     """A plan by chance: each connection ends after `mean_bytes` on average, by `Cut` or `Reset`, in either direction.
 
     Where is drawn from an exponential distribution: each byte is as likely as every other to be the last.  `early` of
-    the connections end within their first `early_bytes`, where handshakes are.  From connection `most` on all is well.
+    the connections end within their first `early_bytes`, where handshakes are.  `half_open` of them end by a `Hold`
+    instead: the connecting end sees its transport end, the target does not, and gets up to `late_bytes` more from it
+    after `late_seconds`.  From connection `most` on all is well.
     """
 
     mean_bytes: float
@@ -139,6 +142,9 @@ class Cuts:
     early_bytes: int = 700
     """A hello, its answer, OPEN and ACCEPT of netstructer's."""
     kinds: tuple[type[Fault], ...] = (Cut, Reset)
+    half_open: float = 0.0
+    late_bytes: int = 20_000
+    late_seconds: float = 0.5
 
     def __call__(self, number: int, chance: Random) -> list[Fault]:
         """Return what is to happen to one connection."""
@@ -146,6 +152,8 @@ class Cuts:
             return []
         kind = chance.choice(self.kinds)
         direction: Direction = chance.choice(("out", "in"))
-        if chance.random() < self.early:
-            return [kind(at=chance.randrange(self.early_bytes), direction=direction)]
-        return [kind(at=int(chance.expovariate(1 / self.mean_bytes)), direction=direction)]
+        early = chance.random() < self.early
+        at = chance.randrange(self.early_bytes) if early else int(chance.expovariate(1 / self.mean_bytes))
+        if chance.random() < self.half_open:
+            return [Hold(at=at, count=chance.randrange(self.late_bytes), seconds=self.late_seconds)]
+        return [kind(at=at, direction=direction)]

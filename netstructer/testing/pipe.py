@@ -48,6 +48,8 @@ class Pipe:
         self._still_until = -math.inf
         self._rate = math.inf
         self._holding = False
+        self._release_at = math.inf
+        self._released = False
         self.taken_bytes = 0
         """Bytes that the sending end has given."""
         self.passed_bytes = 0
@@ -95,6 +97,8 @@ class Pipe:
     def sever(self) -> None:
         """Take in that the sending end is gone, and that the other end is not to know before `release`."""
         self.ended = True
+        if self._released:
+            self._queue.append(Ending.FINISHED)
 
     def strike(self, fault: Fault) -> None:
         """Let a fault take place before all that waits here; a `Flip` changes the next byte that comes in."""
@@ -115,6 +119,8 @@ class Pipe:
 
     def front(self, now: float) -> bytes | Fault | Ending | None:
         """Return what comes next: bytes, as many as may go now; a fault or an ending, which is taken out; or None."""
+        if self._holding and now >= self._release_at:
+            self.release()
         while self._queue and not self._holding and now >= self._still_until:
             first = self._queue[0]
             if isinstance(first, bytes):
@@ -130,6 +136,7 @@ class Pipe:
                 self._rate = first.bytes_per_second
             elif isinstance(first, Hold):
                 self._holding = True
+                self._release_at = math.inf if first.seconds is None else now + first.seconds
             else:
                 return first
         return None
@@ -156,12 +163,14 @@ class Pipe:
 
     def due(self, now: float) -> float | None:
         """Return when the front may go on by itself, where it waits for time; None where it does not."""
-        waits = self._queue and not self._holding and now < self._still_until < math.inf
-        return self._still_until if waits else None
+        if self._holding:
+            return self._release_at if self._release_at < math.inf else None
+        return self._still_until if self._queue and now < self._still_until < math.inf else None
 
     def release(self) -> int:
         """Let what is held back or stalled go; return how many bytes that is."""
         was_still = self._holding or self._still_until == math.inf
+        self._released = self._released or self._holding
         self._holding = False
         if self._still_until == math.inf:
             self._still_until = -math.inf
