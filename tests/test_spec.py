@@ -19,7 +19,18 @@ from netstructer.errors import BadSeal, CreditExceeded, Gap, IllegalFrame, PeerF
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import _BOUNDS, Limits
-from netstructer.protocol import bodies, delivery, handshake, lanes, liveness, outgoing, parameters, records, states
+from netstructer.protocol import (
+    bodies,
+    delivery,
+    endings,
+    handshake,
+    lanes,
+    liveness,
+    outgoing,
+    parameters,
+    records,
+    states,
+)
 from netstructer.protocol.noise import KeyPair
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
@@ -30,7 +41,7 @@ from pair import BOTH, data_body, error_in, opened
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
-RESERVED = {0x07: "DRAIN", 0x13: "LOGIN", 0x14: "LOGIN-RESULT"}
+RESERVED = {0x13: "LOGIN", 0x14: "LOGIN-RESULT"}
 
 Row = list[str]
 Check = Callable[[str], list[str]]
@@ -155,10 +166,11 @@ def codes_wrong(text: str) -> list[str]:
     wrong |= alerts ^ {(int(code), code.name) for code in AlertCode}
     wrong |= cancels ^ {(int(code), code.name) for code in CancelCode}
     modes = section(text, "Kinds and bodies")
-    new, unknown, busy = bodies.STATUS_NEW, bodies.STATUS_UNKNOWN, bodies.STATUS_BUSY
+    new, resumed = bodies.STATUS_NEW, bodies.STATUS_RESUMED
+    unknown, busy = bodies.STATUS_UNKNOWN, bodies.STATUS_BUSY
     for line in (
         f"| 0 | 1 | mode | {bodies.OPEN_NEW} new, {bodies.OPEN_RESUME} resume |",
-        f"| 0 | 1 | status | {new} new, {unknown} unknown session, {busy} busy |",
+        f"| 0 | 1 | status | {new} new, {resumed} resumed, {unknown} unknown session, {busy} busy |",
         f"| 0 | 1 | kind | {bodies.BLOB} blob, {bodies.VALUE} value, {bodies.ASIDE} aside, {bodies.DURABLE} durable |",
         f"| 1 | 1 | codec | {compression.NONE} none, {compression.ZSTD} zstd |",
     ):
@@ -172,6 +184,7 @@ LAYOUTS = {
     "ACCEPT": bodies._ACCEPT,
     "ACK": bodies._ACK,
     "GRANT": bodies._GRANT,
+    "DRAIN": bodies._DRAIN,
     "ALERT": bodies._ALERT,
     "CANCEL": bodies._CANCEL,
     "FAREWELL": bodies._FAREWELL,
@@ -257,6 +270,7 @@ FIGURES = {
     "body of ACCEPT": bodies._ACCEPT.size,
     "body of ACK": bodies._ACK.size,
     "body of GRANT": bodies.GRANT_BYTES,
+    "body of DRAIN": bodies._DRAIN.size,
     "body of CANCEL": bodies.CANCEL_BYTES,
     "body of PING": bodies.PING_BYTES,
     "body of ALERT before its text": bodies._ALERT.size,
@@ -275,6 +289,8 @@ FIGURES = {
     "seconds that excuse fewer": int(records.FLOOD_SECONDS),
     "most padding": records.MOST_PADDING,
     "pings a second": int(liveness.PINGS_PER_SECOND),
+    "changed bytes that a session outlives": endings.MOST_BAD_SEALS - 1,
+    "in that time": int(endings.BAD_SEAL_SECONDS),
     "window of a zstd frame": 1 << compression.WINDOW_LOG,
     "plain bytes of a zstd block": compression.BLOCK_BYTES,
     "empty zstd blocks in a row": compression.MOST_EMPTY_BLOCKS,
