@@ -43,14 +43,26 @@ class Occupancy:
         with self._lock:
             self._give_up(link_id)
 
-    def full(self, ip: str, user: str | None = None) -> bool:
-        """Say whether there is no place for one more link from `ip`, or of `user` where that is known."""
+    def full(self, ip: str, user: str | None = None, *, without: str | None = None) -> bool:
+        """Say whether there is no place for one more link from `ip`, or of `user` where that is known.
+
+        `without` says it as if the link of that id had left: letting a link go helps only where its own place was the
+        one that is short, and who has used up the places of one source costs nobody else a session.
+        """
         source = None if self._sources.exempts(ip) else self._sources.name(ip)
         with self._lock:
+            spared = self._holders.get(without) if without is not None else None
+            spared_source, spared_user = spared or (None, None)
             return (
-                len(self._holders) >= self._most
-                or (source is not None and self._by_source.get(source, 0) >= self._limits.links_per_source)
-                or (user is not None and self._by_user.get(user, 0) >= self._limits.links_per_user)
+                len(self._holders) - (spared is not None) >= self._most
+                or (
+                    source is not None
+                    and self._by_source.get(source, 0) - (spared_source == source) >= self._limits.links_per_source
+                )
+                or (
+                    user is not None
+                    and self._by_user.get(user, 0) - (spared_user == user) >= self._limits.links_per_user
+                )
             )
 
     def __len__(self) -> int:

@@ -53,6 +53,21 @@ def test_a_link_that_goes_on_elsewhere_moves() -> None:
     assert found.full("198.51.100.1", "ann")
 
 
+def test_letting_a_link_go_helps_only_where_its_place_was_short() -> None:
+    holders = (("192.0.2.1", "ann"), ("192.0.2.1", "bob"), ("192.0.2.1", None), ("192.0.2.2", "bob"))
+    some, full = filled(*holders), filled(*holders, most=4)
+
+    def helping(found: Occupancy, ip: str, user: str | None) -> str:
+        return "".join(link for link in ("0", "1", "2", "3", "never") if not found.full(ip, user, without=link))
+
+    assert helping(some, "192.0.2.1", None) == "012"  # three of one source
+    assert helping(some, "198.51.100.1", "bob") == "13"  # two of one user
+    assert helping(some, "192.0.2.1", "bob") == "1"
+    assert helping(some, "198.51.100.1", None) == "0123never"  # there was room
+    assert helping(full, "198.51.100.1", "carol") == "0123"
+    assert len(full) == 4
+
+
 def test_a_place_is_given_back_once() -> None:
     found = filled(("192.0.2.1", "ann"))
     for _ in range(3):
