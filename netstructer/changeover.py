@@ -23,6 +23,7 @@ from netstructer.pipe import Pipe
 if TYPE_CHECKING:
     import socket
 
+    from netstructer.keys import Key
     from netstructer.protocol.handshake import Agreement
     from netstructer.protocol.session import Session
     from netstructer.pump import Pump
@@ -37,6 +38,7 @@ class Told(Protocol):
     def suspended(self, error: NetstructerError) -> None: ...
     def resumed(self) -> None: ...
     def draining(self, seconds: float) -> None: ...
+    def new_key(self, key: Key) -> None: ...
 
 
 def suspend(pump: Pump, error: NetstructerError) -> None:

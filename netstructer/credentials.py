@@ -74,6 +74,8 @@ class Credentials:
         self.on_new_key = on_new_key
         """Called with the key that the server gives in the place of the old one."""
         self.address = address
+        self.fingerprint = key.fingerprint
+        """The fingerprint of the key of the last handshake."""
         self.identity: str | None = None
         """The fingerprint that the server has proved; None in suite 1, and before the first handshake."""
         self._known = known
@@ -83,6 +85,7 @@ class Credentials:
 
     def start(self, parameters: Parameters) -> tuple[bytes, ExpectAnswer]:
         """Return the hello of a new transport, and what awaits its answer."""
+        self.fingerprint = self.key.fingerprint
         return start_client(self.key, parameters, suite=self._suite, server_identity=self._expected)
 
     def explain(self, error: Mismatch) -> Mismatch:
@@ -127,13 +130,14 @@ class Credentials:
 
         It is written over the file that the old one came from, if it came from one and the server has proved an
         identity: a server that has proved no more than a shared key may be anybody who has that key, and what that one
-        says is written over nobody's file.
+        says is written over nobody's file.  The old key is kept beside it, under the same name and `.old`.
         """
         if key == self.key:
             return
         old, self.key = self.key, key
         if old.path is not None and self.identity is not None:
             try:
+                old.replace(f"{old.path}.old")
                 key.replace(old.path)
             except OSError as error:
                 private_files.note("the new key %s cannot be written: %s", key.fingerprint, error.strerror)

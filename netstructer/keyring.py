@@ -53,6 +53,7 @@ class _Entry:
     until: float | None = None
     last_used: float | None = None
     open_links: int = 0
+    announced: bool = True
 
     def accepted(self, now: float) -> bool:
         return self.until is None or now < self.until
@@ -82,16 +83,18 @@ class KeyRing:
                 raise Misuse("expected a mapping of user names to keys")
             self.add(text, user=user)
 
-    def add(self, key: KeyText, *, user: str | None = None, until: Moment | None = None) -> None:
+    def add(self, key: KeyText, *, user: str | None = None, until: Moment | None = None, announce: bool = True) -> None:
         """Accept one more key, from now on; until a moment, where one is given.
 
-        The links that are open with an older key of the same user learn it.  Raises `InvalidKey` for a key that is
+        The links that are open with an older key of the same user learn it, and use it from their next connection on:
+        keep it where the server finds it when it starts again.  With `announce=False` they do not, as where a user has
+        a key for each of several machines.  Raises `InvalidKey` for a key that is
         none or is here already, and `Misuse` for a user without a name or an end that is no moment.
         """
         if user is not None and (not isinstance(user, str) or not user):
             raise Misuse("expected a user's name as text, or None")
         found = key if isinstance(key, Key) else key_from(f"the key of {user!r}" if user else "the key", key)
-        entry = _Entry(found, user, self._moment(until))
+        entry = _Entry(found, user, self._moment(until), announced=announce)
         now = self._now()
         with self._lock:
             there = self._entries.get(found.key_id)
@@ -102,7 +105,7 @@ class KeyRing:
             }
             if there is not None:  # a key that ended, back again
                 self._entries.pop(found.key_id, None)
-                there.user, there.until = entry.user, entry.until
+                there.user, there.until, there.announced = user, entry.until, announce
             self._entries[found.key_id] = there or entry
             added = tuple(self._added)
         for tell in added:
@@ -158,11 +161,13 @@ class KeyRing:
             return (found.key, found.user) if found is not None and found.accepted(now) else None
 
     def newest(self, user: str | None) -> Key | None:
-        """Return the key of a user that was added last and has not ended."""
+        """Return the key of a user that was added (and announced) last and has not ended."""
         now = self._now()
         with self._lock:
-            keys = [entry.key for entry in self._entries.values() if entry.user == user and entry.accepted(now)]
-        return keys[-1] if keys else None
+            for entry in reversed(self._entries.values()):
+                if entry.user == user and entry.announced and entry.accepted(now):
+                    return entry.key
+        return None
 
     def uses(self) -> tuple[KeyUse, ...]:
         """Return how each key is used, in the order in which they were added.

@@ -37,7 +37,7 @@ from netstructer.keeper import Standing, current_keeper
 from netstructer.pipe import Pipe
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, PeerLeft, Resumed, Suspended
+from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, NewKeyCame, PeerLeft, Resumed, Suspended
 from netstructer.protocol.session import Session
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from netstructer.dial import Dialler
 from netstructer.errors import IdentityChanged, NetstructerError, SessionLost
+from netstructer.keys import Key
 
 if TYPE_CHECKING:
     from netstructer.exchange import Exchange
@@ -72,6 +73,19 @@ class Redialler:
         """Take in that the server has taken the session up again."""
         self._resumed = time.monotonic()
         self._progress = self._exchange.session.progress
+
+    def new_key(self, key: Key) -> None:
+        """Take the key that the server gives: a file may be written and the application told, so not in this thread."""
+        learn = self._dialler.credentials.learn
+        try:
+            threading.Thread(target=learn, args=(key,), name="netstructer-new-key", daemon=True).start()
+        except RuntimeError:
+            logger.error("no thread is left to take the new key %s", key.fingerprint)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the key that was proved last."""
+        return self._dialler.credentials.fingerprint
 
     def _run(self) -> None:
         exchange = self._exchange

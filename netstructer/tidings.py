@@ -11,6 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Protocol
 
 from netstructer.errors import NetstructerError, Stalled
+from netstructer.keys import Key
 from netstructer.redial import Redialler
 
 if TYPE_CHECKING:
@@ -55,11 +56,19 @@ class Tidings:
 
     def resumed(self) -> None:
         if (link := self._reference()) is not None:
+            if self.redialler is not None:
+                link.fingerprint = self.redialler.fingerprint
             logger.info("= link %s goes on with %s", link.id, link.peer)
             if self.house is not None:
                 self.house.link_resumed(link)
         if self.redialler is not None:
             self.redialler.resumed()
+
+    def new_key(self, key: Key) -> None:
+        if (link := self._reference()) is not None:
+            logger.info("= link %s: the server gives a new key, %s", link.id, key.fingerprint)
+        if self.redialler is not None:
+            self.redialler.new_key(key)
 
     def draining(self, seconds: float) -> None:
         if (link := self._reference()) is not None:

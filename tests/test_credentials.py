@@ -235,7 +235,9 @@ def test_a_new_key_goes_into_the_file_of_the_old_one_if_the_server_proved_who_it
 
     credentials.learn(newest)
     assert Key.load(tmp_path / "key") == (newest if saved else KEY)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["key", "key.old"] if saved else ["key"])
+    if saved:
+        assert Key.load(tmp_path / "key.old") == new
 
 
 def test_a_new_key_that_cannot_be_written_is_used_and_named_in_the_log(

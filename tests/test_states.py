@@ -49,6 +49,7 @@ def body_of(hostile: Hostile, kind: int, flags: int) -> bytes:
         Kind.ACK: lambda: bodies.Ack(1, 8 << 20, 0).pack(),
         Kind.ALERT: lambda: bodies.Alert(1, "text").pack(),
         Kind.DRAIN: lambda: bodies.Drain(5000).pack(),
+        Kind.NEW_KEY: lambda: b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         Kind.GRANT: lambda: bodies.Grant(0, 1 << 20).pack(),
         Kind.CANCEL: lambda: bodies.Cancel(number, 99, 4).pack(),
         Kind.FAREWELL: lambda: bodies.Farewell(number, 0, "").pack(),
@@ -77,7 +78,7 @@ def legal(role: Role, state: State, kind: int, flags: int, stream: int) -> bool:
         return theirs and bool(flags & Flag.FIRST) and not flags & ~15 and bool(wants_ending)
     if kind == Kind.CANCEL:
         return flags == 0 and stream > 0 and stream & 1 != (role is Role.SERVER)  # the peer has begun none of its own
-    if kind == Kind.DRAIN and role is Role.SERVER:
+    if kind in (Kind.DRAIN, Kind.NEW_KEY) and role is Role.SERVER:
         return False
     return flags == 0 and stream == 0
 
@@ -119,8 +120,8 @@ def _check_stays_failed(hostile: Hostile) -> None:
 @pytest.mark.parametrize(("role", "state"), PLACES)
 def test_every_kind_flag_and_stream(role: Role, state: State) -> None:
     # All kinds there are and a few that are none, with all flags and streams; of two ends, with eight and nine
-    # states, that is 17 × 20 × 13 × 9 = 39,780 cells, thinned to every seventh beside the plain ones.
-    kinds = [*Kind, 0x00, 0x0A, 0x13, 0x14, 0x16, 0x7F, 0xFF]
+    # states, that is 17 × 21 × 13 × 9 = 41,769 cells, thinned to every seventh beside the plain ones.
+    kinds = [*Kind, 0x00, 0x0B, 0x13, 0x14, 0x16, 0x7F, 0xFF]
     cells = [(kind, flags, stream) for kind in kinds for flags in FLAGS for stream in STREAMS]
     plain = [cell for cell in cells if cell[1] in (0, 3) and cell[2] in (0, 1, 2)]
     found = [check_cell(role, state, *cell) for cell in dict.fromkeys([*cells[::7], *plain])]

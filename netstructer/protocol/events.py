@@ -8,9 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netstructer.errors import NetstructerError
+from netstructer.keys import Key
 from netstructer.protocol.assembly import Message, Whole
 
-__all__ = ["Draining", "Ended", "Event", "MessageArrived", "Opened", "PeerLeft", "ResumeAsked", "Resumed", "Suspended"]
+__all__ = [
+    "Draining",
+    "Ended",
+    "Event",
+    "MessageArrived",
+    "NewKeyCame",
+    "Opened",
+    "PeerLeft",
+    "ResumeAsked",
+    "Resumed",
+    "Suspended",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,13 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewKeyCame:
+    """The server gives a key for the next handshake, in the place of the one that this client has."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suspended:
     """The transport is of no more use; the session waits to be taken up again on another one."""
 
@@ -66,4 +85,4 @@ class Ended:
     error: NetstructerError | None
 
 
-Event = Opened | MessageArrived | PeerLeft | Draining | Suspended | ResumeAsked | Resumed | Ended
+Event = Opened | MessageArrived | PeerLeft | Draining | NewKeyCame | Suspended | ResumeAsked | Resumed | Ended

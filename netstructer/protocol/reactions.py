@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netstructer.errors import ConnectionCut, IllegalFrame, LinkClosed, LinkLost, Stalled
-from netstructer.protocol import bodies
-from netstructer.protocol.events import Draining, Event, Opened, PeerLeft, ResumeAsked
+from netstructer.protocol import bodies, notices
+from netstructer.protocol.events import Draining, Event, NewKeyCame, Opened, PeerLeft, ResumeAsked
 from netstructer.protocol.resumption import resumed
 from netstructer.protocol.states import AlertCode, Cause, Kind, Role, advance
 
@@ -86,6 +86,14 @@ def on_drain(session: Session, stream: int, body: memoryview, now: float, events
     events.append(Draining(seconds=drain.milliseconds / 1000))
 
 
+def on_new_key(session: Session, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
+    """Tell the application which key to use next."""
+    given = notices.NewKey.unpack(body)
+    if session.role is not Role.CLIENT:
+        raise IllegalFrame("a client gives no keys")
+    events.append(NewKeyCame(key=given.key))
+
+
 def on_alert(session: Session, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
     """End the session, or only this transport, where the peer heard nothing on it."""
     alert = bodies.Alert.unpack(body)
@@ -130,6 +138,7 @@ REACTIONS: dict[int, Callable[[Session, int, memoryview, float, list[Event]], No
     Kind.ACK: on_ack,
     Kind.GRANT: on_grant,
     Kind.DRAIN: on_drain,
+    Kind.NEW_KEY: on_new_key,
     Kind.ALERT: on_alert,
     Kind.CANCEL: on_cancel,
     Kind.FAREWELL: on_farewell,

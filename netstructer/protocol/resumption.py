@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netstructer.errors import SessionLost
+from netstructer.protocol import notices
 from netstructer.protocol.events import Event, Resumed
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.states import ENDED_STATES, Cause, Kind, State, advance
@@ -89,6 +90,5 @@ def resumed(session: Session, cause: Cause | Kind) -> list[Event]:
         session.state = advance(session.state, Cause.SAY_FAREWELL)
     session.inflow.inbound.hurry()
     session.arrivals.say_again()
-    if session.draining is not None:
-        session.outflow.control(Kind.DRAIN, session.draining)
+    notices.say_again(session)
     return [Resumed()]

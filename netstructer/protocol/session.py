@@ -36,7 +36,7 @@ from netstructer.errors import (
     Stalled,
 )
 from netstructer.limits import Limits
-from netstructer.protocol import bodies, endings, resumption
+from netstructer.protocol import bodies, endings, notices, resumption
 from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived
@@ -107,8 +107,8 @@ class Session:
         self.full = full
         self.resumable = bool(agreement.features & RESUME)
         """Whether it may go on on another transport, once it was open."""
-        self.owner = agreement.key_id if agreement.user is None else agreement.user
-        """Whose session it is: nobody else may take it up."""
+        self.owner = agreement.user
+        """Whose session it is: nobody else may take it up; None for whoever has a key that is no user's."""
         self.claim: bodies.Open | None = None
         """At a server: what a client said that wants another session than this."""
         self.left_by_peer = False
@@ -117,8 +117,8 @@ class Session:
         """When the transport was lost, until there is another."""
         self.resumes = 0
         """How often it was taken up again."""
-        self.draining: bytes | None = None
-        """The DRAIN that was said."""
+        self.notices: dict[Kind, bytes] = {}
+        """What a server has said of its own accord, and says again on each transport."""
         self.bad_seals: list[float] = []
         """When a seal did not verify."""
         self.opening = Opening(instance if role is Role.SERVER else agreement.peer.instance)
@@ -365,11 +365,8 @@ class Session:
     adopt = resumption.adopt
     decline = resumption.decline
 
-    def drain(self, seconds: float) -> None:
-        """Tell the client that this server will say farewell within so many seconds."""
-        self.draining = bodies.Drain(int(seconds * 1000)).pack()
-        if self.state in OPEN_STATES:
-            self.outflow.control(Kind.DRAIN, self.draining)
+    drain = notices.drain
+    give_key = notices.give_key
 
     # --- time and facts ---------------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Kind(IntEnum):
     DRAIN = 0x07
     ALERT = 0x08
     GRANT = 0x09
+    NEW_KEY = 0x0A
     DATA = 0x10
     CANCEL = 0x11
     FAREWELL = 0x12
@@ -140,8 +141,8 @@ ENDED_STATES = frozenset({State.CLOSED, State.FAILED})
 DEAF_STATES = ENDED_STATES | {State.SUSPENDED, State.CLAIMED}
 """Nothing is read here."""
 
-_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.ACK, Kind.GRANT, Kind.PING, Kind.PONG, Kind.REKEY, Kind.DRAIN)
-_TAIL = (Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY, Kind.DRAIN)
+_TAIL = (Kind.ACK, Kind.PING, Kind.PONG, Kind.REKEY, Kind.DRAIN, Kind.NEW_KEY)
+_LIVE = (Kind.DATA, Kind.BATCH, Kind.CANCEL, Kind.GRANT, *_TAIL)
 
 MOVES: dict[State, dict[Kind | Cause, State]] = {
     State.EXPECT_OPEN: {
