@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from netstructer import errands
 from netstructer.changeover import Told
 from netstructer.errors import (
     BadCompression,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from netstructer.address import Address
     from netstructer.codec.blob import Blob
+    from netstructer.keys import Key
 
 __all__ = ["Exchange"]
 
@@ -54,6 +56,9 @@ class Exchange:
         self._lock = self._pump.lock
         self.receipts = threading.Lock()
         """Held by whoever deals with the next message and has not taken it yet."""
+
+    queue, work = errands.queue, errands.work
+    first_message, take_first = errands.first_message, errands.take_first
 
     def abandon(self) -> None:
         """Let the keeper end what nobody holds any more; takes no lock, so the collector may call it."""
@@ -266,23 +271,6 @@ class Exchange:
             if self.session.has_output(time.monotonic()):
                 self._pump.flush()
             return message
-
-    def first_message(self, deadline: float | None) -> Message | Whole:
-        """Return the next message, and leave it where it is, waiting for it if need be; raises as `next_message` does."""
-        with self._lock.in_turn():
-            if not self._pump.inbox:
-                self._wait_for_message(deadline)
-            return self._pump.inbox[0]
-
-    def take_first(self, message: Message | Whole) -> None:
-        """Take the message that `first_message` returned, where it still is the first."""
-        with self._lock.in_turn():
-            inbox = self._pump.inbox
-            if inbox and inbox[0] is message:
-                inbox.popleft()
-                self.session.take(message)
-                self.session.forget(message)
-                self._pump.flush()
 
     def open_aside(self) -> int:
         """Begin a conversation; return its number."""

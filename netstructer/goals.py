@@ -15,7 +15,7 @@ from netstructer.protocol.states import Flag
 
 __all__ = ["Sent", "Wait", "flags_of", "goal"]
 
-Wait = Literal["queued", "acked", "consumed"]
+Wait = Literal["queued", "acked", "consumed", "durable"]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
 
 
@@ -32,6 +32,8 @@ class Sent(NamedTuple):
 
 def flags_of(wait: Wait) -> int:
     """Return the flags of a value whose sender waits like that.  Raises `Misuse`."""
+    if wait == "durable":
+        raise Misuse("wait='durable' is for links with an outbox: Link(address, durable='outbox.db')")
     if wait not in _FLAGS:
         raise Misuse("expected wait='queued', 'acked' or 'consumed'")
     return _FLAGS[wait]

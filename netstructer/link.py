@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from netstructer.address import Address, parse_address
-from netstructer.codec.blob import Blob
-from netstructer.conversation import Conversation
+from netstructer.beside import Beside
+from netstructer.courier import Courier
 from netstructer.credentials import ServerIdentity, find_credentials
 from netstructer.dial import Dialler
 from netstructer.errors import LinkClosed, Misuse
 from netstructer.exchange import Exchange
 from netstructer.goals import Sent, Wait, flags_of, goal
-from netstructer.incoming import Incoming
 from netstructer.keys import Key, fingerprint_of
 from netstructer.limits import Limits
-from netstructer.protocol.assembly import Message
 from netstructer.protocol.handshake import identity_fingerprint
 from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.session import Session
@@ -40,10 +38,13 @@ from netstructer.tidings import House, Tidings
 
 if TYPE_CHECKING:
     import socket
+    import sqlite3
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from netstructer.protocol.events import Event
     from netstructer.protocol.handshake import Agreement
-    from netstructer.transfer import Overwrite, Report, Transfer
+    from netstructer.receipt import Received
 
 __all__ = ["Link", "Sent"]
 
@@ -51,7 +52,7 @@ logger = logging.getLogger("netstructer")
 logger.addHandler(logging.NullHandler())
 
 
-class Link:
+class Link(Beside):
     """One end of an encrypted conversation: values in, values out, in order, none lost, none changed.
 
         with Link(("192.168.1.5", 5000)) as link:
@@ -70,6 +71,11 @@ class Link:
     server was started anew, the link is lost: `SessionLost`, whose `unacknowledged` has the `Sent.id` of the values of
     unknown fate.  `resume=False` ends the link with its transport.
 
+    `durable` is the path of an outbox: then every value that is sent is first committed to that file, and stays there
+    until the peer's application has taken it, over any number of sessions and restarts of either process; see
+    `transaction` for the other end.  Such a link opens another session by itself where the last one is over, and what
+    ended that is told to `recv`, once.  Values without a `Blob` only.
+
     `server_identity` is which server it must be: a fingerprint (`"ns1:…"`), `"known"` (as the user's file of known
     servers says), or `"tofu"` (the same, and a server that is not in it is trusted this once).  A server that is in it
     is held to it even with None.  `on_new_key(key)` is called when the server gives a key in the place of the old one.
@@ -84,6 +90,7 @@ class Link:
     """At a server with one key for each user: whose key the peer proved.  Otherwise None."""
     fingerprint: str
     """The fingerprint of the key that this link was opened with; the key itself it does not tell."""
+    _courier: Courier | None = None
     server_identity: str | None
     """The fingerprint of the identity that the server proved; None where the client asked for no proof."""
 
@@ -96,6 +103,7 @@ class Link:
         limits: Limits | None = None,
         compress: bool = True,
         resume: bool = True,
+        durable: str | os.PathLike[str] | None = None,
         padding: Literal["bucket", "full"] | None = None,
         hide_clock: bool = False,
         server_identity: ServerIdentity | None = None,
@@ -113,10 +121,23 @@ class Link:
             hide_clock=hide_clock,
             resume=resume,
         )
-        transport, session, events = dialler.open(deadline_after(timeout))
-        self.user = None
+        courier = None if durable is None else Courier(durable, credentials, limits or Limits.DEFAULT)
+        try:
+            opened = dialler.open(deadline_after(timeout))
+        except BaseException:
+            if courier is not None:
+                courier.end()
+            raise
+        self.user, self._compress = None, compress
         self.fingerprint, self.server_identity = credentials.key.fingerprint, credentials.identity
-        self._hold(transport, session, compress=compress)
+        self._begin(dialler, *opened)
+        if courier is not None:
+            courier.begin(weakref.ref(self), dialler)
+            self._courier = courier
+
+    def _begin(self, dialler: Dialler, transport: socket.socket, session: Session, events: list[Event]) -> None:
+        """Go on with a new session, on its first transport."""
+        self._hold(transport, session, compress=self._compress)
         self._told.redialler = Redialler(dialler, self._exchange)
         self._exchange.begin(events)
         logger.debug("= link %s to %s open", self.id, self.peer)
@@ -149,17 +170,21 @@ class Link:
         """Send one value.
 
         `wait` says what to wait for: `"queued"`, sealed and on its way (the default); `"acked"`, the peer has it;
-        `"consumed"`, the peer's application has taken it.  `timeout` in seconds; None waits as long as the link lives.
+        `"consumed"`, the peer's application has taken it; `"durable"`, on a link with an outbox, where it is what
+        `"queued"` means too: it is on the disk.  `timeout` in seconds; None waits as long as the link lives.
         `compress` overrules the link's setting for this value.
 
-        Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `LinkTimeout`, and then the value was
-        cancelled, or not waited for any longer; `LinkClosed` and `LinkLost`.
+        Raises `UnsendableValue` and `MessageTooBig` before a byte has left; `BacklogFull` and `OutboxFull` where an
+        outbox has no room, and then it is not in there; `LinkTimeout`, and then the value was cancelled, or not waited
+        for any longer; `LinkClosed` and `LinkLost`.
 
         A `Blob` in the value is read here, in the calling thread, as fast as the peer's reader takes it; `send` returns
         when all of it is sealed.  Blobs of one value are read by turns: one whose source waits holds the others up, and
         only where that is a blob on its way in does `timeout` end each of its waits.  What a source raises is raised
         here, `SourceFailed` where another link broke, and told to the peer's reader as `SourceFailed`.
         """
+        if self._courier is not None:
+            return self._courier.put(value, compress=compress, wait=wait, deadline=deadline_after(timeout))
         flags = flags_of(wait)
         payloads = self._session.payloads
         compress = self._compress if compress is None else compress
@@ -184,11 +209,32 @@ class Link:
         here, which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was
         received; `LinkLost` after a cut.
         """
-        message = self._exchange.next_message(deadline_after(timeout), max_bytes)
-        return self._exchange.read(message, self._blob_of)
+        take = partial(self._take, deadline_after(timeout), max_bytes)
+        return take(self._exchange) if self._courier is None else self._courier.receive(take)
 
-    def _blob_of(self, message: Message, place: int) -> Blob:
-        return Blob._of(Incoming(self._exchange, message, place, self))
+    def _take(self, deadline: float | None, most_bytes: int | None, exchange: Exchange) -> Any:
+        return exchange.read(exchange.next_message(deadline, most_bytes), partial(self._blob_of, exchange))
+
+    def transaction(
+        self, database: sqlite3.Connection | None = None, *, timeout: float | None = None
+    ) -> AbstractContextManager[Received]:
+        """Deal with the next value that the peer has sent durably; it is taken when the block has ended well.
+
+            with link.transaction(database) as message:
+                database.execute("INSERT INTO orders VALUES (?)", (message.value,))
+
+        The block is one transaction of `database`, an `sqlite3.Connection`: what it writes is committed together with
+        the note that this message was dealt with, and a message of which that is noted comes to no block again.  So
+        each has its effects once, whichever process dies when.  A block that raises is rolled back, and the next
+        transaction gets the same message.  Without a database each comes at least once, and `message.id` tells whether
+        it came before.
+
+        Raises as `recv` does; `InboxGap` where messages before this one never came to this database; `Misuse` for a
+        value that was not sent durably.
+        """
+        from netstructer.receipt import transaction  # Imported late: most links need no database.
+
+        return transaction(self._exchange, database, deadline_after(timeout))
 
     def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
         """Send values in order, small ones several to a record: the cheapest way for many small values.
@@ -197,6 +243,8 @@ class Link:
         ones go as `send` would send them.  Raises what `send` raises; the values before the one that failed are sent.
         """
         deadline = deadline_after(timeout)
+        if self._courier is not None:
+            return self._courier.put_all(values, deadline=deadline)
         session = self._session
         parts: list[Outgoing | Batch] = []
         batch = Batch()
@@ -230,81 +278,28 @@ class Link:
                 return
             yield value
 
-    # --- files, and what else goes beside the values ----------------------------------------------------------------
-
-    def send_file(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        progress: Report | None = None,
-        resume: bool = True,
-        timeout: float | None = None,
-    ) -> Transfer:
-        """Send a file, or a directory with all that is in it, to a peer that calls `recv_file`; say what became of it.
-
-        What an earlier try brought over is not sent again; every file is held to its digest at the other end.
-        `progress` is called with a `Progress` (`name`, `done`, `total`, `rate`, `wire`).  `timeout` is the longest
-        time, in seconds, in which nothing moves.
-
-        Raises `FileChanged` for a file that changes while it is read, `SourceFailed` for one that cannot be read,
-        `UnsafeName`, `TransferRefused`, `DigestMismatch`, each when all other files are there; `OSError`,
-        `LinkTimeout`, `LinkClosed`, `LinkLost`.
-        """
-        from netstructer.transfer import offer  # Imported late: most links send no files.
-
-        with self.conversation() as aside:
-            return offer(aside, path, resume=resume, progress=progress, timeout=timeout, clock=time.monotonic)
-
-    def recv_file(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        progress: Report | None = None,
-        overwrite: Overwrite = "replace",
-        resume: bool = True,
-        timeout: float | None = None,
-    ) -> Transfer:
-        """Receive what the peer's `send_file` offers into a directory that exists; say what became of it.
-
-        A file gets its name when it is whole and its digest is right; what was half received is kept under a name of
-        its own, and continued when the same file is offered again.  `overwrite` says what becomes of a file that is
-        there already: `"replace"`, `"refuse"`, or `"keep"` both.  Raises as `send_file` does.
-        """
-        from netstructer.transfer import receive
-
-        with self.accept_conversation(timeout=timeout) as aside:
-            offered = aside.recv(timeout=timeout)
-            how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": progress, "timeout": timeout}
-            return receive(aside, offered, directory, **how, clock=time.monotonic)
-
-    def conversation(self) -> Conversation:
-        """Open a conversation: values to and fro beside the link's own, which `recv` does not see."""
-        return self._conversation(self._exchange.open_aside(), known=False)
-
-    def accept_conversation(self, *, timeout: float | None = None) -> Conversation:
-        """Return the next conversation that the peer has opened, as soon as its first value is there.
-
-        Raises `LinkTimeout` after `timeout` seconds, and what ended the link.
-        """
-        return self._conversation(self._exchange.accept_aside(deadline_after(timeout)), known=True)
-
-    def _conversation(self, number: int, *, known: bool) -> Conversation:
-        return Conversation(self._exchange, number, self._blob_of, compress=self._compress, known=known)
-
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self, *, timeout: float | None = 5.0) -> None:
         """Send what is queued, say farewell, and wait for the peer's; after `timeout` seconds end without it.
 
-        May be called twice, and on a link that is lost.  What the peer sent and nobody received is dropped.
+        May be called twice, and on a link that is lost.  What the peer sent and nobody received is dropped.  What is in
+        an outbox is waited for until it is taken, and stays there where it is not.
         """
-        if not self._exchange.close(deadline_after(timeout)):
+        deadline = deadline_after(timeout)
+        if self._courier is not None:
+            self._courier.leave(deadline)
+        if not self._exchange.close(deadline):
             logger.debug("= link %s: no farewell in time", self.id)
-        self._exchange.abort()
+        self.abort()
 
     def abort(self) -> None:
         """End at once, without a farewell: the peer sees a cut.  May be called twice."""
+        if self._courier is not None:
+            self._courier.stop()
         self._exchange.abort()
+        if self._courier is not None:
+            self._courier.end()
 
     def __enter__(self) -> Link:
         return self
@@ -320,6 +315,8 @@ class Link:
         if exchange is not None and exchange.open:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             exchange.abandon()
+        if self._courier is not None:
+            self._courier.stop()
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
@@ -338,7 +335,7 @@ class Link:
         """Whether values can no longer be sent: closed here, farewell heard, or lost.  What has come can still be
         received.
         """
-        return not self._exchange.open
+        return not self._exchange.open if self._courier is None else self._courier.ending
 
     @property
     def stats(self) -> LinkStats:

@@ -61,6 +61,7 @@ MODULES = {
     "netstructer.submission": "FACADES",
     "netstructer.incoming": "FACADES",
     "netstructer.receipt": "FACADES",
+    "netstructer.beside": "FACADES",
     "netstructer.errands": "FACADES",
     "netstructer.courier": "FACADES",
     "netstructer.conversation": "FACADES",

@@ -97,7 +97,7 @@ class Outbox:
             )
         if secret is None or not State.verifies(packed, (keys := FileKeys(state.outbox, secret)).state):
             raise OutboxDamaged(f"the state of the outbox {self.path} has rotted")
-        self._state, self._keys = state, keys
+        self._state, self._keys, self._secret = state, keys, secret
         self.id = state.outbox
         """Names this outbox to those who receive from it: 16 bytes of chance."""
         self._taken = state.trimmed
@@ -313,14 +313,18 @@ class Outbox:
             self._mark.close()
         self._store.close()
 
+    def change_key(self, new: Key) -> None:
+        """Seal the file's secret under another key; the rows stay as they are."""
+        with self._lock:
+            self._check()
+            wrapped = wrap(new, self.id, self._secret, self._draw)
+            self._commit(self._state._replace(key_id=new.key_id, wrapped=wrapped), [])
+
     @classmethod
     def rewrap(cls, path: str, old: Key, new: Key) -> None:
-        """Seal an outbox's secret under another key; its rows stay as they are.  Raises as opening it does."""
-        with cls(path, old) as outbox, outbox._lock:
-            secret = unwrap(old, outbox.id, outbox._state.wrapped)
-            assert secret is not None
-            wrapped = wrap(new, outbox.id, secret, outbox._draw)
-            outbox._commit(outbox._state._replace(key_id=new.key_id, wrapped=wrapped), [])
+        """Change the key of an outbox that nobody has open.  Raises as opening it does."""
+        with cls(path, old) as outbox:
+            outbox.change_key(new)
 
     def __enter__(self) -> Outbox:
         return self
