@@ -260,8 +260,8 @@ class Server:
             link.abort()  # Since the door asked, or where it comes from now.
 
     def _make_room(self, ip: str, user: str | None) -> bool:
-        """Let the link go that was suspended first, of those whose place is the one that a client who is here lacks; say
-        whether there is room now.
+        """Let the first suspended link go whose place is the one that a client lacks who is here; say whether there is
+        room now.
         """
         for link in self.registry.suspended():
             if not self._occupancy.full(ip, user, without=link.id):
