@@ -253,6 +253,21 @@ def test_one_user_has_so_many_links_and_a_key_without_a_user_has_no_such_figure(
             stack.enter_context(Link(server.address, key=KEY))
 
 
+def test_who_has_used_up_its_places_costs_nobody_else_a_session() -> None:
+    with Server(key={"ann": ANN, "bob": BOB}, limits=Limits(links_per_user=1)) as server:
+        with Relay(server.address) as relay:
+            away = Link(relay.address, key=BOB)
+        eventually(lambda: [link.user for link in server.suspended()] == ["bob"])
+        with Link(server.address, key=ANN):
+            with pytest.raises(Busy):
+                Link(server.address, key=ANN)
+            assert [link.user for link in server.suspended()] == ["bob"]
+            with Link(server.address, key=BOB):  # its own place: the suspended one makes way
+                assert server.suspended() == ()
+                eventually(lambda: server.count() == 2)
+        away.abort()
+
+
 def test_a_full_server_says_so_on_both_sides(caplog: pytest.LogCaptureFixture) -> None:
     with Server(key=KEY, max_links=1) as server, Link(server.address, key=KEY):
         with pytest.raises(Busy):
