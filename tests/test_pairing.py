@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,7 @@ from netstructer.pairing.frames import (
     read_wish,
 )
 from netstructer.pairing.words import WORDS
+from test_spec import cells_of, section
 
 pytest.importorskip("spake2")
 
@@ -589,3 +591,51 @@ def test_one_source_gets_so_many_answers_for_a_code_and_no_more() -> None:
     room.fail(101.0)
     room.enter("one", "192.0.2.1", 101.0)
     assert room.may_answer("one")
+
+
+# --- the specification ------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_frames_of_the_code() -> None:
+    rows = [cells_of(line) for line in section(PAGE, "Pairing").splitlines()]
+    stated = {row[1]: (int(row[0], 16), row[2], int(row[3])) for row in rows if len(row) == 5 and row[3].isdigit()}
+
+    assert stated == {
+        kind.name: (kind.value, "client" if kind in CLIENT_FRAMES else "server", HEAD_BYTES + body_bytes(kind))
+        for kind in Kind
+    }
+
+
+def test_the_page_has_the_bounds_of_the_code() -> None:
+    text = section(PAGE, "Pairing")
+
+    assert f"{CODES:,} codes" in text
+    assert f"| life of a code | {CODE_SECONDS:g} s," in text
+    assert f"| codes that die of a failure | {MOST_FAILURES}," in text
+    assert f"| from accept to CLIENT_CONFIRM | {GUEST_SECONDS:g} s |" in text
+    assert f"| from there to DONE | {CEREMONY_SECONDS:g} s |" in text
+    assert f"| connections before CLIENT_CONFIRM | {MOST_GUESTS};" in text
+    assert f"| elements of one source that are answered, for one code | {ANSWERS_PER_SOURCE} |" in text
+
+
+def test_a_ceremony_of_known_chance_has_the_bytes_of_the_page() -> None:
+    """Made anew from the page's own formulas behind the elements: another reader of it would arrive here."""
+    rows = (line.split() for line in section(PAGE, "Known answers").partition("### Pairing")[2].splitlines())
+    known = {row[0]: bytes.fromhex(row[1]) for row in rows if len(row) == 2 and len(row[1]) % 2 == 0}
+    host, visitor = Host(), Visitor(CODE, lambda count: b"\x11" * count)
+    shares = [visitor.take()]
+    feed(host, shares[0])
+    host.answer(CODE, lambda count: b"\x22" * count)
+    shares.append(host.take())
+    feed(visitor, shares[1])
+    confirm = visitor.take()
+    feed(host, confirm)
+    host.confirm()
+
+    assert shares == [known["CLIENT_SHARE"], known["SERVER_SHARE"]]
+    assert sha256(b"netstructer/1 pair" + shares[0] + shares[1]).digest() == known["T"]
+    assert (confirm, host.take()) == (known["CLIENT_CONFIRM"], known["SERVER_CONFIRM"])
+    assert host._keys is not None
+    assert (host._keys.client_seal, host._keys.server_seal) == (known["seal_client"], known["seal_server"])
