@@ -13,7 +13,7 @@ from struct import Struct
 
 import pytest
 
-from netstructer import errors
+from netstructer import errors, keys
 from netstructer.codec import compression, frames, room, slots, tokens
 from netstructer.errors import BadSeal, CreditExceeded, Gap, IllegalFrame, PeerFault
 from netstructer.keyring import KeyRing
@@ -271,6 +271,7 @@ FIGURES = {
     "body of ACK": bodies._ACK.size,
     "body of GRANT": bodies.GRANT_BYTES,
     "body of DRAIN": bodies._DRAIN.size,
+    "body of NEW_KEY": keys.TEXT_LENGTH,
     "body of CANCEL": bodies.CANCEL_BYTES,
     "body of PING": bodies.PING_BYTES,
     "body of ALERT before its text": bodies._ALERT.size,
@@ -437,6 +438,7 @@ def known_records() -> dict[str, tuple[Kind, int, int, bytes, int]]:
             number(9) + first(bodies.DURABLE, 0, 0, 25, 0).pack() + bodies.row(b"\3" * 16, 1) + b"\7" + total(25),
             0,
         ),
+        "new-key": (Kind.NEW_KEY, 0, 0, b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", 0),
     }
 
 

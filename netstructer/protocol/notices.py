@@ -1,6 +1,6 @@
 """Notices: what a server says of its own accord, and says again on each transport.  Floor: PROTOCOL.
 
-Law: of each kind the last word counts.  Spec: protocol.md, "Notices".
+Law: of each kind the last word counts.  Spec: protocol.md, "Rotation".
 
 DRAIN says that the server will leave; NEW_KEY gives the client the key that takes the place of its own.  Neither has a
 delivery number: what a transport has lost is said again on the next one, and to hear it twice changes nothing.
