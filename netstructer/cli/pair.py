@@ -19,7 +19,7 @@ from netstructer.cli.options import DEFAULT_PORT, Json, listening_place
 from netstructer.cli.outcomes import command, name_of, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path, find_identity
-from netstructer.errors import InvalidAddress, LinkTimeout, Misuse
+from netstructer.errors import InvalidAddress, LinkTimeout, Misuse, WrongCode
 from netstructer.identity import Identity
 from netstructer.pairing.desk import CODE_SECONDS
 from netstructer.pairing.frames import check_user
@@ -231,7 +231,8 @@ class _Screen:
                     facts = {"event": "failed", "peer": str(peer), "error": name_of(error)}
                     print_json(facts | {"text": sentence_of(error)})
                 else:
-                    stderr.print(f"note: {peer.host}: {sentence_of(error)}", style="yellow")
+                    dead = "" if isinstance(error, WrongCode) else ", after the right code; it is dead"
+                    stderr.print(f"note: {peer.host}: {sentence_of(error)}{dead}", style="yellow")
         if self._status is not None:
             self._status.start()
 
