@@ -2,6 +2,7 @@
 
     chaos_ends.py '{"role": "server"}'                 prints its port, then one report
     chaos_ends.py '{"role": "client", "port": 5000}'   prints one report
+    chaos_ends.py '{"role": "echo"}'                   prints its port, and sends back whatever comes, until farewell
 
 Each end sends the messages 0, 1, 2 … and then says that it is done; message `n` is the same value whoever sends it, so
 that the receiver knows what must come: small structures mostly, now and then a large value, or a blob.  A report is a
@@ -212,6 +213,8 @@ def main(arguments: str) -> None:
     limits = Limits(
         ping_seconds=course.dead_seconds / 4, dead_seconds=course.dead_seconds, backlog_bytes=course.backlog_bytes
     )
+    if course.dead_seconds == Limits.DEFAULT.dead_seconds:
+        limits = Limits.DEFAULT
     with sabotage.sabotaged(*course.sabotage):
         if course.role == "client":
             with Link(("127.0.0.1", course.port), limits=limits) as link:
@@ -221,6 +224,10 @@ def main(arguments: str) -> None:
         with Server(limits=limits) as server:
             _say(str(server.address.port))
             link = server.accept(timeout=course.patience_seconds)
+            if course.role == "echo":
+                for value in link:
+                    link.send(value)
+                return
             _say(json.dumps(asdict(End(link, course).run())))
             link.abort()
 

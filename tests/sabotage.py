@@ -18,14 +18,22 @@ take back what was said since.
 from __future__ import annotations
 
 import contextlib
+import select
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
+from netstructer import changeover
 from netstructer.codec.frames import FrameReader
+from netstructer.keeper import current_keeper
 from netstructer.protocol.delivery import Inbound
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.kept import Kept
 from netstructer.protocol.records import Record, RecordReader
+from netstructer.pump import Pump
 
 SABOTAGES: tuple[tuple[str, ...], ...] = (
     ("no_dedupe", "eager"),
@@ -38,6 +46,7 @@ CONTROLS: tuple[tuple[str, ...], ...] = (("eager",), ("no_dedupe",))
 """What has to be harmless: a peer that says too much, and one safeguard where the one before it stands."""
 
 _admit, _take_over, _next_record = Inbound.admit, Inflow.take_over, Inflow.next_record
+_give_up_pipe = changeover._give_up_pipe
 _former: dict[int, tuple[Inflow, list[tuple[FrameReader, RecordReader]]]] = {}
 """By the id of an inflow: what its former transports are read with."""
 
@@ -59,6 +68,33 @@ def _read_the_former_too(self: Inflow) -> Record | None:
     return _next_record(self)
 
 
+def _leave_the_socket_open(pump: Pump) -> None:
+    """Go on reading a transport which another one takes the place of, as a façade would that closed it too late."""
+    pipe = pump.pipe
+    if pump.session.suspended or pipe is None:
+        _give_up_pipe(pump)
+        return
+    current_keeper().forget(pump)
+    pump.unsent.clear()
+    pump.pipe = None
+    frames = _former[id(pump.session.inflow)][1][-1][0]
+    threading.Thread(target=_read_on, args=(pump, pipe.transport, frames), daemon=True).start()
+
+
+def _read_on(pump: Pump, transport: socket.socket, frames: FrameReader) -> None:
+    with contextlib.suppress(OSError), transport:
+        while not pump.ended:
+            if not select.select([transport], [], [], 0.1)[0]:
+                continue
+            data = transport.recv(65536)
+            if not data:
+                return
+            with pump.lock.in_turn():
+                frames.feed(data)
+                pump.handle(pump.session.receive(time.monotonic()))
+                pump.flush()
+
+
 def _keep_everything(self: Kept, expected: int) -> None:
     return
 
@@ -72,9 +108,13 @@ def _send_all_again(self: Kept, expected: int) -> None:
     self._sent = self.first
 
 
-PATCHES: dict[str, tuple[tuple[type, str, Callable[..., Any]], ...]] = {
+PATCHES: dict[str, tuple[tuple[type | ModuleType, str, Callable[..., Any]], ...]] = {
     "no_dedupe": ((Inbound, "admit", _take_it_again),),
-    "no_fencing": ((Inflow, "take_over", _leave_the_door_open), (Inflow, "next_record", _read_the_former_too)),
+    "no_fencing": (
+        (Inflow, "take_over", _leave_the_door_open),
+        (Inflow, "next_record", _read_the_former_too),
+        (changeover, "_give_up_pipe", _leave_the_socket_open),
+    ),
     "no_trim": ((Kept, "trim", _keep_everything),),
     "no_resend": ((Kept, "rewind", _forget_to_send_again),),
     "eager": ((Kept, "rewind", _send_all_again),),
