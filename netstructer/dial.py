@@ -50,7 +50,7 @@ class Dialler:
         handshake raises (`KeyRefused`, `VersionMismatch`, `IdentityChanged`, `Busy`, `NotNetstructer` …),
         `ConnectionCut` where the transport ends first, and what noting a first use raises.
         """
-        transport = sockets.dial_socket(self.address, deadline)
+        transport = sockets.dial_socket(self.address, deadline, dead_seconds=self._limits.dead_seconds)
         try:
             return transport, *self._open(_Conversation(transport, self.address, deadline))
         except BaseException:
@@ -62,7 +62,7 @@ class Dialler:
 
         Raises what `open` raises.
         """
-        transport = sockets.dial_socket(self.address, deadline)
+        transport = sockets.dial_socket(self.address, deadline, dead_seconds=self._limits.dead_seconds)
         try:
             return transport, self._shake_hands(_Conversation(transport, self.address, deadline))
         except BaseException:

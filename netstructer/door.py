@@ -196,7 +196,7 @@ class Door:
 
     def _meet(self, transport: socket.socket) -> None:
         try:
-            sockets.prepare(transport)
+            sockets.prepare(transport, dead_seconds=self._limits.dead_seconds)
             peer = sockets.peer_address(transport)
         except OSError:
             transport.close()

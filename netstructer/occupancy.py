@@ -20,7 +20,8 @@ class Occupancy:
 
     def __init__(self, limits: Limits, most: int, sources: Sources | None = None) -> None:
         self._limits = limits
-        self._most = most
+        self.most = most
+        """How many places there are in all."""
         self._sources = sources or Sources()
         self._lock = threading.Lock()
         self._holders: dict[str, tuple[str | None, str | None]] = {}
@@ -54,7 +55,7 @@ class Occupancy:
             spared = self._holders.get(without) if without is not None else None
             spared_source, spared_user = spared or (None, None)
             return (
-                len(self._holders) - (spared is not None) >= self._most
+                len(self._holders) - (spared is not None) >= self.most
                 or (
                     source is not None
                     and self._by_source.get(source, 0) - (spared_source == source) >= self._limits.links_per_source

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
-from netstructer import signals, sockets
+from netstructer import descriptors, signals, sockets
 from netstructer.address import Address, parse_address
 from netstructer.bans import Ban, Bans
 from netstructer.credentials import find_identity, find_key
@@ -124,6 +124,7 @@ class Server:
         with self._starting:
             if self._door is not None or self._reception.closed:
                 raise Misuse("the server was started before")
+            descriptors.allow(self._occupancy.most, self._limits.half_open)
             listener = sockets.listening_socket(self._address)
             bound = Address(*listener.getsockname()[:2])
             door = Door(

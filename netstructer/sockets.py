@@ -30,6 +30,7 @@ __all__ = [
     "deadline_after",
     "descriptor_limit",
     "dial_socket",
+    "give_up_after",
     "listening_socket",
     "peer_address",
     "prepare",
@@ -40,12 +41,16 @@ __all__ = [
 BACKLOG = 4096
 """Connections that the system may hold for us; it caps the figure itself."""
 BUFFERS_PER_CALL = 16
+_MOST_MILLISECONDS = (1 << 31) - 1
 LONGEST_SECONDS = 1e6
 """Eleven days: a longer timeout is none, for the calls of the system cannot express it."""
 
 
-def dial_socket(address: Address, deadline: float | None) -> socket.socket:
-    """Return a connected TCP socket.  Raises `Unreachable` (with its stage), `PortClosed`, `LinkTimeout`."""
+def dial_socket(address: Address, deadline: float | None, *, dead_seconds: float | None = None) -> socket.socket:
+    """Return a connected TCP socket, as `prepare` leaves it.
+
+    Raises `Unreachable` (with its stage), `PortClosed`, `LinkTimeout`.
+    """
     failure: OSError | None = None
     for family, kind, protocol, _, place in _look_up(address, deadline):
         try:
@@ -59,7 +64,7 @@ def dial_socket(address: Address, deadline: float | None) -> socket.socket:
             if fresh.getsockname() == fresh.getpeername():
                 # Linux connects a socket to itself where the port dialled is the one that it was just given.
                 raise ConnectionRefusedError("connected to itself")
-            prepare(fresh)
+            prepare(fresh, dead_seconds=dead_seconds)
         except OSError as error:
             fresh.close()
             failure = error
@@ -139,10 +144,25 @@ def listening_socket(address: Address) -> socket.socket:
     return listener
 
 
-def prepare(transport: socket.socket) -> None:
-    """Make a fresh TCP socket ours: never blocking, never waiting for more to send."""
+def prepare(transport: socket.socket, *, dead_seconds: float | None = None) -> None:
+    """Make a fresh TCP socket ours: never blocking, never waiting for more to send; `dead_seconds` as below."""
     transport.setblocking(False)
     transport.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if dead_seconds is not None:
+        give_up_after(transport, dead_seconds)
+
+
+def give_up_after(transport: socket.socket, dead_seconds: float) -> None:
+    """Let the system end a connection whose peer has not taken what was sent for so long, where it can (Linux).
+
+    Left to itself it sends again for fifteen minutes, and keeps what was unsent for as long.  The link's own pings find
+    a dead peer as soon, so TCP's keepalive stays off: it would say nothing that they do not.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        # A loop that does not show its sockets, or a system that knows the name and not the option: pings remain.
+        with contextlib.suppress(OSError, AttributeError, TypeError, NotImplementedError):
+            transport.setsockopt(socket.IPPROTO_TCP, option, min(math.ceil(dead_seconds * 1000), _MOST_MILLISECONDS))
 
 
 def peer_address(transport: socket.socket) -> Address:

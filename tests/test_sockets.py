@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from loopback import Task
-from netstructer import sockets
+from loopback import Task, linked
+from netstructer import Limits, sockets
 from netstructer.address import Address
 from netstructer.errors import CannotListen, LinkTimeout, Misuse, PortClosed, Unreachable
 
@@ -55,6 +55,43 @@ def test_prepared_sockets_never_block_and_never_wait_for_more(pair: Pair) -> Non
     assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     with pytest.raises(BlockingIOError):
         near.recv(1)
+
+
+needs_user_timeout = pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT"
+)
+
+
+@needs_user_timeout
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(45.0, 45_000), (0.0001, 1), (1e9, (1 << 31) - 1)])
+def test_the_system_gives_up_when_the_link_does(pair: Pair, seconds: float, milliseconds: int) -> None:
+    sockets.prepare(pair[0], dead_seconds=seconds)
+
+    assert pair[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+    assert pair[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+
+
+@needs_user_timeout
+def test_both_ends_of_a_link_tell_the_system_when_to_give_up() -> None:
+    near_limits, far_limits = Limits(dead_seconds=33), Limits(dead_seconds=22)
+    with linked(client_limits=near_limits, server_limits=far_limits) as (near, far):
+        found = [
+            link._exchange._pump.transport.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            for link in (near, far)
+        ]
+
+    assert found == [33_000, 22_000]
+
+
+def test_a_socket_without_that_option_is_left_as_it_is(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    local, other = socket.socketpair()
+    with local, other:
+        sockets.give_up_after(local, 5.0)  # no TCP at all
+    sockets.give_up_after(None, 5.0)  # type: ignore[arg-type]  # a loop that does not show its sockets
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+
+    sockets.prepare(pair[0], dead_seconds=5.0)
+    assert not pair[0].getblocking()
 
 
 @pytest.mark.parametrize("poll", [True, False])

@@ -15,6 +15,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from netstructer import sockets
 from netstructer.address import Address, normalise_ip
 from netstructer.aio.waiting import call_at
 from netstructer.errors import InvalidAddress
@@ -41,6 +42,7 @@ class Pipe(asyncio.BufferedProtocol):
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
         transport.set_protocol(self)
+        sockets.give_up_after(transport.get_extra_info("socket"), pump.session.limits.dead_seconds)
 
     def write(self, frames: list[bytes | bytearray | memoryview]) -> None:
         """Write what was sealed."""

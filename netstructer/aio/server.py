@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from netstructer import sockets
+from netstructer import descriptors, sockets
 from netstructer.address import Address, parse_address
 from netstructer.aio.announcing import Broadcast, announce
 from netstructer.aio.door import Door
@@ -121,6 +121,7 @@ class Server:
             wall=no_clock if self._hide_clock else time.time,
             draw=os.urandom,
         )
+        descriptors.allow(self._occupancy.most, self._limits.half_open)
         self._door = door = Door(ceremony, welcome=self._welcome, resume=self._resume)
         try:
             # A name may have to be looked up.
