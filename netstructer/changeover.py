@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from netstructer import sockets
-from netstructer.errors import LinkClosed, NetstructerError, SessionLost
+from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost
 from netstructer.keeper import current_keeper
 from netstructer.pipe import Pipe
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from netstructer.protocol.session import Session
     from netstructer.pump import Pump
 
-__all__ = ["Told", "adopt", "board", "disown", "end", "give_up", "suspend"]
+__all__ = ["Told", "adopt", "board", "break_off", "disown", "end", "give_up", "read_the_rest", "suspend"]
 
 
 class Told(Protocol):
@@ -80,6 +80,22 @@ def adopt(pump: Pump, transport: socket.socket, newcomer: Session) -> None:
         pump.handle(events)
         pump.flush()
         pump.wake_all()
+
+
+def break_off(pump: Pump) -> None:
+    """End at once, interrupted in the middle of a record: what is half sealed or read cannot be gone on with."""
+    pump.unsent.clear()
+    pump.handle(pump.session.fail(ConnectionCut("this end was interrupted in the middle of a record")))
+
+
+def read_the_rest(pump: Pump) -> None:
+    """Read what the peer said before it broke off, unless somebody else does; then the transport is over."""
+    pipe = pump.pipe
+    while pipe is not None and pipe is pump.pipe and not (pump.ended or pump.reading):
+        before = pump.session.traffic.wire_received
+        pump.read(pipe)
+        if pipe is pump.pipe and not pump.ended and pump.session.traffic.wire_received == before:
+            pump.handle(pump.session.end(time.monotonic()))
 
 
 def end(pump: Pump, error: NetstructerError | None) -> None:

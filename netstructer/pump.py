@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netstructer import changeover, sockets
-from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError
+from netstructer.errors import LinkClosed, NetstructerError
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
 from netstructer.pipe import Pipe
@@ -71,7 +71,8 @@ class Pump:
         """Callers in `wait`: as long as there is one, what is queued is looked after."""
         self._more = False
         """Whether there may be more to seal, and room for it."""
-        self._reading = False
+        self.reading = False
+        """Whether a caller has the reading turn."""
         self.inbox: deque[Message | Whole] = deque()
         self.asides = Asides(session.role)
         """Conversations, and what has come of them."""
@@ -93,6 +94,8 @@ class Pump:
         assert self.pipe is not None
         return self.pipe.transport
 
+    break_off = changeover.break_off
+    read_the_rest = changeover.read_the_rest
     end = changeover.end
     give_up = changeover.give_up
     disown = changeover.disown
@@ -122,13 +125,6 @@ class Pump:
             self.unsent.append(memoryview(frame)[sent:])
             current_keeper().watch_writes(self)
 
-    def break_off(self) -> None:
-        """End at once, interrupted in the middle of a record: what is half sealed, written or read cannot be gone on
-        with.
-        """
-        self.unsent.clear()
-        self.handle(self.session.fail(ConnectionCut("this end was interrupted in the middle of a record")))
-
     def over(self) -> NetstructerError:
         """Return what a caller gets who asks for more than there is."""
         error = self.session.error
@@ -149,8 +145,8 @@ class Pump:
         if not self.lock.plain.acquire(False):
             return False
         try:
-            if read and not self._reading:
-                self._read(self.pipe)
+            if read and not self.reading:
+                self.read(self.pipe)
             self.handle(self.session.tick(time.monotonic()))
             self._flush_some()
             if self.wants_to_write and not (self.ended or self._workers):
@@ -172,11 +168,6 @@ class Pump:
         if self.lock.plain.acquire(False):
             self.session.frames.shrink()
             self.lock.plain.release()
-
-    @property
-    def reading(self) -> bool:
-        """Whether a caller has the reading turn."""
-        return self._reading
 
     @property
     def wants_to_write(self) -> bool:
@@ -210,7 +201,7 @@ class Pump:
         if deadline is not None and now >= deadline:
             return False
         pipe = self.pipe
-        if self._reading or self.unsent or pipe is None:
+        if self.reading or self.unsent or pipe is None:
             self._sleep(deadline, now)
             return True
         ready = False
@@ -221,9 +212,9 @@ class Pump:
                 due = deadline
             ready = self._poll(pipe, pipe.readiness, due, now, read=True, write=False)
             if ready:
-                self._read(pipe)
+                self.read(pipe)
         finally:
-            self._reading = False
+            self.reading = False
             self._leave_turn()
         if not ready:
             self.handle(self.session.tick(time.monotonic()))
@@ -243,7 +234,7 @@ class Pump:
             finally:
                 self._sleepers -= 1
             return
-        due, read = deadline, not self._reading
+        due, read = deadline, not self.reading
         try:
             if read:
                 self._take_turn()
@@ -253,10 +244,10 @@ class Pump:
             readiness = pipe.readiness if read else sockets.Readiness(pipe.transport)
             can_read = self._poll(pipe, readiness, due, now, read=read, write=True)
             if can_read and read:
-                self._read(pipe)
+                self.read(pipe)
         finally:
             if read:
-                self._reading = False
+                self.reading = False
                 self._leave_turn()
         if read:
             self.handle(self.session.tick(time.monotonic()))
@@ -264,7 +255,7 @@ class Pump:
         self.wake()
 
     def _take_turn(self) -> None:
-        self._reading = True
+        self.reading = True
         if self.standing is Standing.WATCHED:
             current_keeper().release(self)
 
@@ -292,7 +283,7 @@ class Pump:
                 pipe.polling -= 1
                 pipe.close_if_unused()
 
-    def _read(self, pipe: Pipe | None) -> None:
+    def read(self, pipe: Pipe | None) -> None:
         if pipe is not self.pipe or pipe is None or self.ended:
             return  # It was given up meanwhile: what it still holds was said on a transport that is over.
         session, frames = self.session, self.session.frames
@@ -378,7 +369,7 @@ class Pump:
                     return False
             if pipe is None:
                 return False
-            sockets.write(pipe.transport, unsent)
+            self._write(pipe)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -391,14 +382,15 @@ class Pump:
             raise
         return True
 
-    def read_the_rest(self) -> None:
-        """Read what the peer said before it broke off, unless somebody else does; then the transport is over."""
-        pipe = self.pipe
-        while pipe is not None and pipe is self.pipe and not self.ended and not self._reading:
-            before = self.session.traffic.wire_received
-            self._read(pipe)
-            if pipe is self.pipe and not self.ended and self.session.traffic.wire_received == before:
-                self.handle(self.session.end(time.monotonic()))
+    def _write(self, pipe: Pipe) -> None:
+        try:
+            sockets.write(pipe.transport, self.unsent)
+        except OSError:
+            raise
+        except BaseException:
+            # Half a frame may have gone, and nobody knows how much: that is the end of this transport, and no more.
+            self.handle(self.session.end(time.monotonic()))
+            raise
 
     def wake_all(self) -> None:
         """Let everybody look again, whatever they wait for."""

@@ -16,6 +16,7 @@ from netstructer.address import Address
 from netstructer.errors import (
     BadFrame,
     BadSeal,
+    Banned,
     Busy,
     ConnectionCut,
     IllegalFrame,
@@ -81,7 +82,8 @@ GO_ON = b"NSTR\1\1\0\0"
         (answers(b"NSTR\1\0\0\2"), KeyRefused),
         (answers(b"NSTR\1\0\0\3"), Busy),
         (answers(b"NSTR\1\0\0\4"), Busy),
-        (answers(b"NSTR\1\0\0\5"), IllegalFrame),
+        (answers(b"NSTR\1\0\0\5"), Banned),
+        (answers(b"NSTR\1\0\0\6"), IllegalFrame),
         (answers(b"NSTR\1\2\0\0"), IllegalFrame),
         (answers(GO_ON + bytes(112)), KeyRefused),
         (answers(GO_ON + b"\1" * 112), KeyRefused),

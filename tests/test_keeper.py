@@ -290,7 +290,7 @@ def test_a_peer_that_falls_silent_is_found_dead_though_a_sender_waits_for_room()
     """A full socket and a silent peer: the sender that waits in it keeps the time itself."""
     limits = Limits(ping_seconds=0.1, dead_seconds=0.6)
     with Server(key=KEY) as server, Relay(server.address) as relay:
-        link = Link(relay.address, key=KEY, limits=limits)
+        link = Link(relay.address, key=KEY, limits=limits, resume=False)
         relay.held.set()
         sending = Task(link.send, bytes(40 << 20), compress=False)
 

@@ -562,7 +562,7 @@ def test_close_in_the_middle_of_a_senders_message_lets_it_finish(pair: tuple[Lin
 
 
 def test_close_gives_up_on_a_peer_that_does_not_answer() -> None:
-    with Server(key=KEY) as server, Relay(server.address) as relay, Link(relay.address, key=KEY) as link:
+    with Server(key=KEY) as server, Relay(server.address) as relay, Link(relay.address, key=KEY, resume=False) as link:
         server.accept(timeout=5)
         relay.held.set()
         began = time.monotonic()
@@ -575,7 +575,7 @@ def test_close_gives_up_on_a_peer_that_does_not_answer() -> None:
 
 
 def test_what_came_before_the_cut_can_still_be_received() -> None:
-    with Server(key=KEY) as server, Relay(server.address) as relay, Link(relay.address, key=KEY) as link:
+    with Server(key=KEY) as server, Relay(server.address) as relay, Link(relay.address, key=KEY, resume=False) as link:
         far = server.accept(timeout=5)
         for number in range(5):
             far.send(number, wait="acked")
@@ -591,7 +591,11 @@ def test_what_came_before_the_cut_can_still_be_received() -> None:
 
 
 def test_a_cut_ends_every_wait() -> None:
-    with Server(key=KEY, limits=SMALL) as server, Relay(server.address) as relay, Link(relay.address, key=KEY) as link:
+    with (
+        Server(key=KEY, limits=SMALL) as server,
+        Relay(server.address) as relay,
+        Link(relay.address, key=KEY, resume=False) as link,
+    ):
         server.accept(timeout=5)
         waiting = [
             Task(link.recv),
@@ -615,7 +619,11 @@ def test_a_changed_byte_ends_the_link_at_both_ends_and_nothing_after_it_is_deliv
             return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         return data
 
-    with Server(key=KEY) as server, Relay(server.address, tamper=tamper) as relay, Link(relay.address, key=KEY) as link:
+    with (
+        Server(key=KEY) as server,
+        Relay(server.address, tamper=tamper) as relay,
+        Link(relay.address, key=KEY, resume=False) as link,
+    ):
         far = server.accept(timeout=5)
         link.send("before", wait="acked")
         frame_bytes = 105
@@ -783,7 +791,7 @@ def test_links_open_and_close_by_the_hundred_and_leave_nothing_behind(cycles: in
         for number in range(cycles):
             round_trip(server, farewell=number % 10 == 0)
         eventually(lambda: open_files() == files, "every descriptor is closed")
-        eventually(lambda: server.count() == 0 and not server._live and not server._waiting)
+        eventually(lambda: server.count() == 0 and not server._live and not server._reception._waiting)
 
         gc.collect()
 

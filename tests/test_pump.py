@@ -121,7 +121,7 @@ def test_a_fault_in_the_middle_of_a_record_breaks_the_link_and_is_raised() -> No
         ("frames_to_send", lambda link: link.send(bytes(100_000))),
         ("receive", lambda link: link.recv(timeout=5)),
     ):
-        with linked() as (near, far):
+        with linked(resume=False) as (near, far):
             if target == "receive":
                 far.send(1)
 

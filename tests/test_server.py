@@ -78,17 +78,17 @@ def test_a_link_that_sent_and_left_can_still_be_accepted(server: Server) -> None
 
 def test_links_that_end_unaccepted_do_not_pile_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def ended_ids() -> list[str]:
-        with server._changed:
-            return [found.id for found in server._waiting if found._exchange.ended]
+        with server._reception._changed:
+            return [found.id for found in server._reception._waiting if found._exchange.ended]
 
-    monkeypatch.setattr("netstructer.server.MOST_ENDED", 3)
+    monkeypatch.setattr("netstructer.reception.MOST_ENDED", 3)
     for number in range(8):
         with Link(server.address, key=KEY) as link:
             link.send(number, wait="acked")
         # The server's end is over a little after the client's, and old ends are counted when a new one comes.
         eventually(lambda: ended_ids()[-1:] == [link.id])
 
-    assert len(server._waiting) <= 4
+    assert len(server._reception._waiting) <= 4
     assert list(server.accept(timeout=5)) == [4]
 
 

@@ -72,7 +72,7 @@ def body_of(mebibytes: int) -> bytes:
 
 def main(role: str, port: str, number: str = "0") -> None:
     limits = Limits(ping_seconds=0.1, dead_seconds=0.6) if role == "sleeper" else None
-    with Link(("127.0.0.1", int(port)), key=None, limits=limits) as link:
+    with Link(("127.0.0.1", int(port)), key=None, limits=limits, resume=False) as link:
         if role == "crowd":
             crowd(link, int(number))
             link.send("done", wait="consumed")

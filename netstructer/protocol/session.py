@@ -27,16 +27,13 @@ from netstructer.codec.frames import FrameReader
 from netstructer.codec.spool import SpoolRoom
 from netstructer.codec.types import REGISTRY, Types
 from netstructer.errors import (
-    ConnectionCut,
     IllegalFrame,
     LinkClosed,
     MessageCancelled,
     NetstructerError,
-    SessionLost,
-    Stalled,
 )
 from netstructer.limits import Limits
-from netstructer.protocol import bodies, endings, notices, resumption
+from netstructer.protocol import bodies, clockwork, endings, notices, resumption
 from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived
@@ -342,18 +339,6 @@ class Session:
         """Numbered records that have come, and that the peer has acknowledged: it grows while a transport is good."""
         return self.inflow.inbound.next_number + self.outflow.outbound.acknowledged
 
-    @property
-    def lost_at(self) -> float:
-        """When a session that is suspended is lost, on the monotonic clock."""
-        seconds, stated = self.limits.resume_seconds, self.opening.stated_seconds
-        return (self.since or 0.0) + (min(seconds, stated) if stated else seconds)
-
-    @property
-    def _accept_due(self) -> float:
-        """When the answer to a client that asked for its session must be there."""
-        waiting = self.state is State.EXPECT_ACCEPT
-        return self.liveness.heard + self.limits.open_seconds if waiting else self.lost_at
-
     # --- from one transport to the next -------------------------------------------------------------------------------
 
     @property
@@ -370,37 +355,6 @@ class Session:
 
     # --- time and facts ---------------------------------------------------------------------------------------------
 
-    def deadline(self) -> float | None:
-        """Return when `tick` or `frames_to_send` has something to do, on the monotonic clock; None where nothing is
-        timed.
-        """
-        if self.suspended:
-            return min(self.lost_at, self._accept_due)
-        if self.state not in OPEN_STATES:
-            return None
-        due, ack_due = self.liveness.due(), self.inflow.inbound.due
-        return due if ack_due is None or due < ack_due else ack_due
-
-    def tick(self, now: float) -> list[Event]:
-        """Do what is due: a ping after silence, the end after more of it.  Acknowledgements go with
-        `frames_to_send`.
-        """
-        if self.suspended and now >= self.lost_at:
-            text = f"the session found no transport for {now - (self.since or now):.0f} seconds"
-            return self.fail(SessionLost(text))
-        if self.suspended and now >= self._accept_due:
-            return self.suffer(ConnectionCut("the server did not take the session up in time"), now)
-        if self.state not in OPEN_STATES:
-            return []
-        try:
-            body = self.liveness.tick(now)
-        except Stalled as error:
-            return self.suffer(error, now)
-        if body is not None:
-            self.outflow.control(Kind.PING, body)
-        return []
-
-    def ping(self, now: float) -> None:
-        """Ask the peer for a sign of life.  One at a time: a second is not sent."""
-        if self.state in OPEN_STATES and (body := self.liveness.ping(now)) is not None:
-            self.outflow.control(Kind.PING, body)
+    deadline = clockwork.deadline
+    tick = clockwork.tick
+    ping = clockwork.ping
