@@ -6,8 +6,9 @@
     screen          two consoles, and how sizes, times and values are written
     literals        text -> value, value -> text
     options         what several commands take: a key file, an address, a timeout
+    admitted        whom a server lets in, and as whom it is known
     places          HOST:PORT/PATH, and what is no such place
-    keygen send recv serve put get ls doctor demo
+    keygen pair send recv serve put get ls doctor demo
                     the commands; what only one of them needs lies beside it, under its name
 
 This file imports neither typer nor rich: it is what says that they are missing.

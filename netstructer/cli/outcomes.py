@@ -47,7 +47,7 @@ _MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.FAULT: "a fault in netstructer itself, or the output was closed",
     ExitCode.USAGE: "a wrong option, address, value or file",
-    ExitCode.KEY: "a key or an identity: none, malformed, or another than the peer's",
+    ExitCode.KEY: "a key, an identity or a pairing code: none, malformed, or another than the peer's",
     ExitCode.UNREACHABLE: "the name, the network or the port",
     ExitCode.TIMEOUT: "the time allowed has passed",
     ExitCode.PEER: "the peer: not netstructer, another version, a broken rule, or the link was lost",

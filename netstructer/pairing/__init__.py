@@ -8,7 +8,10 @@ Law: a code is tried once.  Spec: protocol.md, "Pairing".  Needs the extra `pair
     keeping         where a client puts what it gets
     hosting         the server's end, with sockets        visiting        the client's end
 
-    with PairingServer(("0.0.0.0", 5001), users=UserKeys(path), identity=Identity.default(), ...) as server:
+    from netstructer.pairing.hosting import PairingServer
+    from netstructer.pairing.visiting import pair
+
+    with PairingServer(("0.0.0.0", 5001), users=UserKeys(path), identity=Identity.default(), port=5000) as server:
         paired = server.wait(print)
 
     paired = pair(("192.168.1.5", 5001), "47-guitar-orbit")
