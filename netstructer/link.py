@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from netstructer.durable import Outbox
     from netstructer.protocol.events import Event
     from netstructer.protocol.handshake import Agreement
     from netstructer.receipt import Received
@@ -324,6 +325,11 @@ class Link(Beside):
     def peer(self) -> Address:
         """Where the peer is, or was last: `.host` (normalised IP) and `.port`."""
         return self._exchange.peer
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """What is kept for the peer, on a link with `durable=`: `first`, `last`, `row_count`, `byte_count`."""
+        return None if self._courier is None else self._courier.outbox
 
     @property
     def suspended(self) -> bool:
