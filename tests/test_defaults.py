@@ -39,15 +39,17 @@ ARGUMENTS = {
     "Server(max_links=)": (Server.__init__, "max_links"),
     "Server.close(drain=)": (Server.close, "drain"),
 }
-UNBOUNDED = {"spool_directory": "a path"}
+UNBOUNDED = {"spool_directory": "a path", "exempt_networks": "networks"}
 """What may be given where there is no number to bound."""
 UNITS = (("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
-def figure(name: str, number: float | None) -> str:
+def figure(name: str, number: float | tuple[str, ...] | None) -> str:
     """Return a number as the page writes it: `64 KiB`, `1 GiB + 64 KiB`, `4 GiB − 1`, `16,777,216`, `0.00002`."""
     if number is None:
         return "None"
+    if isinstance(number, tuple):
+        return ", ".join(number)
     if not name.lower().endswith("_bytes"):
         return f"{number:,}" if isinstance(number, int) else f"{number:,.9f}".rstrip("0").rstrip(".")
     if number and not (number + 1) % 1024:
