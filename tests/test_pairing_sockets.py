@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from netstructer.errors import (
     InvalidCode,
     InvalidKey,
     LinkTimeout,
+    MissingDependency,
     Misuse,
     NotNetstructer,
     PairingRefused,
@@ -521,6 +523,80 @@ def test_a_file_of_users_that_is_none_is_known_before_a_code_is_shown(tmp_path: 
 
     with pytest.raises(InvalidKey, match="line 1"):
         PairingServer(("127.0.0.1", 0), users=UserKeys(spoiled), identity=Identity.generate(), port=5000)
+
+
+def test_a_server_without_spake2_says_so_before_a_code_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "spake2", None)
+
+    with pytest.raises(MissingDependency, match=r"netstructer\[pair\]"):
+        PairingServer(("127.0.0.1", 0), users=UserKeys(tmp_path / "users"), identity=Identity.generate(), port=5000)
+
+
+def test_one_in_between_who_only_listens_learns_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    home, heard = Home(tmp_path), bytearray()
+    with Desk(tmp_path) as desk, tapping(desk.address, heard) as address:
+        code = desk.code()
+        paired = home.pair(address, code, user="ada")
+        desk.ended()
+
+    key = Key.load(home.key_path)
+    assert paired.identity == desk.identity.fingerprint
+    assert len(heard) == sum(HEAD_BYTES + body_bytes(kind) for kind in Kind if kind is not Kind.REFUSAL)
+    assert not any(word.encode() in heard for word in (*code.split("-"), "ada", key.reveal(), paired.identity))
+    assert desk.identity.public not in heard
+
+
+@contextmanager
+def tapping(address: Address, heard: bytearray) -> Iterator[Address]:
+    """Carry one connection to `address`, and keep all that goes over it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def carry(source: socket.socket, sink: socket.socket) -> None:
+            while data := source.recv(4096):
+                heard.extend(data)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client, socket.create_connection(address, SECONDS) as server:
+                back = threading.Thread(target=carry, args=(server, client))
+                back.start()
+                carry(client, server)
+                back.join(SECONDS)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Address(*listener.getsockname()[:2])
+        thread.join(SECONDS)
+
+
+def test_sabotage_a_server_that_takes_nothing_back_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin of the tests above: what they look at does tell the difference."""
+    monkeypatch.setattr(PairingServer, "_take_back", lambda self, guest: None)
+    with Desk(tmp_path) as desk:
+        with talking(desk.address) as transport:
+            visitor = Visitor(desk.code(), os.urandom, user="ada")
+            while not isinstance(event := step(visitor, transport), Installed):
+                if isinstance(event, Granted):
+                    visitor.have()
+        desk.code(2)
+
+    assert desk.names == ["ada"]
+
+
+def test_sabotage_a_desk_that_never_claims_lets_two_in_on_one_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosting.Desk, "claim", lambda self, guest, now: [])
+    with Desk(tmp_path) as desk, talking(desk.address) as one, talking(desk.address) as two:
+        visitors = [(Visitor(desk.code(), os.urandom, user="ada"), transport) for transport in (one, two)]
+        for _ in range(3):
+            events = [step(visitor, transport) for visitor, transport in visitors]
+
+    assert [type(event) for event in events] == [Granted, Granted]
 
 
 def test_a_place_that_is_taken_is_named(tmp_path: Path) -> None:

@@ -56,7 +56,19 @@ from netstructer.pairing.frames import (
 )
 from netstructer.protocol.noise import expand
 
-__all__ = ["Asked", "Confirmed", "Event", "Finished", "Granted", "Host", "Installed", "Taken", "Visitor", "Wished"]
+__all__ = [
+    "Asked",
+    "Confirmed",
+    "Event",
+    "Finished",
+    "Granted",
+    "Host",
+    "Installed",
+    "Taken",
+    "Visitor",
+    "Wished",
+    "find_spake2",
+]
 
 Draw = Callable[[int], bytes]
 
@@ -336,11 +348,16 @@ class Visitor(_End):
 
 def _spake(side: str, code: str, draw: Draw) -> Any:
     """Return one side of a SPAKE2 that nobody has used."""
+    return getattr(find_spake2(), side)(code.encode(), idA=CLIENT_NAME, idB=SERVER_NAME, entropy_f=draw)
+
+
+def find_spake2() -> Any:
+    """Return the package that pairing rests on.  Raises `MissingDependency`."""
     try:
         import spake2  # type: ignore[import-untyped]  # it ships no types
     except ModuleNotFoundError as error:
         raise MissingDependency("pairing needs the package spake2: pip install 'netstructer[pair]'") from error
-    return getattr(spake2, side)(code.encode(), idA=CLIENT_NAME, idB=SERVER_NAME, entropy_f=draw)
+    return spake2
 
 
 def _derive(spake: Any, side: bytes, client_share: bytes, server_share: bytes, peer_share: bytes) -> _Keys:

@@ -20,7 +20,7 @@ from netstructer.address import Address, parse_address
 from netstructer.errors import ConnectionCut, LinkTimeout, NetstructerError, WrongCode
 from netstructer.identity import Identity
 from netstructer.keys import Key
-from netstructer.pairing.ceremony import Asked, Confirmed, Event, Finished, Host, Taken, Wished
+from netstructer.pairing.ceremony import Asked, Confirmed, Event, Finished, Host, Taken, Wished, find_spake2
 from netstructer.pairing.desk import CODE_SECONDS, Desk
 from netstructer.pairing.frames import Grant, Refusal, check_user
 from netstructer.user_keys import UserKeys
@@ -105,7 +105,7 @@ class PairingServer:
 
     `users` gets the key; `identity` is the server's; `host` and `port` say where it is, an empty host meaning the one
     that the client dials here.  `user` names the new user, whatever the client wishes.  Raises `CannotListen`,
-    `InvalidAddress`, `Misuse`.
+    `InvalidAddress`, `Misuse`, `MissingDependency`, and what reading the file of users raises.
     """
 
     def __init__(
@@ -123,7 +123,8 @@ class PairingServer:
         self._host, self._port = host, port
         self._user = check_user(user) if user is not None else None
         self._code_seconds = code_seconds
-        users.free_name(DEFAULT_USER)  # a file that cannot be read is better known before than after the code
+        find_spake2()  # what cannot work is better known before than after the code: this package, and that file
+        users.free_name(DEFAULT_USER)
         self._listener = sockets.listening_socket(parse_address(address))
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
