@@ -72,7 +72,7 @@ class Credentials:
         self.key = key
         """The key for the next handshake."""
         self.on_new_key = on_new_key
-        """Called with the key that the server gives in the place of the old one."""
+        """To be called with a key that was learnt."""
         self.address = address
         self.fingerprint = key.fingerprint
         """The fingerprint of the key of the last handshake."""
@@ -125,15 +125,16 @@ class Credentials:
             private_files.note("= trusted %s on first use: %s, noted in %s", self.address, found, self._known.path)
         self._expected = found
 
-    def learn(self, key: Key) -> None:
-        """Take the key that the server gives in the place of this one: it is used from the next handshake on.
+    def learn(self, key: Key) -> bool:
+        """Take the key that the server gives in the place of this one: it is used from the next handshake on.  Say
+        whether it is another one.
 
         It is written over the file that the old one came from, if it came from one and the server has proved an
         identity: a server that has proved no more than a shared key may be anybody who has that key, and what that one
         says is written over nobody's file.  The old key is kept beside it, under the same name and `.old`.
         """
         if key == self.key:
-            return
+            return False
         old, self.key = self.key, key
         if old.path is not None and self.identity is not None:
             try:
@@ -143,8 +144,7 @@ class Credentials:
                 private_files.note("the new key %s cannot be written: %s", key.fingerprint, error.strerror)
             else:
                 self.key = Key.load(old.path)
-        if self.on_new_key is not None:
-            self.on_new_key(key)
+        return True
 
     def _expect(self, asked: ServerIdentity | None) -> tuple[str | None, str]:
         """Return the fingerprint that the server must prove, if one is expected, and who says so."""

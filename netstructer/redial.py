@@ -76,11 +76,15 @@ class Redialler:
 
     def new_key(self, key: Key) -> None:
         """Take the key that the server gives: a file may be written and the application told, so not in this thread."""
-        learn = self._dialler.credentials.learn
         try:
-            threading.Thread(target=learn, args=(key,), name="netstructer-new-key", daemon=True).start()
+            threading.Thread(target=self._learn, args=(key,), name="netstructer-new-key", daemon=True).start()
         except RuntimeError:
             logger.error("no thread is left to take the new key %s", key.fingerprint)
+
+    def _learn(self, key: Key) -> None:
+        credentials = self._dialler.credentials
+        if credentials.learn(key) and credentials.on_new_key is not None:
+            credentials.on_new_key(key)
 
     @property
     def fingerprint(self) -> str:

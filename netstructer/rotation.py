@@ -11,26 +11,45 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key, fingerprint_of
 
 if TYPE_CHECKING:
-    from netstructer.link import Link
     from netstructer.protocol.handshake import Agreement
 
 __all__ = ["Rotation"]
 
 
-class Rotation:
+class _Giving(Protocol):
+    @property
+    def ended(self) -> bool: ...
+    def give_key(self, key: Key) -> None: ...
+
+
+class _Link(Protocol):
+    """What a server's link shows, of either façade."""
+
+    id: str
+    user: str | None
+    fingerprint: str
+
+    @property
+    def _exchange(self) -> _Giving: ...
+
+
+L = TypeVar("L", bound=_Link)
+
+
+class Rotation(Generic[L]):
     """Tells the links of one server, found in `live`, which key is the newest of `ring`."""
 
-    def __init__(self, ring: KeyRing, live: weakref.WeakValueDictionary[str, Link]) -> None:
+    def __init__(self, ring: KeyRing, live: weakref.WeakValueDictionary[str, L]) -> None:
         self._ring, self._live = ring, live
         ring.subscribe(_telling(weakref.ref(self)))
 
-    def opened(self, link: Link, agreement: Agreement) -> None:
+    def opened(self, link: L, agreement: Agreement) -> None:
         """Take in which key has opened a link, or a new transport of it; the link is in `live`."""
         link.fingerprint = fingerprint_of(agreement.key_id)
         self._ring.opened(link.id, agreement.key_id)
@@ -45,13 +64,13 @@ class Rotation:
             if link is not None and link.user == user:
                 self._tell(link)
 
-    def _tell(self, link: Link) -> None:
+    def _tell(self, link: L) -> None:
         newest = self._ring.newest(link.user)
         if newest is not None and newest.fingerprint != link.fingerprint:
             link._exchange.give_key(newest)
 
 
-def _telling(reference: weakref.ref[Rotation]) -> Callable[[Key, str | None], None]:
+def _telling(reference: weakref.ref[Rotation[L]]) -> Callable[[Key, str | None], None]:
     """Return what a ring calls; a ring that outlives the server does not keep it alive."""
 
     def tell(key: Key, user: str | None) -> None:

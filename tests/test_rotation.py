@@ -4,15 +4,16 @@ who still uses the old one is seen.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loopback import PATIENCE_SECONDS, Relay, eventually
-from netstructer import Identity, Key, Link, Server
+from netstructer import Identity, Key, Link, Server, aio
 from netstructer.errors import IllegalFrame, InvalidKey, KeyRefused
 from netstructer.keyring import KeyRing
 from netstructer.protocol import notices
@@ -30,7 +31,7 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def uses(server: Server) -> dict[str, int]:
+def uses(server: Server | aio.Server) -> dict[str, int]:
     """Return how many open links each key has."""
     return {use.fingerprint: use.open_links for use in server.keys.uses()}
 
@@ -149,6 +150,53 @@ def test_a_ring_that_outlives_its_server_does_not_keep_it() -> None:
 
     with Server(key=ring) as server, Link(server.address, key=NEW):
         eventually(lambda: server.count() == 1)
+
+
+# --- asyncio ----------------------------------------------------------------------------------------------------------
+
+
+async def holds(condition: Callable[[], object]) -> None:
+    """Return as soon as a condition holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def test_links_of_asyncio_learn_the_new_key_and_use_it(tmp_path: Path) -> None:
+    identity, learnt = Identity.generate(), []
+    OLD.save(tmp_path / "key")
+
+    async def main() -> None:
+        options: dict[str, Any] = {"server_identity": identity, "on_new_key": learnt.append}
+        async with aio.Server(key={"ann": OLD}, identity=identity) as server:
+            with Relay(server.address) as relay:
+                async with aio.connect(relay.address, key=Key.load(tmp_path / "key"), **options) as link:
+                    far = await server.accept(PATIENCE_SECONDS)
+                    # From a thread, as an administrator's handler might.
+                    await asyncio.to_thread(server.keys.add, NEW, user="ann")
+                    await holds(lambda: learnt == [NEW])
+                    server.keys.retire(OLD)
+                    relay.cut()
+                    await link.send("over the next transport")
+
+                    assert await far.recv(timeout=PATIENCE_SECONDS) == "over the next transport"
+                    await holds(lambda: uses(server) == {NEW.fingerprint: 1})
+                    await holds(lambda: link.fingerprint == far.fingerprint == NEW.fingerprint)
+                assert Key.load(tmp_path / "key") == NEW
+
+    asyncio.run(main())
+
+
+def test_a_key_that_is_added_when_the_loop_is_closed_reaches_nobody() -> None:
+    ring = KeyRing({"ann": OLD}, wall=time.time)
+    kept: list[object] = []
+
+    async def main() -> None:
+        async with aio.Server(key=ring) as server, aio.connect(server.address, key=OLD):
+            kept.extend([server, await server.accept(PATIENCE_SECONDS)])
+
+    asyncio.run(main())
+    ring.add(NEW, user="ann")
 
 
 # --- on the wire ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ awaits is one step.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from netstructer.aio.pump import Pump
 from netstructer.aio.receiving import Receiving
 from netstructer.aio.submission import Submission
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
+from netstructer.keys import Key
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.assembly import Message
@@ -255,6 +257,15 @@ class Exchange:
         self.session.drain(seconds)
         self.pump.flush()
         self.pump.waiters.wake()
+
+    def give_key(self, key: Key) -> None:
+        """Tell the client which key takes the place of the one that it has.  From any thread: keys are added in any."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and so is the link
+            self.pump.loop.call_soon_threadsafe(self._give_key, key)
+
+    def _give_key(self, key: Key) -> None:
+        self.session.give_key(key)
+        self.pump.flush()
 
     def fail(self, error: NetstructerError) -> None:
         """End the session with a fault that was found outside it."""

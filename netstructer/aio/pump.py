@@ -25,9 +25,10 @@ from netstructer.address import Address
 from netstructer.aio.pipe import Pipe, peer_of
 from netstructer.aio.waiting import Waiters, call_at
 from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost
+from netstructer.keys import Key
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, PeerLeft, Resumed, Suspended
+from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, NewKeyCame, PeerLeft, Resumed, Suspended
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
 
@@ -41,6 +42,7 @@ class Told(Protocol):
     def suspended(self, error: NetstructerError) -> None: ...
     def resumed(self) -> None: ...
     def draining(self, seconds: float) -> None: ...
+    def new_key(self, key: Key) -> None: ...
 
 
 class Pump:
@@ -174,6 +176,9 @@ class Pump:
                 self.draining = True
                 if self.told is not None:
                     self.told.draining(event.seconds)
+            elif isinstance(event, NewKeyCame):
+                if self.told is not None:
+                    self.told.new_key(event.key)
             elif isinstance(event, Ended):
                 self._end(event.error)
         if events:

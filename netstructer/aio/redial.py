@@ -16,6 +16,7 @@ from netstructer import tidings
 from netstructer.aio.dial import Dialler
 from netstructer.aio.exchange import Exchange
 from netstructer.errors import IdentityChanged, NetstructerError
+from netstructer.keys import Key
 from netstructer.redial import FORGIVING_SECONDS, TRY_SECONDS, pause_seconds
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Redialler:
         self._tries = 0
         self._resumed = time.monotonic()
         self._task: asyncio.Task[None] | None = None
+        self._learning: set[asyncio.Task[None]] = set()
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
@@ -48,6 +50,23 @@ class Redialler:
     def resumed(self) -> None:
         """Take in that the server has taken the session up again."""
         self._resumed = time.monotonic()
+
+    def new_key(self, key: Key) -> None:
+        """Take the key that the server gives: a file may be written, so not in the loop's thread."""
+        task = self._exchange.pump.loop.create_task(self._learn(key), name="netstructer-new-key")
+        self._learning.add(task)  # The loop itself holds its tasks weakly.
+        task.add_done_callback(self._learning.discard)
+
+    async def _learn(self, key: Key) -> None:
+        credentials = self._dialler.credentials
+        new = await self._exchange.pump.loop.run_in_executor(None, credentials.learn, key)
+        if new and credentials.on_new_key is not None:
+            credentials.on_new_key(key)
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the key that was proved last."""
+        return self._dialler.credentials.fingerprint
 
     def stop(self) -> None:
         """Look for none any more."""

@@ -38,6 +38,7 @@ from netstructer.protocol.events import Event
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
 from netstructer.registry import Place, Registry
+from netstructer.rotation import Rotation
 from netstructer.stats import ServerStats
 from netstructer.stranger import Ceremony
 
@@ -96,6 +97,7 @@ class Server:
         self._accepted = 0
         self._live: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
         self._sessions: weakref.WeakValueDictionary[bytes, Link] = weakref.WeakValueDictionary()
+        self._rotation = Rotation(self.keys, self._live)
         self._occupancy = Occupancy(self._limits, max_links, self._limits.sources())
         self.bans = Bans(bans, wall=time.time, on_add=self._close_banned)
         """Whom this server does not talk to: `add`, `remove`, `list`, while the server runs."""
@@ -227,9 +229,9 @@ class Server:
         exchange.begin(transport, events)
         self._live[link.id] = link
         self._occupancy.enter(link.id, link.peer.host, link.user)
-        self.keys.opened(link.id, agreement.key_id)
         self._accepted += 1
         self.registry.add(link)
+        self._rotation.opened(link, agreement)
         if exchange.ended:
             self.link_ended(link)  # It ended before it was entered.
         elif link.suspended:
@@ -247,12 +249,16 @@ class Server:
         if self._pin_address and peer_of(transport).host != link.peer.host:
             raise SessionLost("the session is pinned to another address")
         link._exchange.adopt(transport, session)
-        self.keys.opened(link.id, agreement.key_id)
+        self._rotation.opened(link, agreement)
 
     def _make_room(self, ip: str, user: str | None) -> bool:
-        """Let the link go that was suspended first, for a client that is here; say whether there is room now."""
-        for link in self.registry.suspended()[:1]:
-            link._exchange.fail(SessionLost("the session made way for a client that was there"))
+        """Let the first suspended link go whose place is the one that a client lacks who is here; say whether there is
+        room now.
+        """
+        for link in self.registry.suspended():
+            if not self._occupancy.full(ip, user, without=link.id):
+                link._exchange.fail(SessionLost("the session made way for a client that was there"))
+                break
         return not self._occupancy.full(ip, user)
 
     def link_suspended(self, link: Link) -> None:
