@@ -166,7 +166,7 @@ class Door:
             end.close()
 
     def _round(self) -> None:
-        for key, _ in self._selector.select(CLOCK_SECONDS if self._strangers else None):
+        for key, _ in self._selector.select(CLOCK_SECONDS if self._strangers or self.porter.owes_summary else None):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.data is not None:
@@ -224,8 +224,7 @@ class Door:
             self._refuse(stranger, ConnectionCut("the transport broke in the handshake"))
         except Exception as error:
             # A fault of ours with one stranger must not close the door to everybody.
-            logger.error("the handshake with %s raised %s", stranger.peer.host, type(error).__name__)
-            self._refuse(stranger, OurFault("a fault at the server"))
+            self._refuse(stranger, OurFault(type(error).__name__))
 
     def _advance(self, stranger: _Stranger) -> None:
         """Read what there is, and take the stranger as far as it goes."""

@@ -62,6 +62,11 @@ class LogBudget:
         kept_back, lines.kept_back = lines.kept_back, 0
         return kept_back
 
+    @property
+    def owes_summary(self) -> bool:
+        """Whether lines were kept back that no summary has told of."""
+        return self._kept_back > 0
+
     def summary(self, now: float) -> int:
         """Return how many lines were kept back because all sources together had written enough, once they have a new
         budget; 0 where there is nothing to tell.

@@ -39,7 +39,9 @@ NOBODY = "0.0.0.0"
 
 
 class OurFault(ConnectionCut):
-    """A handshake failed because of a fault in this process: nobody is penalised for it."""
+    """A handshake failed because of a fault in this process: nobody is penalised for it.  Its text goes into the log;
+    that is the type of an error, never what one says.
+    """
 
 
 class Porter:
@@ -101,13 +103,19 @@ class Porter:
         kept_back = self._log.may_log(ip, now)
         if kept_back is None:
             return None
+        reason = f"a fault here, {error}" if isinstance(error, OurFault) else type(error).__name__
         more = f" (and {kept_back} more before)" if kept_back else ""
-        return f"< no link from {ip}: {type(error).__name__}{more}"
+        return f"< no link from {ip}: {reason}{more}"
 
     def short(self, text: str, now: float, *, closed: bool) -> str | None:
         """Take in that there was no descriptor for a transport; return what to log, if anything."""
         self.dropped += closed
         return text if self._log.may_log(NOBODY, now) is not None else None
+
+    @property
+    def owes_summary(self) -> bool:
+        """Whether there will be a line to ask `summary` for, without another stranger coming."""
+        return self._log.owes_summary
 
     def summary(self, now: float) -> str | None:
         """Return a line about all that could not have a line of its own, when it is time for it."""

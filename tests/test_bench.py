@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import blobs, certificates, files, inputs, overtaking
+from bench import blobs, certificates, files, inputs, overtaking, strangers
 from bench.files import Scale, fingerprint, make_tree
 from bench.inputs import MIB, SMALL, same
 from bench.measure import describe_machine, interleave, spread
@@ -180,6 +180,17 @@ def test_a_table_without_a_server_shows_what_was_skipped_and_what_failed() -> No
 
     assert lines[4] == "| a | scp | – skipped: no sshd | – | – | – | – | – |"
     assert lines[5] == "| a | **netstructer** | 2.00 **failed in 1 of 2:** a/b | – | – | – | – | – |"
+
+
+def test_connects_under_attack_are_measured() -> None:
+    found = strangers.measure("smoke")
+
+    assert list(found) == ["honest connects / alone", "honest connects / under attack"]
+    for figures in found.values():
+        assert list(figures) == [name for name, _, _ in MODULE_TABLES["strangers"].columns]
+        assert 0 < figures["median_ms"] <= figures["p99_ms"] <= figures["most_ms"]
+        assert figures["count"] >= 20
+        assert figures["failed"] == 0
 
 
 def test_a_blob_and_round_trips_beside_it_are_measured() -> None:

@@ -30,7 +30,9 @@ def test_so_many_lines_for_all_sources_and_the_rest_in_one() -> None:
 
     assert lines == [0] * 3 + [None] * 47
     assert found.summary(5.99) == 0  # not yet
+    assert found.owes_summary
     assert found.summary(6.0) == 47
+    assert not found.owes_summary
     assert found.summary(6.0) == 0  # told
     assert [found.may_log(f"192.0.2.{place}", 6.0) for place in range(4, 8)] == [0, 0, 0, None]
 

@@ -131,8 +131,20 @@ def test_lines_of_many_sources_are_few_and_the_rest_is_told_once() -> None:
     assert [line for line in lines if line] == [f"< no link from 192.0.2.{place}: KeyRefused" for place in range(3)]
     assert again == [None, None, "< no link from 192.0.2.0: KeyRefused (and 2 more before)"]
     assert porter.summary(1.9) is None
+    assert porter.owes_summary
     assert porter.summary(2.0) == "< 47 more lines about failed handshakes were kept back"
     assert porter.summary(3.0) is None
+
+
+def test_a_fault_of_ours_is_told_by_its_type_as_often_as_others() -> None:
+    porter = made()
+    lines = [porter.failed(SOURCE, OurFault("RuntimeError"), now, answered=True) for now in (0.0, 0.1, 1.0)]
+
+    assert lines == [
+        "< no link from 192.0.2.1: a fault here, RuntimeError",
+        None,
+        "< no link from 192.0.2.1: a fault here, RuntimeError (and 1 more before)",
+    ]
 
 
 def test_a_shortage_is_a_line_a_second_and_what_was_closed_is_counted() -> None:

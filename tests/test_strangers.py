@@ -442,6 +442,12 @@ def test_ten_thousand_junk_hellos_cost_a_few_tags(caplog: pytest.LogCaptureFixtu
     check_storm(10_000, caplog)
 
 
+def test_what_had_no_line_of_its_own_is_told_though_nobody_comes_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    with Server(key=KEY, limits=Limits(log_lines=2, log_seconds=0.5)) as server:
+        storm(server, 5, strangers.SOURCES)
+        eventually(lambda: "lines about failed handshakes were kept back" in caplog.text)
+
+
 def test_a_recording_is_no_way_around_a_ban() -> None:
     with Server(key=KEY) as server:
         with Relay(server.address) as relay:

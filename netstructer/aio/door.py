@@ -217,8 +217,7 @@ class _Visit(asyncio.BufferedProtocol):
     def _refuse(self, error: Exception, *, answered: bool) -> None:
         if not isinstance(error, NetstructerError):
             # A fault of ours with one stranger must not close the door to everybody.
-            logger.error("the handshake with %s raised %s", self.peer.host, type(error).__name__)
-            error = OurFault("a fault at the server")
+            error = OurFault(type(error).__name__)
         self._door.refuse(self, error, answered=answered)
         self.dismiss()
 
