@@ -258,18 +258,22 @@ class Hostile:
     ) -> None:
         self.role = role
         self.session = session_of(role, limits=limits, padding=padding, features=features)
-        speak, hear = (C2S, S2C) if role is Role.SERVER else (S2C, C2S)
-        self._ratchet = Ratchet(speak)
-        self._sealer = Sealer(self._ratchet.key)
-        self._reader = RecordReader(hear, 0.0)
-        self.sequence = 0
         self.number = 1
         self.now = 0.0
+        self.renew()
         self.stream = 1 if role is Role.SERVER else 2
         """The first stream that this peer may begin a message on."""
         self.session_id = bytes(16)
         if role is Role.CLIENT:  # it speaks first
             self.session_id = bodies.Open.unpack(memoryview(self.hear()[0].body)).session_id
+
+    def renew(self) -> None:
+        """Begin on a transport: with the first keys, and the first sequence number."""
+        speak, hear = (C2S, S2C) if self.role is Role.SERVER else (S2C, C2S)
+        self._ratchet = Ratchet(speak)
+        self._sealer = Sealer(self._ratchet.key)
+        self._reader = RecordReader(hear, self.now)
+        self.sequence = 0
 
     def seal(self, kind: int, flags: int = 0, stream: int = 0, body: bytes = b"", pad: int = 0) -> bytes:
         """Return the frame of the next record, without sending it."""

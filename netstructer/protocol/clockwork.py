@@ -34,9 +34,8 @@ def tick(session: Session, now: float) -> list[Event]:
     other.  Acknowledgements go with `frames_to_send`.
     """
     if session.suspended and now >= _lost_at(session):
-        return session.fail(
-            SessionLost(f"the session found no transport for {now - (session.since or now):.0f} seconds")
-        )
+        seconds = now - (session.since or 0.0)
+        return session.fail(SessionLost(f"the session found no transport for {seconds:.0f} seconds"))
     if session.suspended and now >= _accept_due(session):
         return session.suffer(ConnectionCut("the server did not take the session up in time"), now)
     if session.state not in OPEN_STATES:

@@ -195,6 +195,8 @@ class Session:
 
     def has_output(self, now: float) -> bool:
         """Say whether `frames_to_send` may have something."""
+        if not self.outflow.aboard:
+            return self.outflow.waiting
         inbound = self.inflow.inbound
         return inbound.urgent or self.outflow.waiting or inbound.ack_due(now)
 
