@@ -175,7 +175,9 @@ class _Caller(asyncio.BufferedProtocol, Generic[T]):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the answer goes, and no more of what comes."""
-        return self._answer[self._count : self._expected.needed(bytes(self._answer[: self._count]))]
+        # Where it has come, and was refused, a loop may still ask, to hear of the end: never for less than a byte.
+        end = self._expected.needed(bytes(self._answer[: self._count]))
+        return self._answer[self._count : end] if self._count < end else memoryview(bytearray(1))
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in what has come."""
