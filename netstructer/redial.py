@@ -52,13 +52,12 @@ class Redialler:
         self._dialler, self._exchange = dialler, exchange
         self._tries = 0
         self._resumed = time.monotonic()
-        self._progress = 0
         self._running = False
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
         held_seconds = time.monotonic() - self._resumed
-        if held_seconds >= FORGIVING_SECONDS or self._exchange.session.progress > self._progress:
+        if held_seconds >= FORGIVING_SECONDS or self._exchange.session.fruitful:
             self._tries = 0
         if self._running:
             return
@@ -72,7 +71,6 @@ class Redialler:
     def resumed(self) -> None:
         """Take in that the server has taken the session up again."""
         self._resumed = time.monotonic()
-        self._progress = self._exchange.session.progress
 
     def new_key(self, key: Key) -> None:
         """Take the key that the server gives: a file may be written and the application told, so not in this thread."""

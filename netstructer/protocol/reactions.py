@@ -7,6 +7,7 @@ them: it is the hot one, and `Session` takes it in itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING
 
 from netstructer.errors import ConnectionCut, IllegalFrame, LinkClosed, LinkLost, Stalled
@@ -29,7 +30,7 @@ def on_open(session: Session, stream: int, body: memoryview, now: float, events:
         session.state = advance(session.state, Cause.CLAIM)
         events.append(ResumeAsked(session_id=asked.session_id))
         return
-    seconds = int(session.limits.resume_seconds) if session.resumable else 0
+    seconds = ceil(session.limits.resume_seconds) if session.resumable else 0
     limit = session.inflow.inbound.limit
     answer, refusal = session.opening.hear(asked, limit, full=session.full(), seconds=seconds)
     if refusal is not None:

@@ -19,6 +19,7 @@ arrived twice one was either never opened, or has a number that was had before.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from netstructer.errors import SessionLost
@@ -65,7 +66,7 @@ def adopt(session: Session, newcomer: Session, now: float) -> list[Event]:
     session.outflow.take_over(newcomer.outflow)
     session.liveness.restart(now)
     session.outflow.reconcile(asked.expected, asked.limit)
-    seconds = int(session.limits.resume_seconds)
+    seconds = ceil(session.limits.resume_seconds)
     session.outflow.control(Kind.ACCEPT, session.opening.go_on(inbound, outbound, seconds))
     return resumed(session, Cause.RESUME)
 
@@ -83,6 +84,7 @@ def resumed(session: Session, cause: Cause | Kind) -> list[Event]:
     """Go on: say again what only the transport before may have carried, and stand where the farewells have led."""
     session.since = None
     session.resumes += 1
+    session.resumed_with = session.progress
     session.state = advance(session.state, cause)
     if session.left_by_peer:
         session.state = advance(session.state, Kind.FAREWELL)
