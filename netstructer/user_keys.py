@@ -21,6 +21,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from math import isfinite
 from typing import NamedTuple
 
@@ -154,8 +155,8 @@ class UserRing(KeyRing):
         self._users = users
         self._reading = threading.Lock()
         self._stamp = users.stamp()
-        self._lines = {line.key.key_id: line for line in users}
-        lines = list(self._lines.values())
+        self._lines: dict[bytes, UserKey] = {}
+        lines = list(users)
         if shared is None and not lines:
             raise Misuse(f"expected at least one key in {users.path}: `netstructer pair` adds some")
         super().__init__(lines[0].key if shared is None else shared, wall=wall)
@@ -183,12 +184,13 @@ class UserRing(KeyRing):
             except (InvalidKey, OSError) as error:
                 private_files.note("the keys of the users stay as they were: %s", error)
                 return
-            before, self._lines = self._lines, lines
-            for key_id, line in before.items():
+            for key_id, line in tuple(self._lines.items()):
                 if lines.get(key_id) != line:
-                    self.retire(line.key)
+                    del self._lines[key_id]
+                    with suppress(Misuse):  # it has ended, and the ring has forgotten it
+                        self.retire(line.key)
             for key_id, line in lines.items():
-                if before.get(key_id) != line:
+                if key_id not in self._lines:
                     self._accept(line)
 
     def renew(self) -> None:
@@ -201,6 +203,8 @@ class UserRing(KeyRing):
             self.add(line.key, user=line.user, until=line.until)
         except InvalidKey:
             private_files.note("the key of %r is accepted as another's already", line.user)
+        else:
+            self._lines[line.key.key_id] = line
 
 
 def default_user_keys_path(environ: Mapping[str, str] = os.environ) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -408,6 +409,19 @@ def test_a_client_that_stops_behind_the_code_is_given_up(tmp_path: Path, monkeyp
     assert desk.names == []
 
 
+def test_a_connection_that_is_reset_behind_the_code_ends_it_too(tmp_path: Path) -> None:
+    with Desk(tmp_path) as desk:
+        with talking(desk.address) as transport:
+            visitor = Visitor(desk.code(), os.urandom, user="ada")
+            step(visitor, transport)
+            step(visitor, transport)
+            transport.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        desk.code(2)
+
+    died = [notice for notice in desk.notices if isinstance(notice, CodeDied)]
+    assert [type(notice.error) for notice in died] == [ConnectionCut]
+
+
 def test_an_interrupt_at_the_server_takes_back_what_nobody_has_acknowledged(tmp_path: Path) -> None:
     with Desk(tmp_path) as desk, talking(desk.address) as transport:
         visitor = Visitor(desk.code(), os.urandom, user="ada")
@@ -604,6 +618,20 @@ def test_a_place_that_is_taken_is_named(tmp_path: Path) -> None:
         PairingServer(
             listener.getsockname(), users=UserKeys(tmp_path / "users"), identity=Identity.generate(), port=5000
         )
+
+
+def test_a_server_that_became_known_by_another_identity_meanwhile_is_refused(tmp_path: Path) -> None:
+    home, place = Home(tmp_path), Address("127.0.0.1", 5000)
+    keeping = Keeping(str(home.key_path), home.known)
+    keeping.prepare(Key.generate(), place, Identity.generate().fingerprint)
+    other = home.known.add(place, Identity.generate().fingerprint, now=1)
+
+    with pytest.raises(IdentityChanged, match="meanwhile"):
+        keeping.commit(now=2)
+    keeping.drop()
+
+    assert list(home.known) == [other]
+    assert not home.key_path.exists()
 
 
 def test_a_draft_never_outlives_the_pairing(tmp_path: Path) -> None:

@@ -220,6 +220,26 @@ def test_a_users_key_that_is_also_the_key_of_all_is_named(users: UserKeys, caplo
 
     assert ring.lookup(key.key_id) == (key, None)
     assert "as another's already" in caplog.text
+    users.remove(key)
+    assert ring.lookup(key.key_id) == (key, None)
+
+
+def test_a_key_that_has_ended_and_is_taken_out_then_disturbs_nobody(users: UserKeys) -> None:
+    now = [NOW]
+    ending, lasting, late = Key.generate(), Key.generate(), Key.generate()
+    users.add("ada", ending, now=NOW, until=NOW + 10)
+    users.add("bob", lasting, now=NOW)
+    ring = UserRing(users, wall=lambda: now[0])
+    assert ring.lookup(ending.key_id) == (ending, "ada")
+
+    now[0] += 20
+    users.add("late", late, now=NOW)
+    assert ring.lookup(ending.key_id) is None
+    assert ring.lookup(late.key_id) == (late, "late")
+    users.remove(ending)
+
+    assert ring.lookup(lasting.key_id) == (lasting, "bob")
+    assert len(ring) == 2
 
 
 def test_a_running_server_takes_a_user_who_is_added_and_not_one_who_is_taken_out(users: UserKeys) -> None:
