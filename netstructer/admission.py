@@ -98,6 +98,11 @@ class Admission:
             tries.left = min(self._limits.connect_burst, tries.left + 1)
 
     @property
+    def greed(self) -> int:
+        """The most places that one source holds; those that are exempt are not counted."""
+        return max(self._held.values(), default=0)
+
+    @property
     def greediest(self) -> str | None:
         """The source that holds most places, more than one; None where there is none."""
         source = max(self._held, key=self._held.__getitem__, default=None)

@@ -48,6 +48,7 @@ from netstructer.protocol.parameters import RESUME, Parameters
 from netstructer.protocol.records import HEADER_BYTES
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
+from netstructer.turnstile import Turnstile
 
 __all__ = ["Door"]
 
@@ -61,6 +62,8 @@ FULL_PAUSE_SECONDS = 0.1
 """Pause where a transport waits that can be neither accepted nor closed: accept would spin otherwise."""
 CLOCK_SECONDS = 0.25
 """How often deadlines are looked at while somebody is half open."""
+SHUT_SECONDS = 0.02
+"""How often it is looked at, while newcomers wait outside, whether they may come in."""
 
 Welcome = Callable[[socket.socket, Session, Agreement, list[Event]], None]
 Resume = Callable[[socket.socket, Session, Agreement, bytes], None]
@@ -113,6 +116,8 @@ class Door:
         self._make_room, self._welcome, self._resume = make_room, welcome, resume
         self._strangers: dict[_Stranger, None] = {}
         """In the order in which they came."""
+        self._turnstile = Turnstile(limits)
+        self._shut = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -166,7 +171,7 @@ class Door:
             end.close()
 
     def _round(self) -> None:
-        for key, _ in self._selector.select(CLOCK_SECONDS if self._strangers or self.porter.owes_summary else None):
+        for key, _ in self._selector.select(self._pause()):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.data is not None:
@@ -178,6 +183,17 @@ class Door:
                 self._refuse(stranger, LinkTimeout(f"no handshake within {allowed} seconds"))
         if line := self.porter.summary(now):
             logger.warning("%s", line)
+        if self._turnstile.shut(now, self.porter.greed) is not self._shut:
+            self._shut = not self._shut
+            if self._shut:
+                self._selector.unregister(self._listener)
+            else:
+                self._selector.register(self._listener, selectors.EVENT_READ, None)
+
+    def _pause(self) -> float | None:
+        if self._shut:
+            return SHUT_SECONDS
+        return CLOCK_SECONDS if self._strangers or self.porter.owes_summary else None
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_ROUND):
@@ -210,6 +226,7 @@ class Door:
             self._dismiss(next(stranger for stranger in self._strangers if self.porter.makes_way(stranger.peer.host)))
         stranger = _Stranger(transport, peer, now, unwelcome)
         self._strangers[stranger] = None
+        self._turnstile.enter(stranger, now)
         self._selector.register(transport, selectors.EVENT_READ, stranger)
         self._hear(stranger)
 
@@ -332,5 +349,6 @@ class Door:
     def _leave(self, stranger: _Stranger, *, proved: bool) -> None:
         if stranger in self._strangers:
             del self._strangers[stranger]
+            self._turnstile.leave(stranger, proved=proved)
             self.porter.leave(stranger.peer.host, time.monotonic(), proved=proved)
             self._selector.unregister(stranger.transport)

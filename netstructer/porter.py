@@ -71,6 +71,11 @@ class Porter:
         """Say whether a stranger from `ip` is one of those who hold most places."""
         return self._sources.name(ip) == self._admission.greediest
 
+    @property
+    def greed(self) -> int:
+        """The most places that strangers from one source hold."""
+        return self._admission.greed
+
     def leave(self, ip: str, now: float, *, proved: bool) -> None:
         """Take in that a stranger holds its place no longer."""
         self._admission.leave(ip, now, proved=proved)

@@ -41,6 +41,7 @@ MODULES = {
     "netstructer.identity": "COMMONS",
     "netstructer.known_servers": "COMMONS",
     "netstructer.timers": "COMMONS",
+    "netstructer.turnstile": "COMMONS",
     "netstructer.descriptors": "FACADES",
     "netstructer.link": "FACADES",
     "netstructer.server": "FACADES",
