@@ -135,7 +135,7 @@ def _serve() -> None:
                     "refused": stats.handshakes_refused,
                     "dropped": stats.strangers_dropped,
                     "penalised": stats.penalised,
-                    "half_open": len(door._strangers),
+                    "half_open": len(door._visits),
                     "descriptors": len(_descriptors()),
                 }
             )

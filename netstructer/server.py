@@ -17,6 +17,7 @@ from netstructer import descriptors, signals, sockets
 from netstructer.address import Address, parse_address
 from netstructer.bans import Ban, Bans
 from netstructer.credentials import find_identity, find_key
+from netstructer.dial import no_clock
 from netstructer.door import Door
 from netstructer.errors import MessageTooBig, Misuse, SessionLost
 from netstructer.identity import Identity
@@ -26,6 +27,7 @@ from netstructer.leaving import close_in_time, close_links, drain_links
 from netstructer.limits import Limits
 from netstructer.link import Link
 from netstructer.occupancy import Occupancy
+from netstructer.porter import Porter
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.events import Event
 from netstructer.protocol.handshake import Agreement
@@ -34,6 +36,7 @@ from netstructer.reception import Handler, Reception
 from netstructer.registry import Place, Registry
 from netstructer.rotation import Rotation
 from netstructer.stats import ServerStats
+from netstructer.stranger import Ceremony
 
 if TYPE_CHECKING:
     import socket
@@ -127,21 +130,20 @@ class Server:
             descriptors.allow(self._occupancy.most, self._limits.half_open)
             listener = sockets.listening_socket(self._address)
             bound = Address(*listener.getsockname()[:2])
-            door = Door(
-                listener,
-                self.keys,
-                self._limits,
-                self.bans,
+            ceremony = Ceremony(
+                ring=self.keys,
+                limits=self._limits,
+                porter=Porter(self._limits, self.bans, self._occupancy.full),
+                make_room=self._make_room,
                 instance=os.urandom(16),
                 identity=self.identity.pair if self.identity is not None else None,
                 stealth=self._stealth,
                 padding=self._padding,
-                hide_clock=self._hide_clock,
-                full=self._occupancy.full,
-                make_room=self._make_room,
-                welcome=self._welcome,
-                resume=self._resume,
+                clock=time.monotonic,
+                wall=no_clock if self._hide_clock else time.time,
+                draw=os.urandom,
             )
+            door = Door(listener, ceremony, welcome=self._welcome, resume=self._resume)
             door.open()
             self._address, self._door = bound, door
         logger.info("= server at %s", self._address)

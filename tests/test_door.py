@@ -17,6 +17,7 @@ from netstructer import Key, Limits, Link, Server
 from netstructer.errors import ConnectionCut, KeyRefused, LinkTimeout, NetstructerError
 from netstructer.protocol.handshake import HELLO_BYTES, start_client
 from netstructer.protocol.parameters import Parameters
+from netstructer.stranger import Stranger
 
 QUICK = Limits(hello_seconds=0.3, open_seconds=0.6)
 REFUSED = b"NSTR\1\0\0"
@@ -179,7 +180,7 @@ def test_links_get_in_while_two_hundred_are_half_open() -> None:
                 stack.enter_context(raw_client(server.address, b"NSTR" if number % 2 else b""))
             door = server._door
             assert door is not None
-            eventually(lambda: len(door._strangers) == 200)
+            eventually(lambda: len(door._visits) == 200)
             before = threading.active_count()
             began = time.monotonic()
             for _ in range(10):
@@ -187,7 +188,7 @@ def test_links_get_in_while_two_hundred_are_half_open() -> None:
 
             assert time.monotonic() - began < 10
             assert threading.active_count() <= before
-        eventually(lambda: not door._strangers)
+        eventually(lambda: not door._visits)
 
         assert door.porter._admission.half_open == 0
 
@@ -197,13 +198,13 @@ def test_beyond_the_budget_newcomers_are_dropped_unread_and_places_come_back() -
         with contextlib.ExitStack() as stack:
             for _ in range(10):
                 stack.enter_context(raw_client(server.address))
-            eventually(lambda: server._door is not None and len(server._door._strangers) == 10)
+            eventually(lambda: server._door is not None and len(server._door._visits) == 10)
             with raw_client(server.address, hello_of()) as transport:
                 assert read_to_end(transport) == b""
             with pytest.raises(ConnectionCut):
                 Link(server.address, key=KEY)
             eventually(lambda: server.stats.strangers_dropped == 2)
-        eventually(lambda: server._door is not None and not server._door._strangers)
+        eventually(lambda: server._door is not None and not server._door._visits)
 
         assert still_works(server)
 
@@ -213,11 +214,11 @@ def test_one_source_has_so_many_places_and_no_more() -> None:
         with contextlib.ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(raw_client(server.address))
-            eventually(lambda: server._door is not None and len(server._door._strangers) == 3)
+            eventually(lambda: server._door is not None and len(server._door._visits) == 3)
             for _ in range(3):
                 with pytest.raises(ConnectionCut):
                     Link(server.address, key=KEY)
-        eventually(lambda: server._door is not None and not server._door._strangers)
+        eventually(lambda: server._door is not None and not server._door._visits)
 
         assert still_works(server)
         assert server.stats.strangers_dropped == 3
@@ -238,7 +239,7 @@ def test_a_source_that_knocks_too_often_waits_while_others_are_half_open() -> No
         with contextlib.ExitStack() as stack:
             for _ in range(3):
                 stack.enter_context(raw_client(server.address))
-            eventually(lambda: server._door is not None and len(server._door._strangers) == 3)
+            eventually(lambda: server._door is not None and len(server._door._visits) == 3)
             with pytest.raises(ConnectionCut):
                 Link(server.address, key=KEY)
 
@@ -272,7 +273,7 @@ def test_a_fault_with_one_stranger_does_not_close_the_door(
     def fail(*_: object) -> None:
         raise RuntimeError("canary-text")
 
-    monkeypatch.setattr(door, "_answer", fail)
+    monkeypatch.setattr(Stranger, "_answer", fail)
     with raw_client(server.address, hello_of()) as transport:
         assert read_to_end(transport) == b""
     monkeypatch.undo()
@@ -331,7 +332,7 @@ def test_a_stranger_who_resets_while_the_server_closes_leaves_nothing_behind() -
 
             assert door is not None
             assert door._listener.fileno() == -1
-            assert not door._strangers
+            assert not door._visits
 
 
 def test_the_peers_of_a_link_hear_of_a_fault_in_words() -> None:

@@ -260,7 +260,7 @@ def test_a_server_in_stealth_that_goes_says_nothing_either() -> None:
         Server(key=KEY, stealth=True, limits=QUICK) as server,
         raw_client(server.address, _hello()[:64]) as transport,
     ):
-        eventually(lambda: server._door is not None and server._door._strangers)
+        eventually(lambda: server._door is not None and server._door._visits)
         closing = Task(server.close)
         assert read_to_end(transport) == b""
         closing.result()

@@ -668,8 +668,8 @@ def test_a_server_that_is_shutting_down_refuses_in_words() -> None:
         raw_client(server.address, b"NSTR\1\1\0\0") as silent,
         raw_client(server.address) as mute,
     ):
-        eventually(lambda: server._door is not None and len(server._door._strangers) == 2)
-        eventually(lambda: any(stranger.hello for stranger in server._door._strangers))
+        eventually(lambda: server._door is not None and len(server._door._visits) == 2)
+        eventually(lambda: any(visit.stranger._count for visit in server._door._visits))
         server.close()
 
         assert read_to_end(silent) == b"NSTR\1\0\0\4"

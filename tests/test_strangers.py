@@ -34,7 +34,7 @@ def no_key_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a hello was answered")
 
-    monkeypatch.setattr("netstructer.door.ExpectHello", fail)
+    monkeypatch.setattr("netstructer.stranger.ExpectHello", fail)
 
 
 def hello_of(key: Key = KEY) -> bytes:
@@ -48,14 +48,14 @@ def porter_of(server: Server) -> Porter:
 
 def half_open(server: Server) -> int:
     assert server._door is not None
-    assert len(server._door._strangers) <= porter_of(server)._admission.half_open or not server._door._strangers
+    assert len(server._door._visits) <= porter_of(server)._admission.half_open or not server._door._visits
     return porter_of(server)._admission.half_open
 
 
 def nobody_is_half_open(server: Server) -> bool:
     door = server._door
     assert door is not None
-    return not door._strangers and not half_open(server) and not door.porter._admission._held
+    return not door._visits and not half_open(server) and not door.porter._admission._held
 
 
 def still_works(server: Server, key: Key = KEY) -> bool:
@@ -287,7 +287,7 @@ def test_while_places_are_short_a_full_server_answers_no_hello(monkeypatch: pyte
         for _ in range(2):
             stack.enter_context(raw_client(server.address))
         eventually(lambda: half_open(server) == 2)
-        monkeypatch.setattr("netstructer.door.ExpectHello", None)
+        monkeypatch.setattr("netstructer.stranger.ExpectHello", None)
         with pytest.raises(Busy):
             Link(server.address, key=KEY)
 
