@@ -1,8 +1,9 @@
 """Ten thousand idle links at one server process, ours and others': what each costs, and a round trip beside them.
 
 `python -m bench.crowd smoke|short|full [COUNT [WAY ...]]`.  Server and clients are processes of their own.  A server's
-memory is read before and after the crowd has come; the round trips are made on a link that was there before it.  The
-processor time that a server takes while nobody says anything is read over some seconds, pings included.
+memory is read before and after the crowd has come; the round trips are made on a link that was there before it, first
+while all others are silent, then while one of them is greedy: it sends 512 KiB, has them back, and sends them again.
+The processor time that a server takes while nobody says anything is read over some seconds, pings included.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from bench import certificates
-from bench.cells import CellError, spawned
+from bench.cells import CellError, Spawned, spawned
 from bench.guests import GUESTS
 from bench.hosts import HOSTS
 from bench.workloads import resident_kib
@@ -59,33 +60,45 @@ def _one(way: str, config: Path, count: int, trips: int, idle_seconds: float) ->
     share = count // PROCESSES
     with (
         spawned("bench.hosts", way, str(config)) as server,
-        spawned("bench.guests", way, str(config), str(port := server.wait("READY", 20)), str(share), "0") as first,
-        spawned("bench.guests", way, str(config), str(port), str(count - share), str(trips)) as second,
+        spawned("bench.guests", way, str(config), str(port := server.wait("READY", 20))) as first,
+        spawned("bench.guests", way, str(config), str(port)) as second,
     ):
-        guests = (first, second)
-        for guest in guests:
+        for guest in (first, second):
             guest.wait("WARM", 20)
         before, before_cpu = resident_kib(server.pid), _processor_seconds(server.pid)
-        for guest in guests:
-            guest.write("come\n")
-        seconds = max(guest.wait("HELD", OPEN_SECONDS) for guest in guests)
+        first.write(f"come {share}\n")
+        second.write(f"come {count - share}\n")
+        seconds = max(guest.wait("HELD", OPEN_SECONDS) for guest in (first, second))
         open_cpu = _processor_seconds(server.pid) - before_cpu
         time.sleep(SETTLE_SECONDS)
         after, began_cpu = resident_kib(server.pid), _processor_seconds(server.pid)
         time.sleep(idle_seconds)
         idle_cpu = _processor_seconds(server.pid) - began_cpu
         after = max(after, resident_kib(server.pid))
-        second.write("talk\n")
-        taken = [nanoseconds / 1e3 for nanoseconds in second.wait("TAKEN", OPEN_SECONDS)]
+        quiet = _talk(second, trips)
+        first.write("flood\n")
+        first.wait("FLOODING", 20)
+        crowded = _talk(second, trips // 5)
     return {
         "server_kib": (after - before) / count,
-        "median_us": statistics.median(taken),
-        "p99_us": statistics.quantiles(taken, n=100)[98],
-        "most_us": max(taken),
+        "median_us": statistics.median(quiet),
+        "p99_us": _p99(quiet),
+        "most_us": max(quiet),
+        "greedy_p99_us": _p99(crowded),
         "idle_percent": 100 * idle_cpu / idle_seconds if idle_seconds else 0.0,
         "opened_per_second": count / seconds,
         "open_cpu_us": 1e6 * open_cpu / count,
     }
+
+
+def _talk(guest: Spawned, trips: int) -> list[float]:
+    """Return the microseconds of each round trip."""
+    guest.write(f"talk {trips}\n")
+    return [nanoseconds / 1e3 for nanoseconds in guest.wait("TAKEN", OPEN_SECONDS)]
+
+
+def _p99(taken: list[float]) -> float:
+    return sorted(taken)[len(taken) * 99 // 100]
 
 
 def _processor_seconds(pid: int) -> float:

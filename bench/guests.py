@@ -1,8 +1,12 @@
-"""The other ends of a crowd: `python -m bench.guests NAME CONFIG PORT COUNT TRIPS`, one process for thousands of links.
+"""The other ends of a crowd: `python -m bench.guests NAME CONFIG PORT`, one process for thousands of links.
 
 All of them run on one asyncio loop, so that the ways to serve are compared and not the ways to ask.  A netstructer link
-here is a session on an asyncio transport and nothing else.  The process opens COUNT links, says HELD, and with TRIPS
-waits for a line on stdin and then times so many round trips on one link more.
+here is a session on an asyncio transport and nothing else.  The process opens one link that talks, says WARM, and then
+does what it reads from stdin, line by line:
+
+    come COUNT      open so many links that say nothing; HELD, and the seconds
+    talk TRIPS      that many round trips of a small message on the one that talks; TAKEN, and the nanoseconds of each
+    flood           from now on round trips of a large message on it, without a pause; FLOODING
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ AT_ONCE = 32
 """Links that are being opened at a time: an honest crowd, no storm."""
 TICK_SECONDS = 5.0
 MESSAGE = os.urandom(64)
-Echo = Callable[[], Awaitable[None]]
-"""Sends `MESSAGE` and returns when it has come back."""
+FLOOD = os.urandom(512 << 10)
+Echo = Callable[[bytes], Awaitable[None]]
+"""Sends a message and returns when it has come back."""
 Opener = Callable[[dict[str, Any], int, bool], Awaitable[tuple[Echo, Any]]]
 
 
@@ -48,7 +53,7 @@ class BareLink(asyncio.Protocol):
         self._answer = b""
         self._session: Any = None
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.came: asyncio.Future[None] | None = None
+        self.came: asyncio.Future[object] | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -97,8 +102,8 @@ class BareLink(asyncio.Protocol):
             elif isinstance(event, MessageArrived):
                 self._session.take(event.message)
                 value = self._session.payloads.read(event.message, None)
-                if self.came is not None and value == MESSAGE:
-                    self.came.set_result(None)
+                if self.came is not None:
+                    self.came.set_result(value)
             elif isinstance(event, Ended):
                 self._transport.close()
         self._flush()
@@ -116,10 +121,10 @@ async def open_netstructer(config: dict[str, Any], port: int, talks: bool) -> tu
     _, link = await loop.create_connection(lambda: BareLink(key, Address(HOST, port)), HOST, port)
     await link.open
 
-    async def echo() -> None:
+    async def echo(message: bytes) -> None:
         link.came = loop.create_future()
-        link.send(MESSAGE)
-        await link.came
+        link.send(message)
+        _expect(message, await link.came)
 
     return echo, link
 
@@ -141,10 +146,9 @@ async def _open_websocket(place: str, context: ssl.SSLContext | None) -> tuple[E
     host = {"host": HOST} if context else {}
     connection = await connect(place, ssl=context, proxy=None, **host)
 
-    async def echo() -> None:
-        await connection.send(MESSAGE)
-        if await connection.recv() != MESSAGE:
-            raise ValueError("another message came back")
+    async def echo(message: bytes) -> None:
+        await connection.send(message)
+        _expect(message, await connection.recv())
 
     return echo, connection
 
@@ -152,10 +156,9 @@ async def _open_websocket(place: str, context: ssl.SSLContext | None) -> tuple[E
 async def open_stream(config: dict[str, Any], port: int, talks: bool) -> tuple[Echo, Any]:
     reader, writer = await asyncio.open_connection(HOST, port, ssl=_context(config), server_hostname="localhost")
 
-    async def echo() -> None:
-        writer.write(len(MESSAGE).to_bytes(4) + MESSAGE)
-        if await reader.readexactly(4 + len(MESSAGE)) != len(MESSAGE).to_bytes(4) + MESSAGE:
-            raise ValueError("another message came back")
+    async def echo(message: bytes) -> None:
+        writer.write(len(message).to_bytes(4) + message)
+        _expect(message, (await reader.readexactly(4 + len(message)))[4:])
 
     return echo, (reader, writer)
 
@@ -167,6 +170,12 @@ GUESTS: dict[str, Opener] = {
     "websockets + TLS": open_secure_websocket,
     "asyncio + TLS": open_stream,
 }
+
+
+def _expect(sent: bytes, came: object) -> None:
+    if sent != came:
+        raise ValueError("another message came back")
+
 
 _contexts: dict[str, ssl.SSLContext] = {}
 
@@ -182,40 +191,49 @@ def _context(config: dict[str, Any]) -> ssl.SSLContext:
 # --- one process ------------------------------------------------------------------------------------------------------
 
 
-async def _run(name: str, config: dict[str, Any], port: int, count: int, trips: int) -> None:
+async def _run(name: str, config: dict[str, Any], port: int) -> None:
     opener = GUESTS[name]
-    places = asyncio.Semaphore(AT_ONCE)
     held: list[Any] = []
+    echo, _ = await opener(config, port, True)
+    await echo(MESSAGE)
+    working = [asyncio.ensure_future(_tick(held))]
+    _say("WARM", None)
+    while line := await _line():
+        order, *figures = line.split()
+        if order == "come":
+            began = time.perf_counter()
+            await _come(opener, config, port, int(figures[0]), held)
+            _say("HELD", time.perf_counter() - began)
+            gc.collect()
+            gc.freeze()  # The round trips are the server's to delay, not this process's collector's.
+        elif order == "talk":
+            taken = []
+            for _ in range(int(figures[0])):
+                start = time.perf_counter_ns()
+                await echo(MESSAGE)
+                taken.append(time.perf_counter_ns() - start)
+            _say("TAKEN", taken)
+        else:
+            working.append(asyncio.ensure_future(_flood(echo)))
+            _say("FLOODING", None)
+    os._exit(0)
+
+
+async def _come(opener: Opener, config: dict[str, Any], port: int, count: int, held: list[Any]) -> None:
+    places = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> None:
         async with places:
-            _, link = await opener(config, port, False)
-            held.append(link)
+            held.append((await opener(config, port, False))[1])
 
-    talker = await opener(config, port, True) if trips else None
-    if talker is not None:
-        await talker[0]()
-    _say("WARM", None)
-    await _line()
-    began = time.perf_counter()
     async with asyncio.TaskGroup() as opening:
         for _ in range(count):
             opening.create_task(one())
-    _say("HELD", time.perf_counter() - began)
-    gc.collect()
-    gc.freeze()  # The round trips are the server's to delay, not this process's collector's.
-    ticking = asyncio.ensure_future(_tick(held))
-    await _line()
-    taken = []
-    for _ in range(trips):
-        start = time.perf_counter_ns()
-        assert talker is not None
-        await talker[0]()
-        taken.append(time.perf_counter_ns() - start)
-    _say("TAKEN", taken)
-    await _line()
-    ticking.cancel()
-    os._exit(0)
+
+
+async def _flood(echo: Echo) -> None:
+    while True:
+        await echo(FLOOD)
 
 
 async def _tick(held: list[Any]) -> None:
@@ -229,8 +247,8 @@ async def _tick(held: list[Any]) -> None:
                 await asyncio.sleep(0.001)
 
 
-async def _line() -> None:
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+async def _line() -> str:
+    return await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 
 def _say(mark: str, found: Any) -> None:
@@ -238,5 +256,5 @@ def _say(mark: str, found: Any) -> None:
 
 
 if __name__ == "__main__":
-    name, config, *figures = sys.argv[1:]
-    asyncio.run(_run(name, json.loads(Path(config).read_text()), *map(int, figures)))
+    name, config, port = sys.argv[1:]
+    asyncio.run(_run(name, json.loads(Path(config).read_text()), int(port)))

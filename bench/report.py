@@ -159,6 +159,7 @@ MODULE_TABLES = {
             ("median_us", "round trip beside them, median µs", 0),
             ("p99_us", "p99 µs", 0),
             ("most_us", "longest µs", 0),
+            ("greedy_p99_us", "p99 beside a greedy link µs", 0),
             ("idle_percent", "processor while idle %", 1),
             ("opened_per_second", "opened/s", 0),
             ("open_cpu_us", "server's processor for each µs", 0),
