@@ -30,6 +30,7 @@ FACTS = {
     *("codec.compression.NONE", "codec.compression.ZSTD", "codec.compression.BLOCK_BYTES"),
     "codec.compression.MOST_EMPTY_BLOCKS",
     *("codec.frames.LENGTH_BYTES", "codec.frames.LEAST_TOKEN_BYTES", "dial.FEATURES"),
+    "stranger.FEATURES",
     *("transfer.body.WHOLE", "transfer.body.CHANGED", "transfer.body.FAILED"),
 }
 ARGUMENTS = {
