@@ -41,7 +41,8 @@ class Redialler:
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
-        if time.monotonic() - self._resumed >= FORGIVING_SECONDS:
+        held_seconds = time.monotonic() - self._resumed
+        if held_seconds >= FORGIVING_SECONDS or self._exchange.session.fruitful:
             self._tries = 0
         if self._task is None or self._task.done():
             name = f"netstructer-redial-{self._exchange.session.id}"
