@@ -22,11 +22,12 @@ import zstandard
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 HELLO, ANSWERS = 128, {1: 120, 2: 168}
-OPEN, ACCEPT, REKEY, PING, PONG, ACK, ALERT, GRANT = 1, 2, 3, 4, 5, 6, 8, 9
+OPEN, ACCEPT, REKEY, PING, PONG, ACK, DRAIN, ALERT, GRANT, NEW_KEY = range(1, 11)
 BLOB, VALUE, ASIDE, DURABLE, FREE_BYTES = 0, 1, 2, 3, 256 << 10
 DATA, CANCEL, FAREWELL, BATCH = 0x10, 0x11, 0x12, 0x15
 LENGTHS = {OPEN: (92, 92), ACCEPT: (64, 64), REKEY: (0, 0), PING: (8, 8), PONG: (8, 8), ACK: (24, 24), ALERT: (2, 202)}
-LENGTHS |= {GRANT: (16, 16), CANCEL: (18, 18), FAREWELL: (10, 210), DATA: (8, 1 << 20), BATCH: (8, 1 << 20)}
+LENGTHS |= {DRAIN: (4, 4), GRANT: (16, 16), NEW_KEY: (44, 44), CANCEL: (18, 18), FAREWELL: (10, 210)}
+LENGTHS |= dict.fromkeys((DATA, BATCH), (8, 1 << 20))
 FIRST, LAST, ACKNOWLEDGE, TAKEN, UNKNOWN = 1, 2, 4, 8, (1 << 64) - 1
 unsigned, signed = (partial(int.from_bytes, byteorder="big", signed=sign) for sign in (False, True))
 
@@ -147,6 +148,7 @@ class Direction:
             message, limit = unpack(">QQ", body)
             expect(limit >= self.granted.get(message, FREE_BYTES), "a GRANT takes nothing back")
             self.granted[message] = limit
+        expect(kind not in (DRAIN, NEW_KEY) or self._first == ACCEPT, "a server drains, and gives keys")
         if kind in (DATA, CANCEL, FAREWELL, BATCH, GRANT):
             expect(self.farewell is None, "nothing numbered follows FAREWELL, and no GRANT")
         if kind in (DATA, CANCEL, FAREWELL, BATCH):

@@ -200,7 +200,7 @@ def session_of(role: Role, agreed: Agreement) -> Session:
 UNSEEN = {
     *("alert", "resume", "pings", "pong-unasked", "rekey-twice", "other-instance"),  # of time, and of what is answered
     *("credit", "two-streams-too-many", "too-many-values-with-blobs", "grant-never-sent"),  # of the other end's figures
-    "no-value",  # in a tag that the reader leaves alone
+    *("no-value", "new-key-of-another-spelling"),  # in a tag, and a key, that the reader leaves alone
 }
 """Vectors of sessions whose fault is no fault of what was said, by itself."""
 STRICT = {"number-repeated", "too-big"}

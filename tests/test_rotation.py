@@ -5,6 +5,7 @@ who still uses the old one is seen.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,15 @@ from loopback import PATIENCE_SECONDS, Relay, eventually
 from netstructer import Identity, Key, Link, Server, aio
 from netstructer.errors import IllegalFrame, InvalidKey, KeyRefused
 from netstructer.keyring import KeyRing
+from netstructer.limits import Limits
 from netstructer.protocol import notices
 from netstructer.protocol.events import NewKeyCame
+from netstructer.protocol.handshake import ExpectHello, start_client
+from netstructer.protocol.parameters import Parameters
+from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State
-from pair import ALL_FEATURES, Hostile
+from pair import ALL_FEATURES, RESUMABLE, Hostile
+from roaming import RoamingPair
 
 OLD, NEW, BOB = (Key.generate() for _ in range(3))
 TEXT = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -234,3 +240,35 @@ def test_a_server_takes_no_keys() -> None:
     hostile.say(Kind.NEW_KEY, body=TEXT)
 
     assert type(hostile.session.error) is IllegalFrame
+
+
+def test_what_is_given_without_a_transport_is_said_on_the_next_one_and_on_each_after_it() -> None:
+    pair = RoamingPair(features=RESUMABLE)
+    client, server = pair.client, pair.server
+    pair.notice_at_client()
+    pair.notice_at_server()
+    server.session.give_key(OLD)
+    server.session.give_key(NEW)
+    assert server.session.frames_to_send(1 << 20, pair.now) == []
+
+    for count in (1, 2):
+        pair.mend()
+        pair.pump()
+        assert [event.key for event in client.of(NewKeyCame)] == [NEW] * count
+        pair.notice_at_client()
+        pair.notice_at_server()
+
+
+def test_a_session_goes_on_with_another_key_of_the_same_user_and_not_with_that_of_another() -> None:
+    ring = KeyRing({"ann": OLD, "bob": BOB})
+    ring.add(NEW, user="ann")
+    parameters = Parameters.of(Limits.DEFAULT, ALL_FEATURES)
+    owners = []
+    for key in (OLD, NEW, BOB):
+        agreed = ExpectHello(ring, parameters).receive(start_client(key, parameters)[0])
+        session = Session(
+            Role.SERVER, agreed, limits=Limits.DEFAULT, now=0.0, draw=os.urandom, wall=lambda: 0.0, instance=bytes(16)
+        )
+        owners.append(session.owner)
+
+    assert owners == ["ann", "ann", "bob"]
