@@ -3,7 +3,8 @@
 Law: a code is tried once.  Spec: protocol.md, "Pairing".  Needs the extra `pair`.
 
     words codes     what is read out and typed
-    frames          the layouts of the ceremony           ceremony        SPAKE2 and what follows, as two machines
+    frames          the layouts of the ceremony
+    secret          SPAKE2, and what follows from it      ceremony        what is said in which order, as two machines
     desk            which code counts now, and who may try it
     keeping         where a client puts what it gets
     hosting         the server's end, with sockets        visiting        the client's end

@@ -25,21 +25,15 @@ The last three frames are two ends agreeing that both have it.  No order of word
 can break (somebody always speaks last): the client installs after the server has, and the server takes the key back
 unless it hears DONE.  What is left is the loss of that last frame alone; then the client holds a key that the server
 does not accept, and the server has said so on its screen.
-
-`spake2` is pure Python: its arithmetic takes a time that depends on secrets.  A secret here is used once, at the pace
-of a network; still this is why codes are for pairing and for nothing else.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, NamedTuple
 
 from netstructer.codec.tokens import Opener, Sealer
-from netstructer.errors import BadSeal, IllegalFrame, MissingDependency, Misuse, PairingRefused, WrongCode
+from netstructer.errors import BadSeal, IllegalFrame, Misuse, PairingRefused, WrongCode
 from netstructer.pairing.codes import read_code
 from netstructer.pairing.frames import (
     HEAD_BYTES,
@@ -54,7 +48,7 @@ from netstructer.pairing.frames import (
     read_head,
     read_wish,
 )
-from netstructer.protocol.noise import expand
+from netstructer.pairing.secret import Draw, Keys, derive, half
 
 __all__ = [
     "Asked",
@@ -67,13 +61,8 @@ __all__ = [
     "Taken",
     "Visitor",
     "Wished",
-    "find_spake2",
 ]
 
-Draw = Callable[[int], bytes]
-
-CLIENT_NAME = b"netstructer/1 pair client"
-SERVER_NAME = b"netstructer/1 pair server"
 NO_TIME = 0
 """What the clear clock of the tokens says: nothing."""
 
@@ -118,15 +107,6 @@ class Installed:
 
 
 Event = Asked | Confirmed | Wished | Taken | Finished | Granted | Installed
-
-
-class _Keys(NamedTuple):
-    """What both ends make of the secret: two MACs, and a key for what each end seals."""
-
-    client_confirm: bytes
-    server_confirm: bytes
-    client_seal: bytes
-    server_seal: bytes
 
 
 class _End:
@@ -231,7 +211,7 @@ class Host(_End):
     def __init__(self) -> None:
         super().__init__(Kind.CLIENT_SHARE, refusable=False)
         self._client_share = b""
-        self._keys: _Keys | None = None
+        self._keys: Keys | None = None
 
     def answer(self, code: str, draw: Draw) -> None:
         """Answer the client's element, under the code that counts now.  Takes some milliseconds of arithmetic.
@@ -239,10 +219,10 @@ class Host(_End):
         Raises `IllegalFrame` where it is no element of the group.
         """
         self._now(Asked)
-        spake = _spake("SPAKE2_B", code, draw)
+        spake = half("SPAKE2_B", code, draw)
         server_share = self._send(Kind.SERVER_SHARE, spake.start()[1:])
         try:
-            self._keys = _derive(spake, b"A", self._client_share, server_share, self._client_share)
+            self._keys = derive(spake, b"A", self._client_share, server_share, self._client_share)
         except IllegalFrame:
             self._out.clear()
             raise
@@ -308,7 +288,7 @@ class Visitor(_End):
     def __init__(self, code: str, draw: Draw, *, user: str | None = None) -> None:
         super().__init__(Kind.SERVER_SHARE, refusable=True)
         self._wish = pack_wish(user)
-        self._spake = _spake("SPAKE2_A", read_code(code), draw)
+        self._spake = half("SPAKE2_A", read_code(code), draw)
         self._share = self._send(Kind.CLIENT_SHARE, self._spake.start()[1:])
         self._server_confirm = b""
 
@@ -326,7 +306,7 @@ class Visitor(_End):
     def _read(self, kind: Kind, frame: bytes) -> Event | None:
         match kind:
             case Kind.SERVER_SHARE:
-                keys = _derive(self._spake, b"B", self._share, frame, frame)
+                keys = derive(self._spake, b"B", self._share, frame, frame)
                 self._server_confirm = keys.server_confirm
                 self._sealer, self._opener = Sealer(keys.client_seal), Opener(keys.server_seal)
                 self._send(Kind.CLIENT_CONFIRM, keys.client_confirm)
@@ -344,37 +324,6 @@ class Visitor(_End):
                 if self._open(kind, frame) != bytes(1):
                     raise IllegalFrame("expected nothing in this frame")
                 return Installed()
-
-
-def _spake(side: str, code: str, draw: Draw) -> Any:
-    """Return one side of a SPAKE2 that nobody has used."""
-    return getattr(find_spake2(), side)(code.encode(), idA=CLIENT_NAME, idB=SERVER_NAME, entropy_f=draw)
-
-
-def find_spake2() -> Any:
-    """Return the package that pairing rests on.  Raises `MissingDependency`."""
-    try:
-        import spake2  # type: ignore[import-untyped]  # it ships no types
-    except ModuleNotFoundError as error:
-        raise MissingDependency("pairing needs the package spake2: pip install 'netstructer[pair]'") from error
-    return spake2
-
-
-def _derive(spake: Any, side: bytes, client_share: bytes, server_share: bytes, peer_share: bytes) -> _Keys:
-    """Return the keys that come of both shares.  Raises `IllegalFrame` where the peer's is no element of the group."""
-    try:
-        secret = spake.finish(side + peer_share[HEAD_BYTES:])
-    except Exception:  # spake2 has several kinds, one of them in a private module
-        raise IllegalFrame("expected an element of the group") from None
-    transcript = sha256(b"netstructer/1 pair" + client_share + server_share).digest()
-    root = hmac.digest(transcript, secret, "sha256")
-    client, server = (expand(root, b"ns1 pair confirm " + name, 32) for name in (b"client", b"server"))
-    return _Keys(
-        client_confirm=hmac.digest(client, transcript, "sha256"),
-        server_confirm=hmac.digest(server, transcript, "sha256"),
-        client_seal=expand(root, b"ns1 pair seal client", 32),
-        server_seal=expand(root, b"ns1 pair seal server", 32),
-    )
 
 
 def _wrong_code() -> WrongCode:

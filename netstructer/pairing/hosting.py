@@ -20,9 +20,10 @@ from netstructer.address import Address, parse_address
 from netstructer.errors import ConnectionCut, LinkTimeout, NetstructerError, WrongCode
 from netstructer.identity import Identity
 from netstructer.keys import Key
-from netstructer.pairing.ceremony import Asked, Confirmed, Event, Finished, Host, Taken, Wished, find_spake2
+from netstructer.pairing.ceremony import Asked, Confirmed, Event, Finished, Host, Taken, Wished
 from netstructer.pairing.desk import CODE_SECONDS, Desk
 from netstructer.pairing.frames import Grant, Refusal, check_user
+from netstructer.pairing.secret import find_spake2
 from netstructer.user_keys import UserKeys
 
 __all__ = ["CodeDied", "CodeShown", "Notice", "PairedHere", "PairingServer", "Waiting"]
