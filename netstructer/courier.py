@@ -90,7 +90,7 @@ class Courier:
         self._former: deque[Exchange] = deque(maxlen=FORMER_SESSIONS)
         """Sessions that are over, oldest first, and have not told `recv` so."""
         self._told: Exchange | None = None
-        self._ending = False
+        self._ending = self._abandoned = False
         self._error: NetstructerError | None = None
         self._thread: threading.Thread | None = None
 
@@ -238,9 +238,12 @@ class Courier:
             if not self._ending:
                 logger.error("= the outbox %s is carried no further: %s", self.outbox.path, error)
                 self._error = error
+        except BaseException:
+            self._error = LinkClosed("a fault of netstructer's own has ended the courier; the outbox is as it was")
+            raise
         finally:
             self._tell()
-            if self._link() is None:  # nobody is left who would
+            if self._abandoned:
                 self.outbox.close()
 
     def _serve(self, exchange: Exchange) -> None:
@@ -271,7 +274,6 @@ class Courier:
             row, outgoing = self._under_way[0]
             if outgoing.error is not None:
                 logger.warning("= row %d was not taken: %s", row, type(outgoing.error).__name__)
-                exchange.abort()
                 return True
             if not goal(exchange.session, outgoing, "consumed")():
                 break
@@ -288,8 +290,7 @@ class Courier:
 
     def _reopen(self) -> None:
         """Let the old session end, and open another, however long that takes."""
-        self._exchange.close(time.monotonic() + FAREWELL_SECONDS)
-        self._exchange.abort()
+        self._exchange.leave(time.monotonic() + FAREWELL_SECONDS)
         for tries in count():
             with self._changed:
                 if self._changed.wait_for(lambda: self._ending, pause_seconds(tries, random.random())):
@@ -350,6 +351,11 @@ class Courier:
         with self._changed:
             self._ending = True
             self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """End by itself: nobody holds the link any more.  May be called by the collector."""
+        self._abandoned = True
+        self.stop()
 
     def end(self) -> None:
         """Wait until the thread is gone, and close the outbox; what is in it stays for the next link.  The session must

@@ -1,6 +1,7 @@
 """Errands: what an exchange does for durable messages, at either end.  Floor: FAÇADES.  Law: nothing without the lock.
 
-Out: rows are queued without waiting (`queue`), and one thread works for the link until something has moved (`work`).
+Out: rows are queued without waiting (`queue`), one thread works for the link until something has moved (`work`), and it
+leaves a session for another (`leave`).
 In: a message is looked at where it lies (`first_message`), and taken when what it was sent for is done (`take_first`).
 These are methods of `Exchange`.
 """
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from netstructer.protocol.assembly import Message, Whole
     from netstructer.protocol.outgoing import Outgoing
 
-__all__ = ["first_message", "queue", "take_first", "work"]
+__all__ = ["first_message", "leave", "queue", "take_first", "work"]
 
 
 def queue(exchange: Exchange, outgoing: Outgoing) -> bool:
@@ -43,6 +44,16 @@ def work(exchange: Exchange, until: Callable[[], bool]) -> bool:
     with exchange._lock.in_turn():
         pump.wait(lambda: pump.closing or pump.left_by_peer or pump.dismissed or until(), None)
         return not (pump.ended or pump.closing or pump.left_by_peer or pump.dismissed)
+
+
+def leave(exchange: Exchange, deadline: float) -> None:
+    """End the session, in order if that is possible in time; what has come can still be received."""
+    pump = exchange._pump
+    with exchange._lock.in_turn():
+        if not pump.ended:
+            exchange.session.say_farewell()
+            pump.wait(lambda: False, deadline)
+            pump.handle(exchange.session.abort(LinkClosed("the session was left for another")))
 
 
 def first_message(exchange: Exchange, deadline: float | None) -> Message | Whole:

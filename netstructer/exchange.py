@@ -57,7 +57,7 @@ class Exchange:
         self.receipts = threading.Lock()
         """Held by whoever deals with the next message and has not taken it yet."""
 
-    queue, work = errands.queue, errands.work
+    queue, work, leave = errands.queue, errands.work, errands.leave
     first_message, take_first = errands.first_message, errands.take_first
 
     def abandon(self) -> None:

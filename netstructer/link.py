@@ -317,7 +317,7 @@ class Link(Beside):
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
             exchange.abandon()
         if self._courier is not None:
-            self._courier.stop()
+            self._courier.abandon()
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
