@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from netstructer.protocol.session import Session
     from netstructer.pump import Pump
 
-__all__ = ["Told", "adopt", "board", "break_off", "disown", "end", "give_up", "read_the_rest", "suspend"]
+__all__ = [
+    "Told",
+    "adopt",
+    "board",
+    "break_off",
+    "disown",
+    "end",
+    "give_up",
+    "leave_at_exit",
+    "read_the_rest",
+    "suspend",
+]
 
 
 class Told(Protocol):
@@ -124,6 +135,16 @@ def give_up(pump: Pump) -> None:
     with pump.lock.in_turn():
         pump.closing = True
         pump.handle(pump.session.abort(LinkClosed("the link was dropped without being closed")))
+
+
+def leave_at_exit(pump: Pump) -> None:
+    """End at once, where nobody works here at this moment: the process ends, and the peer need not wait for it."""
+    if pump.lock.plain.acquire(False):
+        try:
+            pump.closing = True
+            pump.handle(pump.session.abort(LinkClosed("the process ended")))
+        finally:
+            pump.lock.plain.release()
 
 
 def disown(pump: Pump) -> None:

@@ -280,9 +280,11 @@ class Exchange:
 
     def accept_aside(self, deadline: float | None) -> int:
         """Return the number of the next conversation that the peer has opened, waiting for it if need be."""
-        opened = self._pump.asides.opened
+        pump, opened = self._pump, self._pump.asides.opened
         with self._lock.in_turn():
-            self._wait_for(lambda: bool(opened), deadline)
+            self._wait_for(lambda: opened or pump.draining, deadline)
+            if not opened:
+                raise pump.over()
             return opened.popleft()
 
     def next_aside(self, number: int, deadline: float | None) -> Message | Whole:
@@ -310,9 +312,9 @@ class Exchange:
             self.session.take(message)
             self.session.forget(message)
 
-    def _wait_for(self, came: Callable[[], bool], deadline: float | None) -> None:
+    def _wait_for(self, came: Callable[[], object], deadline: float | None) -> None:
         pump = self._pump
-        if not pump.wait(lambda: came() or pump.closing or pump.left_by_peer, deadline):
+        if not pump.wait(lambda: bool(came()) or pump.closing or pump.left_by_peer, deadline):
             raise LinkTimeout("nothing came in time")
         if not came():
             raise self._pump.over()

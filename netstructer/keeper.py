@@ -14,6 +14,7 @@ a ping, and nothing in between.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -68,6 +69,7 @@ class Kept(Protocol):
     def due(self) -> float | None: ...
     def disown(self) -> None: ...
     def give_up(self) -> None: ...
+    def leave_at_exit(self) -> None: ...
 
 
 class Keeper:
@@ -176,6 +178,12 @@ class Keeper:
         if pump not in self._nudged:
             self._nudged[pump] = None
             self._wake()
+
+    def leave(self) -> None:
+        """At the end of the process: a link that nobody has closed tells its peer not to wait for it."""
+        for pump in tuple(self._pumps):
+            with contextlib.suppress(Exception):
+                pump.leave_at_exit()
 
     def disown(self) -> None:
         """In a forked child: let go of every link and descriptor of the parent."""
@@ -362,6 +370,12 @@ def current_keeper() -> Keeper:
             if _keeper is None:
                 _keeper = Keeper()
     return _keeper
+
+
+@atexit.register
+def _at_exit() -> None:
+    if _keeper is not None:
+        _keeper.leave()
 
 
 def _after_fork() -> None:

@@ -98,6 +98,7 @@ class Pump:
     read_the_rest = changeover.read_the_rest
     end = changeover.end
     give_up = changeover.give_up
+    leave_at_exit = changeover.leave_at_exit
     disown = changeover.disown
     suspend = changeover.suspend
     board = changeover.board

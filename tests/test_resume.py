@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from loopback import KEY, PATIENCE_SECONDS, Task, eventually, raw_server
 
+from loopback import KEY, PATIENCE_SECONDS, Task, eventually, raw_server
 from netstructer import Blob, Identity, Limits, Link, Server
 from netstructer.errors import (
     BacklogFull,
@@ -370,7 +370,7 @@ def test_a_server_that_proves_to_be_another_ends_the_link() -> None:
 
 def test_another_holder_of_the_key_cannot_take_a_session() -> None:
     """The secret of a session travels under keys of its own handshakes only: a name heard in a log is not enough."""
-    with house() as (server, proxy, near, far), Link(server.address, key=KEY) as thief:
+    with house() as (server, _, near, far), Link(server.address, key=KEY) as thief:
         server.accept(timeout=PATIENCE_SECONDS)
         thief._session.opening.session_id = near._session.session_id
         for link in (thief,):

@@ -17,6 +17,7 @@ from netstructer.cli.fileroom import Answered, Room
 from netstructer.cli.options import listening_place
 from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
+from netstructer.signals import terminable
 
 __all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "Refused", "listening"]
 
@@ -104,13 +105,14 @@ class Inbox:
 def listening(
     address: str, key_file: str | None, inbox: Inbox, *, identity: str | None = None, users: str | None = None
 ) -> Iterator[tuple[Server, Admitted]]:
-    """Listen, say where, for whom and as whom on stderr, and close in the end.
+    """Listen, say where, for whom and as whom on stderr, and close in the end; on Ctrl-C and SIGTERM, too.
 
     Raises `InvalidAddress`, `MissingKey`, `InvalidKey`, `InvalidIdentity`, `CannotListen`.
     """
     place = listening_place(address)
     guests = admitted(key_file, users)
-    with Server(place, key=guests.ring, handler=inbox.attend, identity=proved(identity)) as server:
+    served = Server(place, key=guests.ring, handler=inbox.attend, identity=proved(identity))
+    with terminable(), served as server:
         stderr.print(f"listening on {server.address}, {guests}")
         if server.identity is not None:
             stderr.print(f"identity {server.identity.fingerprint}")
