@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -568,10 +569,11 @@ def tapping(address: Address, heard: bytearray) -> Iterator[Address]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def carry(source: socket.socket, sink: socket.socket) -> None:
-            while data := source.recv(4096):
-                heard.extend(data)
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # whoever is done first closes, whatever the other does
+                while data := source.recv(4096):
+                    heard.extend(data)
+                    sink.sendall(data)
+                sink.shutdown(socket.SHUT_WR)
 
         def serve() -> None:
             client, _ = listener.accept()
