@@ -236,8 +236,7 @@ class Exchange:
         if not pump.closing:
             pump.closing = True
             for message in (*pump.inbox, *pump.asides.clear()):
-                self.session.take(message)
-                self.session.forget(message)
+                self.session.inflow.dismiss(message)
             pump.inbox.clear()
             self.session.say_farewell()
         pump.flush()

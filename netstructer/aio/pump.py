@@ -188,8 +188,7 @@ class Pump:
         if not self.closing and not message.conversation:
             self.inbox.append(message)
         elif self.closing or not self.asides.put(message):
-            self.session.take(message)
-            self.session.forget(message)
+            self.session.inflow.dismiss(message)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
