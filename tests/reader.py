@@ -101,6 +101,22 @@ def read_session(c2s: bytes, s2c: bytes, client: bytes, server: bytes) -> tuple[
     return agree(*said)
 
 
+def goes_on(client: Direction, server: Direction) -> bool:
+    """Hold OPEN and ACCEPT against each other and what was said before; return whether there is a session now."""
+    asked, answered = client.opening, server.opening
+    expect(answered.status != 2 - asked.status, "what was asked for is answered: a new session, or one that goes on")
+    if asked.status == 1 or answered.status != 1:
+        return answered.status < 2
+    expect((asked.session, asked.instance) == (answered.session, answered.instance), "it is this session")
+    for one, other in ((client, server), (server, client)):
+        had = range(max(1, one.acknowledged[0]), other.next_number + 1)
+        expect(one.opening.expected in had, "what it has was sent, and what it acknowledged it has")
+        expect(one.opening.following >= one.next_number, "a number is given once")
+        expect(one.opening.limit >= one.limit, "credit is not taken back")
+        other.again, one.limit = one.opening.expected, one.opening.limit
+    return True
+
+
 def agree(*said: Direction) -> tuple[Direction, ...]:
     """Hold what the two ends said of each other against each other; read the values."""
     for one, other in (said, said[::-1]):
@@ -117,8 +133,21 @@ def agree(*said: Direction) -> tuple[Direction, ...]:
     return said
 
 
+class Opening(NamedTuple):
+    status: int  # of ACCEPT; the mode of OPEN
+    session: bytes
+    secret: bytes
+    instance: bytes
+    expected: int
+    following: int
+    limit: int
+
+
 class Direction:
-    """What one end said: its values in the order in which they became whole, and what else was remarkable."""
+    """What one end said: its values in the order in which they became whole, and what else was remarkable.
+
+    `again` is the number of the next numbered record: one below `next_number` was said before, on another transport.
+    """
 
     def __init__(self, first: int, parity: int) -> None:
         self.values: list[Any] = []
@@ -130,16 +159,45 @@ class Direction:
         self.cancelled: list[tuple[int, int]] = []
         self.acknowledged = (1, 0, 0)
         self.farewell: tuple[int, str] | None = None
-        self.next_number = 1
+        self.next_number = self.again = 1
+        self.opening = Opening(0, b"", b"", b"", 1, 1, 0)
+        self.limit = 0
+        self._said: list[tuple[int, int, int, bytes]] = []
+        self._begins, self._over = True, False
         self._first, self._parity = first, parity
         self._open: dict[int, Part] = {}
         self._parents: dict[int, Part] = {}
 
+    def begin(self) -> None:
+        """Take in that another transport begins."""
+        self._begins = True
+
+    def _opening(self, body: bytes) -> None:
+        before = self.opening
+        if self._first == OPEN:
+            mode, zero, session, secret, expected, following, limit, instance = unpack(">B3s16s32sQQQ16s", body)
+            self.opening = Opening(mode, session, secret, instance, expected, following, limit)
+            expect(mode in (1, 2) and (mode == 2 or instance == bytes(16)), "a known mode, and no instance of its own")
+            expect(mode == 1 or before[1:3] in ((b"", b""), (session, secret)), "a session has one name and one secret")
+        else:
+            mode, zero, session, instance, expected, following, limit, _ = unpack(">B3s16s16sQQQI", body)
+            self.opening = Opening(mode, session, b"", instance, expected, following, limit)
+            expect(mode < 4, "a known status")
+        expect(zero == bytes(3), "the spare bytes are zero")
+        if mode == (self._first == OPEN):
+            expect((expected, following) == (1, 1), "a new session begins at its beginning")
+            self.limit = limit
+
     def take(self, kind: int, flags: int, stream: int, body: bytes) -> None:
-        expect((kind == self._first) == (not self.kinds), "OPEN or ACCEPT is the first record, and no other")
+        expect((kind == self._first) == self._begins, "OPEN or ACCEPT is the first record, and no other")
         expect(kind in LENGTHS and LENGTHS[kind][0] <= len(body) <= LENGTHS[kind][1], "a known kind, and its length")
         expect(kind == DATA or not (flags or (stream and kind != CANCEL)), "only DATA has flags")
+        expect(not self._over, "nothing follows an ALERT that ends the session")
+        expect(kind not in (DRAIN, NEW_KEY) or self._first == ACCEPT, "a server drains, and gives keys")
         self.kinds.append(kind)
+        if self._begins:
+            self._opening(body)
+        self._begins, self._over = False, kind == ALERT and body[:2] != b"\0\3"
         if kind == ACK:
             figures = unpack(">QQQ", body)
             expect(all(old <= new for old, new in zip(self.acknowledged, figures, strict=True)), "an ACK goes on")
@@ -148,15 +206,23 @@ class Direction:
             message, limit = unpack(">QQ", body)
             expect(limit >= self.granted.get(message, FREE_BYTES), "a GRANT takes nothing back")
             self.granted[message] = limit
-        expect(kind not in (DRAIN, NEW_KEY) or self._first == ACCEPT, "a server drains, and gives keys")
-        if kind in (DATA, CANCEL, FAREWELL, BATCH, GRANT):
-            expect(self.farewell is None, "nothing numbered follows FAREWELL, and no GRANT")
+        if kind == GRANT:
+            expect(self.farewell is None, "no GRANT follows FAREWELL")
         if kind in (DATA, CANCEL, FAREWELL, BATCH):
-            expect(unsigned(body[:8]) == self.next_number, "delivery numbers have no gaps")
-            self._numbered(kind, flags, stream, body[8:])
-            self.next_number += 1
+            expect(unsigned(body[:8]) == self.again, "delivery numbers have no gaps")
+            self._numbered(kind, flags, stream, body)
+            self.again += 1
 
-    def _numbered(self, kind: int, flags: int, stream: int, rest: bytes) -> None:
+    def _numbered(self, kind: int, flags: int, stream: int, body: bytes) -> None:
+        if self.again < self.next_number:
+            expect(self._said[self.again - 1] == (kind, flags, stream, body), "what is said again is what was said")
+            return
+        expect(self.farewell is None, "nothing numbered follows FAREWELL")
+        self._said.append((kind, flags, stream, body))
+        self._say(kind, flags, stream, body[8:])
+        self.next_number += 1
+
+    def _say(self, kind: int, flags: int, stream: int, rest: bytes) -> None:
         if kind == DATA:
             self._data(flags, stream, rest)
         elif kind == BATCH:

@@ -183,8 +183,7 @@ def test_the_second_reader_says_the_same(path: Path) -> None:
     fields, steps = read(path)
     ours, theirs = ("server", "client") if fields["end"] == "server" else ("client", "server")
     said: dict[str, Any] = {"client": reader.Direction(reader.OPEN, 1), "server": reader.Direction(reader.ACCEPT, 0)}
-    said["client"].kinds.append(reader.OPEN)
-    said["server"].kinds.append(reader.ACCEPT)
+    said["client"]._begins = said["server"]._begins = False  # OPEN and ACCEPT are not in the vectors
     try:
         for step in steps:
             verb, *words = step.split()

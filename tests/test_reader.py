@@ -26,7 +26,7 @@ from netstructer.protocol.states import Kind, Role, State
 from pair import ALL_FEATURES, C2S, INSTANCE, S2C, WALL, Draw, Pair, send
 from reader import BlobBytes, Direction, Opaque, Part, Unreadable, read_records, read_session, read_value
 
-MOST_LINES = 360
+MOST_LINES = 440
 SESSIONS = sorted((Path(__file__).parent / "vectors" / "sessions").glob("*.vector"))
 REKEYING = Limits(rekey_records=1024, body_bytes=4096)
 LETTERS = [chr(ord("a") + place % 26) * (place % 7 + 1) for place in range(40)]
