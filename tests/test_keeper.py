@@ -11,8 +11,10 @@ import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, Relay, Task, eventually, linked
 from netstructer import Limits, Link, Server
+from netstructer.codec.frames import READ_AHEAD_BYTES
 from netstructer.errors import LinkTimeout, Stalled
 from netstructer.keeper import Keeper, Standing, current_keeper
+from netstructer.pump import Pump
 
 
 class FakePump:
@@ -297,3 +299,105 @@ def test_a_peer_that_falls_silent_is_found_dead_though_a_sender_waits_for_room()
         assert isinstance(sending.error(), Stalled)
         assert link.closed
         relay.held.clear()
+
+
+class Greedy(FakePump):
+    """Always has more to be read; at its hundredth turn somebody else has something, too."""
+
+    def __init__(self, other: FakePump) -> None:
+        super().__init__()
+        self._victim = other
+
+    def attend(self, *, read: bool) -> bool:
+        self.attended += 1
+        if self.attended == 100:
+            self._victim.other.send(b"me, too")
+        return True
+
+
+class Patient(FakePump):
+    """Notes how many turns a greedy one has had when its own comes."""
+
+    greedy: FakePump
+    found: int | None = None
+
+    def attend(self, *, read: bool) -> bool:
+        if read and self.found is None:
+            self.found = self.greedy.attended
+        return super().attend(read=read)
+
+
+def test_a_greedy_link_has_one_turn_while_another_waits_for_its_own(keeper: Keeper) -> None:
+    patient = Patient()
+    greedy = patient.greedy = Greedy(patient)
+    keeper.add(patient)
+    eventually(lambda: patient.standing is Standing.WATCHED)
+    keeper.add(greedy)
+    greedy.other.send(b"more")
+    eventually(lambda: patient.found is not None)
+    for pump in (patient, greedy):
+        keeper.forget(pump)
+        pump.close()
+
+    assert patient.found is not None
+    assert 100 <= patient.found <= 101
+
+
+def test_a_turn_reads_no_more_than_one_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    attend = Pump.attend
+
+    def counted(pump: Pump, *, read: bool) -> bool:
+        before = pump.session.traffic.wire_received
+        done = attend(pump, read=read)
+        turns.append(pump.session.traffic.wire_received - before)
+        return done
+
+    with linked() as (near, far):
+        eventually(lambda: far._exchange._pump.standing is Standing.WATCHED)
+        monkeypatch.setattr(Pump, "attend", counted)
+        near.send(bytes(6 << 20), compress=False)
+        eventually(lambda: far._exchange._pump.session.traffic.wire_received > 6 << 20)
+
+    assert sum(turns) > 6 << 20
+    assert max(turns) <= READ_AHEAD_BYTES
+
+
+def test_silent_links_are_not_looked_at(keeper: Keeper) -> None:
+    """Not until they are due: their clocks are asked for when they are taken over, and then no more."""
+    pumps = [FakePump() for _ in range(100)]
+    asked: list[FakePump] = []
+    for pump in pumps:
+        pump.due_at = time.monotonic() + 1000
+        keeper.add(pump)
+    eventually(lambda: all(pump.standing is Standing.WATCHED for pump in pumps))
+    for pump in pumps:
+        pump.due = lambda pump=pump: asked.append(pump)  # type: ignore[method-assign,misc]
+    time.sleep(0.7)
+    found = len(asked)
+    for pump in pumps:
+        keeper.forget(pump)
+        pump.close()
+
+    assert found == 0
+
+
+def test_a_clock_that_jumps_ten_years_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends are in this process, so both see the jumps; pings, deadlines and acknowledgements go on."""
+    years = 10 * 365 * 86_400
+    wall, jumps = time.time, [0]
+    monkeypatch.setattr(time, "time", lambda: wall() + jumps[-1])
+    with linked(limits=Limits(ping_seconds=0.1, dead_seconds=1.0)) as (near, far):
+        for jump in (years, -years, 0):
+            jumps.append(jump)
+            before = time.monotonic()
+            near.send(["before", jump], wait="acked", timeout=PATIENCE_SECONDS)
+            assert far.recv(timeout=PATIENCE_SECONDS) == ["before", jump]
+            far.send("answer")
+            assert near.recv(timeout=PATIENCE_SECONDS) == "answer"
+            with pytest.raises(LinkTimeout):
+                near.recv(timeout=0.3)  # Three pings' time, and the clock is another one in each.
+            assert before + 0.3 <= time.monotonic()
+            assert near.ping(timeout=PATIENCE_SECONDS) < PATIENCE_SECONDS
+            assert not near.closed
+            assert not far.closed
