@@ -23,7 +23,7 @@ from random import Random
 from typing import Any, TextIO
 
 import sabotage
-from netstructer import Blob, Limits, Link, Server, redial
+from netstructer import Blob, Limits, Link, Server, backoff
 from netstructer.errors import LinkClosed, NetstructerError
 
 MOST_FAULTS = 5
@@ -48,6 +48,8 @@ class Course:
     pause_seconds: float = 0.01
     """Bound of the first pause before dialling again; 0.2 s outside of tests."""
     dead_seconds: float = 5.0
+    body_bytes: int = 8 << 10
+    """Records are short, so that one comes through where cuts are frequent; a large value has many of them."""
     backlog_bytes: int = 64 << 20
     sabotage: tuple[str, ...] = ()
     progress_seconds: float = 0.0
@@ -209,9 +211,12 @@ class End:
 def main(arguments: str) -> None:
     """Run one end as the arguments say, and print its report."""
     course = Course(**json.loads(arguments))
-    redial.FIRST_PAUSE_SECONDS = course.pause_seconds
+    backoff.FIRST_PAUSE_SECONDS = course.pause_seconds
     limits = Limits(
-        ping_seconds=course.dead_seconds / 4, dead_seconds=course.dead_seconds, backlog_bytes=course.backlog_bytes
+        ping_seconds=course.dead_seconds / 4,
+        dead_seconds=course.dead_seconds,
+        body_bytes=course.body_bytes,
+        backlog_bytes=course.backlog_bytes,
     )
     if course.dead_seconds == Limits.DEFAULT.dead_seconds:
         limits = Limits.DEFAULT

@@ -398,16 +398,17 @@ def test_a_list_of_plans_goes_by_connections_and_a_function_gets_their_numbers()
 def test_cuts_by_chance_are_the_same_for_a_seed_and_as_many_as_asked_for() -> None:
     cuts = Cuts(mean_bytes=10_000, most=500)
     plans = [[cuts(number, Random(f"{seed} {number}")) for number in range(510)] for seed in (1, 1, 2)]
-    places = [fault.at for plan in plans[0] for fault in plan]
+    whole = [plan for plan in plans[0] if len(plan) == 2]
+    places = [fault.at for plan in whole for fault in plan]
 
     assert plans[0] == plans[1] != plans[2]
     assert plans[0][500:] == [[]] * 10
-    assert len(places) == 500
+    assert 430 < len(whole) < 480
     assert {(type(fault), fault.direction) for plan in plans[0] for fault in plan} == {
         *((Cut, "out"), (Cut, "in"), (Reset, "out"), (Reset, "in"))
     }
-    assert 8_000 < sum(places) / 500 < 11_000
-    assert 20 < sum(place < 700 for place in places) < 150
+    assert 9_000 < sum(places) / len(places) < 11_000
+    assert all(fault.at < 700 for plan in plans[0] if len(plan) == 1 for fault in plan)
 
 
 def test_some_of_the_ends_by_chance_are_half_open() -> None:
@@ -415,7 +416,7 @@ def test_some_of_the_ends_by_chance_are_half_open() -> None:
     faults = [fault for number in range(500) for fault in cuts(number, Random(number))]
     held = [fault for fault in faults if isinstance(fault, Hold)]
 
-    assert 100 < len(held) < 200
+    assert 100 < len(held) < 180
     assert {fault.direction for fault in held} == {"out"}
 
 

@@ -128,12 +128,12 @@ Plan = Sequence[Iterable[Fault]] | Callable[[int, Random], Iterable[Fault]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cuts:
-    """A plan by chance: each connection ends after `mean_bytes` on average, by `Cut` or `Reset`, in either direction.
+    """A plan by chance: each connection ends by `Cut` or `Reset`, after `mean_bytes` of either direction on average.
 
-    Where is drawn from an exponential distribution: each byte is as likely as every other to be the last.  `early` of
-    the connections end within their first `early_bytes`, where handshakes are.  `half_open` of them end by a `Hold`
-    instead: the connecting end sees its transport end, the target does not, and gets up to `late_bytes` more from it
-    after `late_seconds`.  From connection `most` on all is well.
+    Where is drawn for each direction from an exponential distribution: each byte is as likely as every other to be the
+    last.  `early` of the connections end within their first `early_bytes`, where handshakes are.  `half_open` of them
+    end by a `Hold` instead: the connecting end sees its transport end, the target does not, and gets up to `late_bytes`
+    more from it after `late_seconds`.  From connection `most` on all is well.
     """
 
     mean_bytes: float
@@ -151,9 +151,10 @@ class Cuts:
         if self.most is not None and number >= self.most:
             return []
         kind = chance.choice(self.kinds)
-        direction: Direction = chance.choice(("out", "in"))
-        early = chance.random() < self.early
-        at = chance.randrange(self.early_bytes) if early else int(chance.expovariate(1 / self.mean_bytes))
+        if chance.random() < self.early:
+            direction: Direction = chance.choice(("out", "in"))
+            return [kind(at=chance.randrange(self.early_bytes), direction=direction)]
+        out, back = (int(chance.expovariate(1 / self.mean_bytes)) for _ in range(2))
         if chance.random() < self.half_open:
-            return [Hold(at=at, count=chance.randrange(self.late_bytes), seconds=self.late_seconds)]
-        return [kind(at=at, direction=direction)]
+            return [Hold(at=out, count=chance.randrange(self.late_bytes), seconds=self.late_seconds)]
+        return [kind(at=out), kind(at=back, direction="in")]
