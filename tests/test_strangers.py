@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -13,7 +14,7 @@ import pytest
 
 from bench import strangers
 from loopback import KEY, PATIENCE_SECONDS, Relay, eventually, open_files, raw_client, read_to_end
-from netstructer import Key, Limits, Link, Server
+from netstructer import Key, Limits, Link, Server, aio
 from netstructer.errors import BadValue, Banned, Busy, ConnectionCut, InvalidBan, KeyRefused, LinkLost, NetstructerError
 from netstructer.porter import Porter
 from netstructer.protocol.handshake import HELLO_BYTES, start_client
@@ -154,6 +155,29 @@ def test_a_ban_that_comes_while_a_link_is_let_in_closes_it(monkeypatch: pytest.M
         eventually(lambda: server.count() == 0)
 
 
+def test_an_asyncio_server_bans_from_any_thread() -> None:
+    async def serve() -> None:
+        async with aio.Server(key={"ann": ANN, "bob": BOB}) as server:
+            await asyncio.wait_for(asyncio.to_thread(knock, server), 3 * PATIENCE_SECONDS)
+
+            assert server.stats.banned == 1
+            assert server.stats.links_accepted == 3
+
+    def knock(server: aio.Server) -> None:
+        with Link(server.address, key=ANN, resume=False) as link, Link(server.address, key=BOB) as other:
+            eventually(lambda: server.count() == 2)
+            server.bans.add(user="ann")
+            with pytest.raises(LinkLost):
+                link.recv(timeout=PATIENCE_SECONDS)
+            with pytest.raises(Banned):
+                Link(server.address, key=ANN)
+            assert not other.closed
+        with Link(server.address, key=BOB):
+            pass
+
+    asyncio.run(serve())
+
+
 def test_bans_outlive_the_server(tmp_path: Path) -> None:
     place = tmp_path / "bans"
     with Server(key=KEY, bans=place) as server:
@@ -231,7 +255,7 @@ def test_one_source_has_so_many_links() -> None:
                 Link(server.address, key=KEY)
             assert server.count() == 2
             second.close()
-            eventually(lambda: server.count() == 1)
+            eventually(lambda: len(server._occupancy) == 1)
             with Link(server.address, key=KEY):
                 pass
         eventually(lambda: len(server._occupancy) == 0)

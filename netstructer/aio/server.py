@@ -6,6 +6,7 @@ Law: nothing that one link does stops it; the same names, order and meaning as t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -287,7 +288,9 @@ class Server:
         for reference in self._live.valuerefs():
             link = reference()
             if link is not None and self._is_banned(link):
-                link.abort()
+                # Whoever bans may do so in a thread, where the file of bans can be waited for.
+                with contextlib.suppress(RuntimeError):  # A loop that is closed has no links.
+                    link._exchange.pump.loop.call_soon_threadsafe(link.abort)
 
     def _is_banned(self, link: Link) -> bool:
         return bool(self.bans.of_source(link.peer.host) or self.bans.of_holder(link.fingerprint, link.user))
