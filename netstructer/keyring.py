@@ -27,6 +27,9 @@ from netstructer.keys import NO_KEY_ID, Key, KeyText, fingerprint_of, key_from
 
 __all__ = ["KeyRing", "KeyUse", "Moment"]
 
+TIDY_KEYS = 64
+"""With fewer keys than this nobody looks which have ended: so many cost nothing."""
+
 Moment = datetime | float
 """A `datetime` with a time zone, or seconds since 1970."""
 Wall = Callable[[], float]
@@ -67,7 +70,7 @@ class KeyRing:
     a ring without keys or a user without a name.
     """
 
-    __slots__ = ("_added", "_entries", "_links", "_lock", "_wall")
+    __slots__ = ("_added", "_entries", "_links", "_lock", "_of_user", "_tidy_at", "_wall")
 
     def __init__(self, keys: KeyText | Mapping[str, KeyText], *, wall: Wall | None = None) -> None:
         named: Mapping[Any, KeyText] = keys if isinstance(keys, Mapping) else {None: keys}
@@ -78,6 +81,8 @@ class KeyRing:
         self._added: list[Added] = []
         self._links: dict[str, _Entry] = {}
         self._entries: dict[bytes, _Entry] = {}
+        self._of_user: dict[str | None, dict[bytes, _Entry]] = {}
+        self._tidy_at = TIDY_KEYS
         for user, text in named.items():
             if isinstance(keys, Mapping) and not isinstance(user, str):
                 raise Misuse("expected a mapping of user names to keys")
@@ -88,8 +93,8 @@ class KeyRing:
 
         The links that are open with an older key of the same user learn it, and use it from their next connection on:
         keep it where the server finds it when it starts again.  With `announce=False` they do not, as where a user has
-        a key for each of several machines.  Raises `InvalidKey` for a key that is
-        none or is here already, and `Misuse` for a user without a name or an end that is no moment.
+        a key for each of several machines.  Raises `InvalidKey` for a key that is none or is here already, and `Misuse`
+        for a user without a name or an end that is no moment.
         """
         if user is not None and (not isinstance(user, str) or not user):
             raise Misuse("expected a user's name as text, or None")
@@ -100,13 +105,12 @@ class KeyRing:
             there = self._entries.get(found.key_id)
             if there is not None and there.accepted(now):
                 raise InvalidKey(f"{_name_of(user)} has the same key as {_name_of(there.user)}")
-            self._entries = {
-                key_id: old for key_id, old in self._entries.items() if old.accepted(now) or old.open_links
-            }
             if there is not None:  # a key that ended, back again
-                self._entries.pop(found.key_id, None)
+                self._forget(there)
                 there.user, there.until, there.announced = user, entry.until, announce
-            self._entries[found.key_id] = there or entry
+                entry = there
+            self._tidy(now)
+            self._entries[found.key_id] = self._of_user.setdefault(user, {})[found.key_id] = entry
             added = tuple(self._added)
         for tell in added:
             tell(found, user)
@@ -123,7 +127,7 @@ class KeyRing:
 
         They end in `after` seconds, or at a moment, or with neither at once.  A key that ends sooner already keeps its
         end.  Links that are open stay open: `uses` counts them, `server.pop(user=...)` finds them.  Raises `Misuse`
-        where there is no such key.
+        where there is no such key, or none that has not ended.
         """
         if (key is None) == (user is None) or (after is not None and until is not None):
             raise Misuse("expected a key or user=, and at most one of after= and until=")
@@ -131,15 +135,14 @@ class KeyRing:
             raise Misuse("expected after= as a number of seconds, 0 or more")
         if after:
             until = self._moment(self._now() + after)
-        end = self._now() if until is None else self._moment(until)
+        now = self._now()
+        end = now if until is None else self._moment(until)
         assert end is not None
         key_id = None if key is None else _key_id_of(key)
         with self._lock:
-            found = [
-                entry
-                for each, entry in self._entries.items()
-                if (each == key_id if user is None else entry.user == user)
-            ]
+            of_user = self._of_user.get(user, {}).values()
+            named = of_user if key_id is None else filter(None, [self._entries.get(key_id)])
+            found = [entry for entry in named if entry.accepted(now)]
             for entry in found:
                 entry.until = end if entry.until is None else min(entry.until, end)
         if not found:
@@ -164,8 +167,8 @@ class KeyRing:
         """Return the key of a user that was added (and announced) last and has not ended."""
         now = self._now()
         with self._lock:
-            for entry in reversed(self._entries.values()):
-                if entry.user == user and entry.announced and entry.accepted(now):
+            for entry in reversed(self._of_user.get(user, {}).values()):
+                if entry.announced and entry.accepted(now):
                     return entry.key
         return None
 
@@ -218,6 +221,21 @@ class KeyRing:
     def renew(self) -> None:
         """Be usable in a forked child, whatever thread held the lock in the parent."""
         self._lock = threading.Lock()
+
+    def _tidy(self, now: float) -> None:
+        """Forget the keys that have ended, when there are twice as many keys as there were after the last time."""
+        if len(self._entries) < self._tidy_at:
+            return
+        for entry in tuple(self._entries.values()):
+            if not (entry.accepted(now) or entry.open_links):
+                self._forget(entry)
+        self._tidy_at = max(TIDY_KEYS, 2 * len(self._entries))
+
+    def _forget(self, entry: _Entry) -> None:
+        of_user = self._of_user[entry.user]
+        del self._entries[entry.key.key_id], of_user[entry.key.key_id]
+        if not of_user:
+            del self._of_user[entry.user]
 
     def _now(self) -> float:
         return -math.inf if self._wall is None else self._wall()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from netstructer.errors import InvalidKey, Misuse
-from netstructer.keyring import KeyRing
+from netstructer.keyring import TIDY_KEYS, KeyRing
 from netstructer.keys import Key
 
 OLD, NEW, OTHER = (Key.generate() for _ in range(3))
@@ -174,12 +175,38 @@ def test_links_of_unknown_keys_are_not_counted(wall: Wall) -> None:
     assert [use.open_links for use in ring.uses()] == [0]
 
 
-def test_a_key_that_ended_is_forgotten_when_another_is_added(wall: Wall) -> None:
-    ring = KeyRing(OLD, wall=wall)
+def test_a_key_that_has_ended_cannot_be_retired(wall: Wall) -> None:
+    ring = KeyRing({"ann": OLD}, wall=wall)
     ring.retire(OLD)
-    ring.add(NEW)
-    with pytest.raises(Misuse, match="no such key"):
-        ring.retire(OLD)
+    for way in ({"key": OLD}, {"user": "ann"}):
+        with pytest.raises(Misuse, match="in the ring"):
+            ring.retire(**way)
+
+
+def test_keys_that_ended_are_forgotten_in_time(wall: Wall) -> None:
+    ring = KeyRing({"always": OLD, "linked": OTHER}, wall=wall)
+    ring.opened("link", OTHER.key_id)
+    ring.retire(OTHER)
+    for number in range(500):
+        key = Key.generate()
+        ring.add(key, user=f"user {number}")
+        ring.retire(key)
+
+    assert len(ring._entries) <= 2 * TIDY_KEYS
+    assert len(ring._of_user) <= 2 * TIDY_KEYS
+    assert [use.user for use in ring.uses()] == ["always", "linked"]
+    assert ring.lookup(OLD.key_id) == (OLD, "always")
+
+
+def test_a_large_ring_is_made_and_asked_in_a_moment(wall: Wall) -> None:
+    keys = {f"user {number}": Key.generate() for number in range(3000)}
+    began = time.process_time()
+    ring = KeyRing(keys, wall=wall)
+    for name, key in keys.items():
+        assert ring.newest(name) == key
+        ring.retire(user=name, after=60)
+
+    assert time.process_time() - began < 2  # it was 3 s and more when each key looked at all others
 
 
 def test_who_asked_is_told_of_each_key_that_is_added(wall: Wall) -> None:
@@ -245,6 +272,7 @@ def test_a_ring_without_a_clock_ends_keys_at_once_or_not_at_all() -> None:
         lambda ring: ring.retire("gggg-gggg-gggg-gggg"),
         lambda ring: ring.retire(user="bob"),
         lambda ring: ring.retire("a name"),
+        lambda ring: ring.retire(user=7),
         lambda ring: ring.add(NEW, user=""),
         lambda ring: ring.add(NEW, user=7),
         lambda ring: ring.add(NEW, until=datetime(2026, 1, 1)),
