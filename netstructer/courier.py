@@ -24,6 +24,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from netstructer.backoff import pause_seconds
 from netstructer.durable.letter import Letter
 from netstructer.durable.outbox import Outbox
 from netstructer.errors import (
@@ -43,7 +44,7 @@ from netstructer.protocol.delivery import Outbound
 from netstructer.protocol.outgoing import Outgoing
 from netstructer.protocol.payloads import Row
 from netstructer.protocol.states import Flag
-from netstructer.redial import TRY_SECONDS, pause_seconds
+from netstructer.redial import TRY_SECONDS
 
 if TYPE_CHECKING:
     import socket

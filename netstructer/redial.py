@@ -4,10 +4,9 @@ Law: never in step with others, never for ever, and never with less proof than t
 "Resume".
 
 A thread of its own, for as long as the link has no transport: dialling waits for name servers and networks, and nobody
-else may wait for that.  The pause before each try is drawn between nothing and a bound that doubles (full jitter: a
-thousand clients of a server that starts again do not come back in one wave).  A refusal is not authenticated: anybody
-on the way can forge one, so it is a reason to wait longer and not to give up.  Only what the server has proved is
-final: that it is another one, or that it does not know the session.
+else may wait for that.  How long it pauses before each try is said in backoff.py.  A refusal is not authenticated:
+anybody on the way can forge one, so it is a reason to wait longer and not to give up.  Only what the server has proved
+is final: that it is another one, or that it does not know the session.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from netstructer.backoff import Backoff
 from netstructer.dial import Dialler
 from netstructer.errors import IdentityChanged, NetstructerError, SessionLost
 from netstructer.keys import Key
@@ -26,23 +26,12 @@ from netstructer.keys import Key
 if TYPE_CHECKING:
     from netstructer.exchange import Exchange
 
-__all__ = ["Redialler", "pause_seconds"]
+__all__ = ["Redialler"]
 
 logger = logging.getLogger("netstructer")
 
-FIRST_PAUSE_SECONDS = 0.2
-"""Bound of the first pause: a transport that was cut is replaced in a blink."""
-LONGEST_PAUSE_SECONDS = 30.0
-"""Bound of all pauses: four tries within the two minutes that a session waits, and no storm."""
-FORGIVING_SECONDS = 60.0
-"""A transport that held so long, or that carried a message either way, was a good one: the pauses begin anew."""
 TRY_SECONDS = 10.0
 """How long one try may take, as `timeout` of a link has it by default."""
-
-
-def pause_seconds(tries: int, chance: float) -> float:
-    """Return the pause before the next try, after so many; `chance` is a random number from 0 to 1."""
-    return chance * min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(tries, 20))
 
 
 class Redialler:
@@ -50,15 +39,12 @@ class Redialler:
 
     def __init__(self, dialler: Dialler, exchange: Exchange) -> None:
         self._dialler, self._exchange = dialler, exchange
-        self._tries = 0
-        self._resumed = time.monotonic()
+        self._backoff = Backoff(exchange.session, time.monotonic())
         self._running = False
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
-        held_seconds = time.monotonic() - self._resumed
-        if held_seconds >= FORGIVING_SECONDS or self._exchange.session.fruitful:
-            self._tries = 0
+        self._backoff.lost(time.monotonic())
         if self._running:
             return
         name = f"netstructer-redial-{self._exchange.session.id}"
@@ -70,7 +56,7 @@ class Redialler:
 
     def resumed(self) -> None:
         """Take in that the server has taken the session up again."""
-        self._resumed = time.monotonic()
+        self._backoff.found(time.monotonic())
 
     def new_key(self, key: Key) -> None:
         """Take the key that the server gives: a file may be written and the application told, so not in this thread."""
@@ -92,10 +78,9 @@ class Redialler:
     def _run(self) -> None:
         exchange = self._exchange
         while True:
-            wanted = exchange.await_transport(pause_seconds(self._tries, random.random()), self._rest)
+            wanted = exchange.await_transport(self._backoff.next(random.random()), self._rest)
             if not wanted:
                 return
-            self._tries += 1
             try:
                 self._try()
             except IdentityChanged as error:

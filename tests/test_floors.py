@@ -59,6 +59,7 @@ MODULES = {
     "netstructer.leaving": "FACADES",
     "netstructer.signals": "FACADES",
     "netstructer.goals": "PROTOCOL",
+    "netstructer.backoff": "COMMONS",
     "netstructer.exchange": "FACADES",
     "netstructer.submission": "FACADES",
     "netstructer.incoming": "FACADES",

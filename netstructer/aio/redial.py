@@ -1,7 +1,7 @@
 """Redialling: a client's link that has lost its transport looks for another one, in a task.  Floor: FAÇADES.
 
 Law: never in step with others, never for ever, and never with less proof than the first time.  The twin of the blocking
-`redial.py`, which says how long the pauses are and why; spec: protocol.md, "Resume".
+`redial.py`, which says why; spec: protocol.md, "Resume".
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 from netstructer import tidings
 from netstructer.aio.dial import Dialler
 from netstructer.aio.exchange import Exchange
+from netstructer.backoff import Backoff
 from netstructer.errors import IdentityChanged, NetstructerError
 from netstructer.keys import Key
-from netstructer.redial import FORGIVING_SECONDS, TRY_SECONDS, pause_seconds
+from netstructer.redial import TRY_SECONDS
 
 if TYPE_CHECKING:
     import weakref
@@ -34,23 +35,20 @@ class Redialler:
 
     def __init__(self, dialler: Dialler, exchange: Exchange) -> None:
         self._dialler, self._exchange = dialler, exchange
-        self._tries = 0
-        self._resumed = time.monotonic()
+        self._backoff = Backoff(exchange.session, time.monotonic())
         self._task: asyncio.Task[None] | None = None
         self._learning: set[asyncio.Task[None]] = set()
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
-        held_seconds = time.monotonic() - self._resumed
-        if held_seconds >= FORGIVING_SECONDS or self._exchange.session.fruitful:
-            self._tries = 0
+        self._backoff.lost(time.monotonic())
         if self._task is None or self._task.done():
             name = f"netstructer-redial-{self._exchange.session.id}"
             self._task = self._exchange.pump.loop.create_task(self._run(), name=name)
 
     def resumed(self) -> None:
         """Take in that the server has taken the session up again."""
-        self._resumed = time.monotonic()
+        self._backoff.found(time.monotonic())
 
     def new_key(self, key: Key) -> None:
         """Take the key that the server gives: a file may be written, so not in the loop's thread."""
@@ -77,10 +75,9 @@ class Redialler:
     async def _run(self) -> None:
         pump = self._exchange.pump
         while True:
-            pause = pause_seconds(self._tries, random.random())
+            pause = self._backoff.next(random.random())
             if await pump.waiters.until(lambda: pump.pipe is not None or pump.ended, time.monotonic() + pause):
                 return
-            self._tries += 1
             try:
                 await self._dialler.again(self._exchange, time.monotonic() + TRY_SECONDS)
             except IdentityChanged as error:

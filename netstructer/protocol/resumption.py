@@ -84,7 +84,6 @@ def resumed(session: Session, cause: Cause | Kind) -> list[Event]:
     """Go on: say again what only the transport before may have carried, and stand where the farewells have led."""
     session.since = None
     session.resumes += 1
-    session.resumed_with = session.progress
     session.state = advance(session.state, cause)
     if session.left_by_peer:
         session.state = advance(session.state, Kind.FAREWELL)

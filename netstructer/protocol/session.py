@@ -112,8 +112,6 @@ class Session:
         """Whether the peer has said farewell."""
         self.since: float | None = None
         """When the transport was lost, until there is another."""
-        self.resumed_with = 2
-        """The `progress` with which the last transport was begun."""
         self.resumes = 0
         """How often it was taken up again."""
         self.notices: dict[Kind, bytes] = {}
@@ -339,14 +337,9 @@ class Session:
     abort = endings.abort
 
     @property
-    def progress(self) -> int:
-        """Numbered records that have come, and that the peer has acknowledged: it grows while a transport is good."""
-        return self.inflow.inbound.next_number + self.outflow.outbound.acknowledged
-
-    @property
-    def fruitful(self) -> bool:
-        """Whether the transport of now, or the last one, has carried a message either way."""
-        return self.progress > self.resumed_with
+    def carried(self) -> int:
+        """Numbered records that have come, and that the peer is known to have: it grows while transports are good."""
+        return self.inflow.inbound.next_number + self.outflow.kept.first
 
     # --- from one transport to the next -------------------------------------------------------------------------------
 
