@@ -65,9 +65,9 @@ def board(pump: Pump, transport: socket.socket, agreement: Agreement) -> bool:
     with pump.lock.in_turn():
         if pump.ended or pump.pipe is not None:
             return False
+        peer = sockets.peer_address(transport)
         pump.session.rejoin(agreement, time.monotonic())
-        pump.pipe = Pipe(transport)
-        pump.peer = sockets.peer_address(transport)
+        pump.pipe, pump.peer = Pipe(transport), peer
         current_keeper().add(pump)
         pump.flush()
         pump.wake_all()
