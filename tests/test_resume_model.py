@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
@@ -130,10 +131,11 @@ class Roaming(Conversation):
 
 
 TestRoaming = Roaming.TestCase
-TestRoaming.settings = SUITE
+TestRoaming.settings = settings(SUITE, max_examples=80)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_many_conversations_under_cuts() -> None:
     run_state_machine_as_test(Roaming, settings=LONG)
 
@@ -205,7 +207,7 @@ class Loop:
             machine.read_blob(other, chance.randrange(1000), 100)
 
 
-def faults_under(*sabotages: str, seeds: int = 12, steps: int = 500) -> int:
+def faults_under(*sabotages: str, seeds: int = 8, steps: int = 400) -> int:
     """Return in how many of so many runs the model finds something, the safeguards named being taken away."""
     found = 0
     with sabotaged(*sabotages):
@@ -217,19 +219,33 @@ def faults_under(*sabotages: str, seeds: int = 12, steps: int = 500) -> int:
     return found
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_long_run_under_cuts_loses_doubles_and_reorders_nothing(seed: int) -> None:
     loop = Loop(seed)
-    loop.run(1500)
+    loop.run(800)
 
     pair = loop.machine.pair
-    assert pair.cuts > 20
+    assert pair.cuts > 10
     assert pair.resumes > 10
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_many_long_runs_under_cuts() -> None:
+    cuts = resumes = 0
+    for seed in range(100, 600):
+        loop = Loop(seed, cut_share=(0.02, 0.06, 0.12)[seed % 3])
+        loop.run(1500)
+        cuts += loop.machine.pair.cuts
+        resumes += loop.machine.pair.resumes
+
+    assert cuts > 20_000
+    assert resumes > 20_000
 
 
 @pytest.mark.parametrize("names", SABOTAGES, ids="+".join)
 def test_each_sabotage_is_found(names: tuple[str, ...]) -> None:
-    assert faults_under(*names) >= 6
+    assert faults_under(*names) >= 4
 
 
 @pytest.mark.parametrize("names", CONTROLS, ids="+".join)
