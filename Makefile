@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help venv test long cover lint format types bench bench-full fuzz demo gate clean
+.PHONY: help venv test long chaos cover lint format types bench bench-full fuzz demo gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ test: venv  ## the suite
 
 long: venv  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout 3600
+
+chaos: venv  ## a million messages each way, ten thousand cuts: a quarter of an hour
+	$(BIN)/python tests/chaos.py --messages 1000000 --cuts 10000
 
 cover: venv  ## branch coverage of the codec and the protocol
 	$(BIN)/python -m pytest --cov
