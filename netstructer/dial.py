@@ -20,9 +20,11 @@ from netstructer.protocol.parameters import COMPRESSION, PADDING, RESUME, Parame
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
 
-__all__ = ["FEATURES", "Dialler", "no_clock"]
+__all__ = ["FEATURES", "NO_WORD", "Dialler", "no_clock"]
 
 FEATURES = COMPRESSION | PADDING
+NO_WORD = " without a word: it has no room, or is in stealth and does not know the key"
+"""What such an end may mean; nothing in it is authenticated."""
 
 
 class Dialler:
@@ -149,4 +151,4 @@ class _Conversation:
         return answer
 
     def _cut(self) -> ConnectionCut:
-        return ConnectionCut(f"{self._address} ended the connection in the handshake")
+        return ConnectionCut(f"{self._address} ended the connection in the handshake{NO_WORD}")

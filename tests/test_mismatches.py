@@ -268,7 +268,7 @@ def test_a_server_in_stealth_that_goes_says_nothing_either() -> None:
 
 def test_who_is_refused_by_a_server_in_stealth_sees_a_cut(caplog: pytest.LogCaptureFixture) -> None:
     with Server(key=KEY, stealth=True, limits=QUICK) as server:
-        with pytest.raises(ConnectionCut):
+        with pytest.raises(ConnectionCut, match="does not know the key"):
             Link(server.address, key=OTHER)
 
         refused(server, caplog, KeyRefused)

@@ -17,7 +17,7 @@ from netstructer import sockets
 from netstructer.address import Address
 from netstructer.aio.exchange import Exchange
 from netstructer.credentials import Credentials
-from netstructer.dial import FEATURES, no_clock
+from netstructer.dial import FEATURES, NO_WORD, no_clock
 from netstructer.errors import ConnectionCut, LinkTimeout, Mismatch, PortClosed, Unreachable
 from netstructer.limits import Limits
 from netstructer.protocol.events import Ended, Event, Opened, Suspended
@@ -196,7 +196,7 @@ class _Caller(asyncio.BufferedProtocol, Generic[T]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take in that the transport is closed."""
-        self._fail(ConnectionCut(f"{self._address} ended the connection in the handshake"))
+        self._fail(ConnectionCut(f"{self._address} ended the connection in the handshake{NO_WORD}"))
 
     def _fail(self, error: Exception) -> None:
         if not self.answered.done():

@@ -265,7 +265,8 @@ def _wrong_protocol(error: NetstructerError, probe: Probe, timeout: float) -> St
             "protocol",
             False,
             "the port was opened, and closed without a word",
-            advice="something else listens there, or the server has too many new connections: wait, try again",
+            advice="something else listens there, or the server has too many new connections (wait, try again), or is "
+            "in stealth and does not know the key",
             code=ExitCode.PEER,
         )
     shown = f" (it began with {answer[:SHOWN_BYTES]!r})" if answer else ""
