@@ -81,6 +81,24 @@ def test_values_arrive_in_order_whatever_their_size_and_leave_the_outbox(
     assert left(outbox) == 0
 
 
+def test_no_row_is_begun_before_the_one_before_it_is_sealed(outbox: str, database: sqlite3.Connection) -> None:
+    with (
+        Server(key=KEY) as server,
+        Relay(server.address) as relay,
+        Link(relay.address, key=KEY, durable=outbox, compress=False) as near,
+        server.accept(timeout=PATIENCE_SECONDS) as far,
+    ):
+        relay.held.set()
+        near.send(bytes(20 << 20))  # more than the sockets on the way take
+        for _ in range(5):
+            near.send("behind it")
+        assert len(near._courier._under_way) == 1  # type: ignore[union-attr]
+        relay.held.clear()
+        take(far, database, 6)
+
+    assert [len(what) for what in effects(database)] == [20 << 20] + [9] * 5
+
+
 def test_send_many_is_durable_too(outbox: str) -> None:
     with linked(durable=outbox) as (near, far):
         assert near.send_many(range(300)).id == 300

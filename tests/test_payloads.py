@@ -192,12 +192,16 @@ def test_a_durable_message_is_taken_when_it_was_taken_and_holds_back_what_is_beh
 def test_a_durable_message_that_nobody_took_is_not_said_to_be() -> None:
     pair = Pair()
     [message] = durably(pair, (1, "one"))
-    pair.server.session.inflow.drop(message)
+    outgoing = send(pair.client.session, "ordinary")
+    pair.pump()
+    for left in (message, pair.server.inbox[-1]):
+        pair.server.session.inflow.dismiss(left)
     pair.server.session.inflow.inbound.hurry()
     pair.pump()
 
-    assert pair.client.session.outflow.outbound.acknowledged == 2
+    assert pair.client.session.acknowledged(outgoing.last_number)
     assert pair.client.session.outflow.outbound.taken == 0
+    assert pair.server.session.inflow.inbound.unread == 0
 
 
 def test_a_durable_message_has_no_blobs_and_fits_the_peer() -> None:
