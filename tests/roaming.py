@@ -16,6 +16,7 @@ from netstructer.codec.frames import FrameReader
 from netstructer.errors import SessionLost
 from netstructer.limits import Limits
 from netstructer.protocol.events import Event, ResumeAsked, Suspended
+from netstructer.protocol.parameters import RESUME
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import ENDED_STATES, Role, State
 from pair import ALL_FEATURES, WALL, End, Pair, agreement, messages_in, session_of
@@ -43,7 +44,7 @@ class RoamingPair(Pair):
         self,
         *,
         limits: Limits = Limits.DEFAULT,
-        features: int = ALL_FEATURES,
+        features: int = ALL_FEATURES | RESUME,
         padding: str | None = None,
     ) -> None:
         super().__init__(limits=limits, features=features, padding=padding, opened=False)
