@@ -83,20 +83,20 @@ def test_values_arrive_in_order_whatever_their_size_and_leave_the_outbox(
 
 def test_no_row_is_begun_before_the_one_before_it_is_sealed(outbox: str, database: sqlite3.Connection) -> None:
     with (
-        Server(key=KEY) as server,
+        Server(key=KEY, limits=Limits(credit_bytes=64 << 10)) as server,
         Relay(server.address) as relay,
         Link(relay.address, key=KEY, durable=outbox, compress=False) as near,
         server.accept(timeout=PATIENCE_SECONDS) as far,
     ):
         relay.held.set()
-        near.send(bytes(20 << 20))  # more than the sockets on the way take
+        near.send(bytes(300_000))  # more than there is credit for, while nothing comes back
         for _ in range(5):
             near.send("behind it")
         assert len(near._courier._under_way) == 1  # type: ignore[union-attr]
         relay.held.clear()
         take(far, database, 6)
 
-    assert [len(what) for what in effects(database)] == [20 << 20] + [9] * 5
+    assert [len(what) for what in effects(database)] == [300_000] + [9] * 5
 
 
 def test_send_many_is_durable_too(outbox: str) -> None:
