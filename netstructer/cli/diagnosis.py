@@ -140,14 +140,7 @@ def _examine(transport: socket.socket, place: Address, key_file: str | None, tim
         )
         return
     if isinstance(refused, (Busy, Banned)):
-        banned = isinstance(refused, Banned)
-        yield Step(
-            "limits",
-            False,
-            sentence_of(refused),
-            advice="ask whoever runs the server" if banned else "try again later, or raise the server's max_links",
-            code=ExitCode.LIMIT,
-        )
+        yield _unwelcome(refused)
         return
     yield Step("version", True, f"version {VERSION} at both ends")
     if missing is not None:
@@ -192,6 +185,8 @@ def _talk(probe: Probe, key: Key, source: str, place: Address, timeout: float) -
         )
         probe.leave()
         yield _identity(place, key, timeout)
+    except Busy as error:  # A server that is full says so to those who have proved the key.
+        yield _unwelcome(error)
     except NetstructerError as error:
         yield Step(
             "link",
@@ -200,6 +195,17 @@ def _talk(probe: Probe, key: Key, source: str, place: Address, timeout: float) -
             advice="look into the server's log; try again",
             code=code_of(error),
         )
+
+
+def _unwelcome(error: NetstructerError) -> Step:
+    banned = isinstance(error, Banned)
+    return Step(
+        "limits",
+        False,
+        sentence_of(error),
+        advice="ask whoever runs the server" if banned else "try again later, or raise the server's max_links",
+        code=ExitCode.LIMIT,
+    )
 
 
 def _identity(place: Address, key: Key, timeout: float) -> Step:
@@ -217,6 +223,8 @@ def _identity(place: Address, key: Key, timeout: float) -> Step:
             probe.leave()
     except VersionMismatch:
         found = ""
+    except Busy:  # The link that has just left may have had the last place.
+        return Step("identity", None, "not asked: the server takes no more links now")
     except (InvalidKnownServers, OSError) as error:
         return Step(
             "identity", False, sentence_of(error), advice="correct that line, or try again", code=code_of(error)
