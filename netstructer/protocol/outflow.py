@@ -218,13 +218,16 @@ class Outflow:
             and charge_of(body_bytes, batch.count + 1) <= self._most_charge
         )
 
-    def seal_now(self, single: Single, flags: int, ids: range, now: float) -> tuple[Buffer, int] | None:
-        """Seal a small value at once and return its frame and delivery number; None where it has to take its turn."""
+    def seal_now(self, single: Single, flags: int, message: int, now: float) -> tuple[Buffer, int] | None:
+        """Seal a small value at once and return its frame and delivery number; None where it has to take its turn.
+
+        `message` is its number among all that this end sends.
+        """
         chunk, kept = single.chunk, self.kept
         charge = charge_of(len(chunk) + bodies.SINGLE_OVERHEAD_BYTES, 1)
         if self._control or self.lanes.turns or self._padding is not None or len(chunk) > self.chunk_bytes:
             return None
-        if not self.outbound.allows(charge) or kept.waiting or not kept.has_room(charge):
+        if not self.outbound.allows(charge) or not kept.may_add_and_send(charge):
             return None
         if self._writer.rekey_due(now):
             return None
@@ -232,7 +235,7 @@ class Outflow:
         body = bodies.single(number, single.codec, chunk, single.plain_bytes)
         flags |= _BOTH
         stream = self.lanes.spare_stream
-        kept.add(Kind.DATA, flags, stream, (body,), self.outbound.sent, ids)
+        kept.add_whole(Kind.DATA, flags, stream, body, self.outbound.sent, message)
         token = self._writer.write(Kind.DATA, flags, stream, body, seconds=int(self._wall()))
         kept.sent()
         self.wire_bytes += frames.LENGTH_BYTES + len(token)
@@ -254,24 +257,25 @@ class Outflow:
         as far as the backlog goes.
         """
         out: list[Buffer] = []
-        while room_bytes > 0 or not self.aboard:
+        pending, aboard = self.kept, self.aboard
+        while room_bytes > 0 or not aboard:
             if self._control:
                 kind, body = self._control.popleft()
                 room_bytes -= self._seal(out, now, kind, 0, 0, (body,))
                 continue
-            if ack is not None and not (kept and self.kept.next_kind == Kind.CANCEL):
+            if ack is not None and not (kept and pending.next_kind == Kind.CANCEL):
                 # What a CANCEL refuses may not be acknowledged before.
-                refusing = self._last_cancel >= self.kept.next_to_send
+                refusing = self._last_cancel >= pending.next_to_send
                 body = ack.ack_of_limit(now) if refusing else ack.ack()
                 room_bytes -= self._seal(out, now, Kind.ACK, 0, 0, (body,))
                 ack = None
                 continue
-            if kept and self.aboard and self.kept.waiting:
-                record = self.kept.next(self.outbound.limit)
+            if kept and aboard and pending.waiting:
+                record = pending.next(self.outbound.limit)
                 if record is None:
                     break  # It took its number without a transport, and waits for credit.
                 room_bytes -= self._seal(out, now, *record)
-                self.kept.sent()
+                pending.sent()
                 continue
             if not messages or not self._number_next():
                 break
@@ -351,9 +355,10 @@ class Outflow:
         return True
 
     def _may_number(self, charge: int, body_bytes: int) -> bool:
-        # Without a transport values may go beyond the credit; but no blob may come to stand behind one that waits.
-        beyond = not self.aboard and not self.lanes.blobs_under_way
-        return (beyond or self.outbound.allows(charge)) and self.kept.has_room(body_bytes)
+        if not self.outbound.allows(charge) and (self.aboard or self.lanes.blobs_under_way):
+            # Without a transport values may go beyond the credit; but no blob may come to stand behind one that waits.
+            return False
+        return self.kept.has_room(body_bytes)
 
     def _seal(self, out: list[Buffer], now: float, kind: int, flags: int, stream: int, body: tuple[Buffer, ...]) -> int:
         seconds = int(self._wall())
@@ -363,8 +368,9 @@ class Outflow:
             if self._writer.rekey_due(now):
                 rekey = self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True))
                 out.extend(frames.pack(rekey))
-            alone = kind != Kind.DATA or bool(flags & _FIRST)
-            pad_bytes = self._pad_bytes(sum(map(len, body)), alone=alone)
+            if self._padding is not None:
+                alone = kind != Kind.DATA or bool(flags & _FIRST)
+                pad_bytes = self._pad_bytes(sum(map(len, body)), alone=alone)
         out.extend(frames.pack(self._writer.write(kind, flags, stream, *body, seconds=seconds, pad_bytes=pad_bytes)))
         sealed = sum(map(len, out[before:]))
         self.wire_bytes += sealed
@@ -372,7 +378,7 @@ class Outflow:
 
     def _frame_bytes(self, body_bytes: int, *, alone: bool) -> int:
         """Return the length on the wire of a record."""
-        pad_bytes = self._pad_bytes(body_bytes, alone=alone)
+        pad_bytes = 0 if self._padding is None else self._pad_bytes(body_bytes, alone=alone)
         return frames.LENGTH_BYTES + sealed_bytes(HEADER_BYTES + body_bytes + pad_bytes)
 
     def _pad_bytes(self, body_bytes: int, *, alone: bool) -> int:

@@ -188,7 +188,7 @@ class Session:
         if self.state is not State.READY or self.outflow.farewell is not None:
             self.check_open()
             return None
-        sealed = self.outflow.seal_now(single, flags, self._next_ids(1), now)
+        sealed = self.outflow.seal_now(single, flags, self.traffic.messages_sent + 1, now)
         if sealed is not None:
             self.traffic.sent(1, single.plain_bytes)
         return sealed
