@@ -8,17 +8,19 @@ These are methods of `Exchange`.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netstructer.errors import LinkClosed, LinkLost, PeerFault
+from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, Misuse, PeerFault
 
 if TYPE_CHECKING:
     from netstructer.exchange import Exchange
     from netstructer.protocol.assembly import Message, Whole
     from netstructer.protocol.outgoing import Outgoing
 
-__all__ = ["first_message", "leave", "queue", "take_first", "work"]
+__all__ = ["await_receipt", "first_message", "leave", "leave_first", "queue", "take_first", "work"]
 
 
 def queue(exchange: Exchange, outgoing: Outgoing) -> bool:
@@ -57,15 +59,19 @@ def leave(exchange: Exchange, deadline: float) -> None:
 
 
 def first_message(exchange: Exchange, deadline: float | None) -> Message | Whole:
-    """Return the next message, and leave it where it is, waiting for it if need be; raises as `next_message` does."""
+    """Return the next message, and leave it where it is, waiting for it if need be; raises as `next_message` does.
+
+    Nobody else takes it until `take_first`, or `leave_first`.
+    """
     with exchange._lock.in_turn():
         if not exchange._pump.inbox:
             exchange._wait_for_message(deadline)
-        return exchange._pump.inbox[0]
+        exchange.looked_at = exchange._pump.inbox[0]
+        return exchange.looked_at
 
 
 def take_first(exchange: Exchange, message: Message | Whole) -> None:
-    """Take the message that `first_message` returned, where it still is the first."""
+    """Take the message that `first_message` returned, unless the link was closed meanwhile."""
     with exchange._lock.in_turn():
         inbox = exchange._pump.inbox
         if inbox and inbox[0] is message:
@@ -73,3 +79,23 @@ def take_first(exchange: Exchange, message: Message | Whole) -> None:
             exchange.session.take(message)
             exchange.session.forget(message)
             exchange._pump.flush()
+
+
+def leave_first(exchange: Exchange) -> None:
+    """Let others take what is first now."""
+    with exchange._lock.in_turn():
+        exchange.looked_at = None
+        exchange._pump.wake_all()
+
+
+def await_receipt(exchange: Exchange, deadline: float | None) -> None:
+    """Wait, under the lock, until something has become of the message that another thread deals with.
+
+    Raises `LinkTimeout`, and `Misuse` in the thread that deals with it.
+    """
+    if exchange.dealer == threading.get_ident():
+        raise Misuse("this thread deals with the next message: end that transaction first")
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        raise LinkTimeout("the next message is being dealt with, and was not taken in time")
+    exchange._pump.changed.wait(left)

@@ -56,9 +56,14 @@ class Exchange:
         self._lock = self._pump.lock
         self.receipts = threading.Lock()
         """Held by whoever deals with the next message and has not taken it yet."""
+        self.looked_at: Message | Whole | None = None
+        """That message: nobody else takes it meanwhile."""
+        self.dealer: int | None = None
+        """The thread that deals with it."""
 
     queue, work, leave = errands.queue, errands.work, errands.leave
     first_message, take_first = errands.first_message, errands.take_first
+    await_receipt, leave_first = errands.await_receipt, errands.leave_first
 
     def abandon(self) -> None:
         """Let the keeper end what nobody holds any more; takes no lock, so the collector may call it."""
@@ -260,8 +265,11 @@ class Exchange:
         """
         with self._lock.in_turn():
             inbox = self._pump.inbox
-            if not inbox:
-                self._wait_for_message(deadline)
+            while not inbox or inbox[0] is self.looked_at:
+                if inbox:
+                    self.await_receipt(deadline)
+                else:
+                    self._wait_for_message(deadline)
             message = inbox[0]
             if most_bytes is not None and (found := message.total_plain_bytes()) > most_bytes:
                 text = f"the next message has {found} bytes, over the {most_bytes} allowed here"

@@ -10,6 +10,7 @@ transaction at a time on one link: a second one waits, as for the next message.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,10 +58,13 @@ class Received:
 def transaction(exchange: Exchange, database: sqlite3.Connection | None, deadline: float | None) -> Iterator[Received]:
     """Give the next durable message whose effects are not in `database` yet; see `Link.transaction`."""
     inbox = None if database is None else Inbox(database)
+    if exchange.dealer == threading.get_ident():
+        raise Misuse("a transaction is under way on this link in this thread: end that one first")
     seconds = -1 if deadline is None else max(0.0, deadline - time.monotonic())
     if not exchange.receipts.acquire(timeout=seconds):
         raise LinkTimeout("another transaction is under way on this link")
     try:
+        exchange.dealer = threading.get_ident()
         done = False
         while not done:
             message = exchange.first_message(deadline)
@@ -76,6 +80,8 @@ def transaction(exchange: Exchange, database: sqlite3.Connection | None, deadlin
                         yield received
             exchange.take_first(message)
     finally:
+        exchange.dealer = None
+        exchange.leave_first()
         exchange.receipts.release()
 
 

@@ -469,6 +469,33 @@ def test_one_transaction_at_a_time(outbox: str) -> None:
         assert (first.result(), second.result()) == ("a", "b")
 
 
+def test_recv_waits_for_what_becomes_of_a_message_that_is_dealt_with(outbox: str) -> None:
+    with linked(durable=outbox) as (near, far):
+        near.send_many("ab")
+        waiting: list[Task[object]] = []
+        with far.transaction(timeout=PATIENCE_SECONDS) as message:
+            waiting.append(Task(far.recv, timeout=PATIENCE_SECONDS))
+            with pytest.raises(LinkTimeout, match="dealt with"):
+                far.recv(timeout=0.05)
+            assert message.value == "a"
+        assert waiting[0].result() == "b"
+
+        near.send_many("cd")
+        with pytest.raises(ZeroDivisionError), far.transaction(timeout=PATIENCE_SECONDS):
+            raise_after(waiting.append, Task(far.recv, timeout=PATIENCE_SECONDS))
+        assert waiting[1].result() == "c"
+        with far.transaction(timeout=PATIENCE_SECONDS) as message:
+            for act in (far.recv, lambda: far.transaction().__enter__()):
+                with pytest.raises(Misuse, match="this thread"):
+                    act()
+            assert message.value == "d"
+
+
+def raise_after(act: Any, argument: object) -> None:
+    act(argument)
+    raise ZeroDivisionError
+
+
 def test_nothing_comes_in_time(outbox: str, database: sqlite3.Connection) -> None:
     with linked(durable=outbox) as (_, far):
         with pytest.raises(LinkTimeout):
