@@ -80,7 +80,7 @@ class Limits:
     spool_directory: str | None = None
     """Where spools put their files, which have no names; None is where the system has temporary files (`TMPDIR`)."""
 
-    # --- an outbox: what waits on the disk for a peer that may be away --------------------------------------------------
+    # --- an outbox: what waits on the disk for a peer that may be away ------------------------------------------------
     outbox_bytes: int = GIB
     """Sealed bytes of a durable link's messages that the peer's application has not taken, and 64 for each.  All are
     verified when the outbox is opened: a second or two for this much."""

@@ -182,7 +182,11 @@ def test_a_first_use_that_cannot_be_noted_is_no_link(known: KnownServers) -> Non
         Credentials(KEY, HERE, known=known)
 
 
-@pytest.mark.parametrize("wrong", ["", "pinned", "ns1:short", bytes(31), 7, True, TRUE.fingerprint.upper()])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "pinned", "ns1:short", bytes(31), 7, True, TRUE.fingerprint.upper()],
+    ids=["empty", "word", "short", "31 bytes", "number", "bool", "capitals"],  # the same in every process of a run
+)
 def test_what_is_no_server_identity_is_misuse(wrong: Any, known: KnownServers) -> None:
     with pytest.raises(Misuse, match="server_identity="):
         Credentials(KEY, HERE, server_identity=wrong, known=known)
