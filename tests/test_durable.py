@@ -475,8 +475,7 @@ def test_recv_waits_for_what_becomes_of_a_message_that_is_dealt_with(outbox: str
         waiting: list[Task[object]] = []
         with far.transaction(timeout=PATIENCE_SECONDS) as message:
             waiting.append(Task(far.recv, timeout=PATIENCE_SECONDS))
-            with pytest.raises(LinkTimeout, match="dealt with"):
-                far.recv(timeout=0.05)
+            assert isinstance(Task(far.recv, timeout=0.05).error(), LinkTimeout)
             assert message.value == "a"
         assert waiting[0].result() == "b"
 
