@@ -32,9 +32,10 @@ RECORD_COST_BYTES = 256
 """What keeping a record costs beside its body."""
 
 
-Numbered = tuple[int, int, int, tuple[Buffer, ...] | slice, int, range | int, int]
-"""A record that took a delivery number, before sealing: kind, flags, stream, its parts or the place of the whole in the
-spool, the sum of charges of the session with it, the messages that end with it, the length of its body.
+Place = bytes | tuple[Buffer, ...] | slice
+Numbered = tuple[int, int, int, Place, int, range | int, int]
+"""A record that took a delivery number, before sealing: kind, flags, stream; its body, its parts, or its place in the
+spool; the sum of charges of the session with it, the messages that end with it, the body's length.
 
 A plain tuple, because one is made for every small value: with names it takes a third of a microsecond more.
 """
@@ -46,11 +47,13 @@ class Kept:
     `resend=False` is for sessions that end with their transport: a record is kept only until it is sent.
     """
 
-    __slots__ = ("_memory_bytes", "_most_bytes", "_records", "_resend", "_room", "_sent", "_spool", "carried",
-                 "first", "held_bytes")  # fmt: skip
+    __slots__ = ("_memory_bytes", "_records", "_resend", "_room", "_sent", "_spool", "carried", "first", "held_bytes",
+                 "most_bytes", "waiting")  # fmt: skip
 
     def __init__(self, room: SpoolRoom, most_bytes: int, *, resend: bool) -> None:
-        self._room, self._most_bytes, self._resend = room, most_bytes, resend
+        self._room, self.most_bytes, self._resend = room, most_bytes, resend
+        self.waiting = 0
+        """How many records have a number and are not sent."""
         self._records: deque[Numbered] = deque()
         self._spool: Spool | None = None
         self.first = self._sent = self.carried = 1
@@ -60,17 +63,9 @@ class Kept:
     def __len__(self) -> int:
         return len(self._records)
 
-    def may_add_and_send(self, body_bytes: int) -> bool:
-        """Say whether a record may be kept, and would be the next to be sent."""
-        records = self._records
-        return not records or (
-            self._sent - self.first == len(records)
-            and self.held_bytes + body_bytes + RECORD_COST_BYTES <= self._most_bytes
-        )
-
     def has_room(self, body_bytes: int) -> bool:
         """Say whether one more record may be kept; an only one always may."""
-        return not self._records or self.held_bytes + body_bytes + RECORD_COST_BYTES <= self._most_bytes
+        return not self._records or self.held_bytes + body_bytes + RECORD_COST_BYTES <= self.most_bytes
 
     def add(
         self,
@@ -96,30 +91,34 @@ class Kept:
         if type(place) is tuple:
             self._memory_bytes += body_bytes
         self._records.append((kind, flags, stream, place, charged, ids, body_bytes))
+        self.waiting += 1
 
-    def add_whole(self, kind: int, flags: int, stream: int, body: bytes, charged: int, message: int) -> None:
-        """Keep one of one part that nobody can change, and that ends one message."""
+    def add_sent(self, kind: int, flags: int, stream: int, body: bytes, charged: int, message: int) -> None:
+        """Keep one that has been sealed already, and that ends one message; nothing else may wait."""
+        if not self._resend:
+            self.first = self._sent = self.carried = self._sent + 1
+            return
         body_bytes = len(body)
         memory_bytes = self._memory_bytes + body_bytes
         if memory_bytes > KEPT_MEMORY_BYTES:
             self.add(kind, flags, stream, (body,), charged, message)
+            self.sent()
             return
         self._memory_bytes = memory_bytes
         self.held_bytes += body_bytes + RECORD_COST_BYTES
-        self._records.append((kind, flags, stream, (body,), charged, message, body_bytes))
+        self._records.append((kind, flags, stream, body, charged, message, body_bytes))
+        self._sent += 1
+        if self._sent > self.carried:
+            self.carried = self._sent
 
     def sent(self) -> None:
         """Take in that the first record that was not sent has been sealed."""
+        self.waiting -= 1
         self._sent += 1
         if self._sent > self.carried:
             self.carried = self._sent
         if not self._resend:
             self.trim(self._sent)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a record has a number and is not sent."""
-        return self._sent - self.first < len(self._records)
 
     def next(self, limit: int) -> tuple[int, int, int, tuple[Buffer, ...]] | None:
         """Return kind, flags, stream and body of the first record that is not sent; None where there is none, or the
@@ -127,10 +126,9 @@ class Kept:
 
         Raises `SourceFailed` where the disk does not give it back.
         """
-        index = self._sent - self.first
-        if index >= len(self._records):
+        if not self.waiting:
             return None
-        kind, flags, stream, place, charged, _, _ = self._records[index]
+        kind, flags, stream, place, charged, _, _ = self._records[-self.waiting]
         return None if charged > limit else (kind, flags, stream, self._read(place))
 
     def trim(self, expected: int) -> None:
@@ -140,10 +138,10 @@ class Kept:
         for _ in range(count):
             _, _, _, place, _, _, body_bytes = records.popleft()
             held += body_bytes
-            if type(place) is tuple:
-                memory += body_bytes
-            else:
+            if type(place) is slice:
                 self._forget(place)
+            else:
+                memory += body_bytes
         if count > 0:
             self.first += count
             self.held_bytes -= held + RECORD_COST_BYTES * count
@@ -154,11 +152,12 @@ class Kept:
                 self._spool.close()
                 self._spool = None
         self._sent = max(self._sent, self.first)
+        self.waiting = len(records) - (self._sent - self.first)
 
     def rewind(self, expected: int) -> None:
         """Take in that the peer has what is below `expected` and nothing else: the rest is to be sent again."""
         self.trim(expected)
-        self._sent = self.first
+        self._sent, self.waiting = self.first, len(self._records)
 
     @property
     def next_to_send(self) -> int:
@@ -168,8 +167,7 @@ class Kept:
     @property
     def next_kind(self) -> int:
         """The kind of the first record that is not sent on this transport; 0 where there is none."""
-        index = self._sent - self.first
-        return self._records[index][0] if index < len(self._records) else 0
+        return self._records[-self.waiting][0] if self.waiting else 0
 
     @property
     def expectable(self) -> range:
@@ -184,15 +182,14 @@ class Kept:
     def close(self) -> None:
         """Forget everything."""
         self._records.clear()
-        self.first = self._sent
+        self.first, self.waiting = self._sent, 0
         self.held_bytes = self._memory_bytes = 0
         if self._spool is not None:
             self._spool.close()
             self._spool = None
 
-    def _forget(self, place: tuple[Buffer, ...] | slice) -> None:
+    def _forget(self, place: slice) -> None:
         assert self._spool is not None
-        assert isinstance(place, slice)
         self._spool.forget(place.stop)
 
     def _spooled(self, body: tuple[Buffer, ...], body_bytes: int) -> tuple[Buffer, ...] | slice:
@@ -206,9 +203,12 @@ class Kept:
             return (whole,)
         return slice(start, start + body_bytes)
 
-    def _read(self, place: tuple[Buffer, ...] | slice) -> tuple[Buffer, ...]:
-        if isinstance(place, tuple):
+    def _read(self, place: Place) -> tuple[Buffer, ...]:
+        if type(place) is bytes:
+            return (place,)
+        if type(place) is tuple:
             return place
+        assert isinstance(place, slice)
         assert self._spool is not None
         parts: list[Buffer] = []
         position = place.start

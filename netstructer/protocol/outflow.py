@@ -227,7 +227,7 @@ class Outflow:
         charge = charge_of(len(chunk) + bodies.SINGLE_OVERHEAD_BYTES, 1)
         if self._control or self.lanes.turns or self._padding is not None or len(chunk) > self.chunk_bytes:
             return None
-        if not self.outbound.allows(charge) or not kept.may_add_and_send(charge):
+        if kept.waiting or kept.held_bytes + charge > kept.most_bytes or not self.outbound.allows(charge):
             return None
         if self._writer.rekey_due(now):
             return None
@@ -235,9 +235,8 @@ class Outflow:
         body = bodies.single(number, single.codec, chunk, single.plain_bytes)
         flags |= _BOTH
         stream = self.lanes.spare_stream
-        kept.add_whole(Kind.DATA, flags, stream, body, self.outbound.sent, message)
         token = self._writer.write(Kind.DATA, flags, stream, body, seconds=int(self._wall()))
-        kept.sent()
+        kept.add_sent(Kind.DATA, flags, stream, body, self.outbound.sent, message)
         self.wire_bytes += frames.LENGTH_BYTES + len(token)
         return frames.joined(token), number
 
