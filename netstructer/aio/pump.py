@@ -147,12 +147,16 @@ class Pump:
         """Take in that so many bytes have come into the session's space."""
         session = self.session
         try:
+            now = time.monotonic()
             session.frames.filled(count)
-            self.handle(session.receive(time.monotonic()))
+            self._take_in(session.receive(now))
         except BaseException:
             self.break_off()
             raise
-        self.flush()
+        if session.has_output(now):
+            self.flush()
+        else:
+            self._keep_time()
         # Not only what comes as an event is waited for: an acknowledgement, the credit of a blob.
         self.waiters.wake()
 
@@ -161,7 +165,12 @@ class Pump:
         self.handle(self.session.end(time.monotonic()))
 
     def handle(self, events: list[Event]) -> None:
-        """Take in what has happened."""
+        """Take in what has happened, and wake whom it concerns."""
+        if events:
+            self._take_in(events)
+            self.waiters.wake()
+
+    def _take_in(self, events: list[Event]) -> None:
         for event in events:
             if type(event) is MessageArrived:
                 self._sort(event.message)
@@ -181,8 +190,6 @@ class Pump:
                     self.told.new_key(event.key)
             elif isinstance(event, Ended):
                 self._end(event.error)
-        if events:
-            self.waiters.wake()
 
     def _sort(self, message: Message | Whole) -> None:
         if not self.closing and not message.conversation:
