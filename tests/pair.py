@@ -7,6 +7,7 @@ to under the keys that the session expects, and can bring that session to any st
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -245,6 +246,11 @@ class Pair:
         return self.values
 
 
+def proof_of(secret: bytes, label: bytes, binding: bytes) -> bytes:
+    """Return what shows that an end has the session's secret, on the transport of that handshake."""
+    return hmac.digest(secret, label + binding, "sha256")
+
+
 class Hostile:
     """Stands where a session's peer would, with the right keys: seals anything, in any order."""
 
@@ -348,9 +354,10 @@ class Hostile:
     def farewell(self, code: int = 0, text: str = "") -> list[Event]:
         return self.say(Kind.FAREWELL, body=bodies.Farewell(self.next_number(), code, text).pack())
 
-    def ask(self, **changes: Any) -> list[Event]:
+    def ask(self, secret: bytes = b"s" * 32, **changes: Any) -> list[Event]:
         """Ask a server for a session that is there already."""
-        asked = bodies.Open(bodies.OPEN_RESUME, b"i" * 16, b"s" * 32, 1, 1, 8 << 20, INSTANCE)
+        proof = proof_of(secret, b"ns1 open", self.session.binding)
+        asked = bodies.Open(bodies.OPEN_RESUME, b"i" * 16, proof, 1, 1, 8 << 20, INSTANCE)
         return self.say(Kind.OPEN, body=asked._replace(**changes).pack())
 
     def open(self, limit: int = 8 << 20) -> list[Event]:
@@ -446,6 +453,7 @@ __all__ = [
     "frame_of",
     "messages_in",
     "opened",
+    "proof_of",
     "read",
     "send",
     "session_of",

@@ -101,13 +101,15 @@ def read_session(c2s: bytes, s2c: bytes, client: bytes, server: bytes) -> tuple[
     return agree(*said)
 
 
-def goes_on(client: Direction, server: Direction) -> bool:
+def goes_on(client: Direction, server: Direction, binding: bytes) -> bool:
     """Hold OPEN and ACCEPT against each other and what was said before; return whether there is a session now."""
     asked, answered = client.opening, server.opening
     expect(answered.status != 2 - asked.status, "what was asked for is answered: a new session, or one that goes on")
     if asked.status == 1 or answered.status != 1:
         return answered.status < 2
-    expect((asked.session, asked.instance) == (answered.session, answered.instance), "it is this session")
+    proof, answer = (hmac.digest(client.secret, label + binding, sha256) for label in (b"ns1 open", b"ns1 accept"))
+    expect(asked.secret == proof and answered.session == answer[:16], "both have the secret of the session")
+    expect(asked.instance == answered.instance, "it is this session")
     for one, other in ((client, server), (server, client)):
         had = range(max(1, one.acknowledged[0]), other.next_number + 1)
         expect(one.opening.expected in had, "what it has was sent, and what it acknowledged it has")
@@ -161,7 +163,7 @@ class Direction:
         self.farewell: tuple[int, str] | None = None
         self.next_number = self.again = 1
         self.opening = Opening(0, b"", b"", b"", 1, 1, 0)
-        self.limit = 0
+        self.secret, self.limit = b"", 0
         self._said: list[tuple[int, int, int, bytes]] = []
         self._begins, self._over = True, False
         self._first, self._parity = first, parity
@@ -178,7 +180,8 @@ class Direction:
             mode, zero, session, secret, expected, following, limit, instance = unpack(">B3s16s32sQQQ16s", body)
             self.opening = Opening(mode, session, secret, instance, expected, following, limit)
             expect(mode in (1, 2) and (mode == 2 or instance == bytes(16)), "a known mode, and no instance of its own")
-            expect(mode == 1 or before[1:3] in ((b"", b""), (session, secret)), "a session has one name and one secret")
+            expect(mode == 1 or before.session in (b"", session), "a session has one name")
+            self.secret = secret if mode == 1 else self.secret
         else:
             mode, zero, session, instance, expected, following, limit, _ = unpack(">B3s16s16sQQQI", body)
             self.opening = Opening(mode, session, b"", instance, expected, following, limit)

@@ -5,7 +5,6 @@ Whole conversations under cuts at any byte are in test_resume_model.py.  Here ea
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from typing import Any
@@ -60,6 +59,7 @@ from pair import (
     error_in,
     feed,
     messages_in,
+    proof_of,
     read,
     send,
 )
@@ -115,7 +115,8 @@ def back(hostile: Hostile) -> bodies.Open:
 
 def accept(hostile: Hostile, **changes: Any) -> list[Event]:
     """Answer that the session goes on."""
-    answer = bodies.Accept(bodies.STATUS_RESUMED, hostile.session_id, INSTANCE, 1, hostile.number, 8 * MIB, 120)
+    proof = proof_of(hostile.session.opening._secret, b"ns1 accept", hostile.session.binding)[:16]
+    answer = bodies.Accept(bodies.STATUS_RESUMED, proof, INSTANCE, 1, hostile.number, 8 * MIB, 120)
     return hostile.say(Kind.ACCEPT, body=answer._replace(**changes).pack())
 
 
@@ -356,7 +357,8 @@ def test_what_fits_goes_on_from_there(expected: int) -> None:
 
     assert kinds_of(heard) == [Kind.ACCEPT, Kind.ACK, *[Kind.DATA] * (5 - expected)]
     answer = bodies.Accept.unpack(heard[0].body)
-    assert answer == (bodies.STATUS_RESUMED, bytes(16), INSTANCE, 3, 5, session.inflow.inbound.limit, 120)
+    proof = proof_of(bytes(32), b"ns1 accept", newcomer.session.binding)[:16]
+    assert answer == (bodies.STATUS_RESUMED, proof, INSTANCE, 3, 5, session.inflow.inbound.limit, 120)
     numbers = [bodies.number_of(memoryview(record.body))[0] for record in heard[2:]]
     assert numbers == list(range(expected, 5))
     assert session.outflow.outbound.limit == 9 * MIB
@@ -365,7 +367,7 @@ def test_what_fits_goes_on_from_there(expected: int) -> None:
     assert len(session.outflow.kept) == 0
 
 
-def test_the_secret_is_compared_in_constant_time_and_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proof_is_compared_in_constant_time_and_first(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
     def spy(one: bytes, other: bytes) -> bool:
@@ -381,17 +383,34 @@ def test_the_secret_is_compared_in_constant_time_and_first(monkeypatch: pytest.M
                 session.adopt(newcomer.session, 1.0)
         else:
             session.adopt(newcomer.session, 1.0)
-    digest = hashlib.sha256(bytes(32)).digest()
+    proof = proof_of(bytes(32), b"ns1 open", session.binding)
 
-    assert [other for _, other in compared] == [digest] * 4
-    assert [one == digest for one, _ in compared] == [False, True, True, True]
-    held = [value for value in vars_of(session.opening) if isinstance(value, bytes)]
-    assert digest in held
-    assert bytes(32) not in held  # a server keeps no secret
+    assert [other for _, other in compared] == [proof] * 4
+    assert [one == proof for one, _ in compared] == [False, True, True, True]
 
 
-def vars_of(found: Any) -> list[Any]:
-    return [getattr(found, name) for name in found.__slots__]
+def test_a_proof_is_good_on_its_own_transport_only() -> None:
+    """Who stands between two ends, with the key of both, has two handshakes: what he hears in one is of no use in the
+    other."""
+    session = standing().session
+    newcomer = Hostile(Role.SERVER, features=RESUMABLE)
+    newcomer.session.binding = b"of his handshake with the server"
+    heard = proof_of(bytes(32), b"ns1 open", session.binding)
+    newcomer.say(Kind.OPEN, body=bodies.Open(bodies.OPEN_RESUME, bytes(16), heard, 4, 3, 8 * MIB, INSTANCE).pack())
+    with pytest.raises(SessionLost, match="does not prove"):
+        session.adopt(newcomer.session, 1.0)
+    assert session.state is State.SUSPENDED
+
+    secret = asking().session.opening._secret
+    binding = asking().session.binding
+    for answer in (
+        proof_of(secret, b"ns1 accept", b"of his handshake with the server")[:16],
+        proof_of(secret, b"ns1 open", binding)[:16],
+        asking().session_id,
+        bytes(16),
+    ):
+        assert type(error_in(accept(asking(), expected=3, session_id=answer))) is IllegalFrame
+    assert accept(asking(), expected=3, session_id=proof_of(secret, b"ns1 accept", binding)[:16]) == [Resumed()]
 
 
 def test_whose_session_it_is_is_checked() -> None:
@@ -481,7 +500,8 @@ def asking() -> Hostile:
     assert asked == (
         bodies.OPEN_RESUME, hostile.session_id, asked.secret, 3, 4, hostile.session.inflow.inbound.limit, INSTANCE,
     )  # fmt: skip
-    assert asked.secret != bytes(32)
+    secret = hostile.session.opening._secret
+    assert asked.secret == proof_of(secret, b"ns1 open", hostile.session.binding) != secret
     return hostile
 
 

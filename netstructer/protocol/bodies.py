@@ -95,7 +95,10 @@ ROW_BYTES = _ROW.size
 
 
 class Open(NamedTuple):
-    """The client's first record: its session, and where each direction of it stands."""
+    """The client's first record: its session, and where each direction of it stands.
+
+    `secret` is in mode 2 a proof of it.
+    """
 
     mode: int
     session_id: bytes
@@ -122,7 +125,7 @@ class Open(NamedTuple):
 
 
 class Accept(NamedTuple):
-    """The server's first record: the answer to OPEN."""
+    """The server's first record: the answer to OPEN.  `session_id` is with status 1 a proof of the secret."""
 
     status: int
     session_id: bytes

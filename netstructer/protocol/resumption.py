@@ -4,7 +4,7 @@ Law: what one end has is said by that end, and nothing is taken twice.  Spec: pr
 
     client                                              server
     suspended                                           online, or suspended
-    rejoin(agreement)     OPEN, mode 2: id, secret,     a fresh session hears it: ResumeAsked
+    rejoin(agreement)     OPEN, mode 2: id, proof,      a fresh session hears it: ResumeAsked
       expect accept       where each direction stands   the session of that id: adopt(fresh)
     resumed               <- ACCEPT, status 1, where      the old transport is over from here on: whatever
                           each direction stands           its socket still holds is never read
@@ -41,7 +41,7 @@ def rejoin(session: Session, agreement: Agreement, now: float) -> None:
     """
     session.state = advance(session.state, Cause.REJOIN)
     session.inflow.board(agreement.receive_secret, now)
-    asked = session.opening.ask_again(session.inflow.inbound, session.outflow.outbound)
+    asked = session.opening.ask_again(session.inflow.inbound, session.outflow.outbound, agreement.binding)
     session.outflow.board(agreement.send_secret, now, asked)
     session.liveness.restart(now)
 
@@ -58,7 +58,7 @@ def adopt(session: Session, newcomer: Session, now: float) -> list[Event]:
     if (newcomer.owner, newcomer.peer_limits) != (session.owner, session.peer_limits):
         raise SessionLost("the session was opened with another key, or other limits")
     inbound, outbound = session.inflow.inbound, session.outflow.outbound
-    session.opening.check(asked, inbound, outbound, session.outflow.kept.expectable)
+    session.opening.check(asked, inbound, outbound, session.outflow.kept.expectable, newcomer.binding)
     if session.state is not State.SUSPENDED:
         session.state = advance(session.state, Cause.CUT)
     newcomer.state = advance(newcomer.state, Cause.HAND_OVER)
@@ -67,7 +67,7 @@ def adopt(session: Session, newcomer: Session, now: float) -> list[Event]:
     session.liveness.restart(now)
     session.outflow.reconcile(asked.expected, asked.limit)
     seconds = ceil(session.limits.resume_seconds)
-    session.outflow.control(Kind.ACCEPT, session.opening.go_on(inbound, outbound, seconds))
+    session.outflow.control(Kind.ACCEPT, session.opening.go_on(inbound, outbound, seconds, newcomer.binding))
     return resumed(session, Cause.RESUME)
 
 
