@@ -15,6 +15,5 @@ from netstructer.aio.connecting import connect
 from netstructer.aio.conversation import Conversation
 from netstructer.aio.link import Link
 from netstructer.aio.server import Server
-from netstructer.goals import Sent
 
-__all__ = ["Blob", "Broadcast", "Conversation", "Link", "Sent", "Server", "connect"]
+__all__ = ["Blob", "Broadcast", "Conversation", "Link", "Server", "connect"]

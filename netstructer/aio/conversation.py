@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from netstructer.aio.receiving import Receiving
 from netstructer.aio.workers import Worker
+from netstructer.conversation import CLOSE_SECONDS
 from netstructer.errors import BadValue, LinkClosed, LinkLost, LinkTimeout, MessageCancelled
 from netstructer.protocol.states import CancelCode
 from netstructer.sockets import deadline_after
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from netstructer.protocol.outgoing import Outgoing
 
 __all__ = ["Channel", "Conversation"]
-
-CLOSE_SECONDS = 5.0
-"""How long the word that a conversation is over may take to leave."""
 
 T = TypeVar("T")
 

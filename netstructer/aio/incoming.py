@@ -15,13 +15,11 @@ from typing import Any, TypeVar
 from netstructer.aio.exchange import Exchange
 from netstructer.codec.spool import Spool
 from netstructer.errors import BadValue, LinkClosed, Misuse
+from netstructer.incoming import STEP_BYTES
 from netstructer.protocol.assembly import Message
 from netstructer.sockets import deadline_after
 
 __all__ = ["Incoming", "NotYet", "call_loop"]
-
-STEP_BYTES = 64 << 10
-"""How far a reader goes before it says so again: an eighth of the first window."""
 
 T = TypeVar("T")
 
