@@ -338,7 +338,11 @@ class Exchange:
     def fail(self, error: NetstructerError) -> None:
         """End the session with a fault that was found outside it."""
         with self._lock.in_turn():
-            self._pump.handle(self.session.fail(error))
+            self.lose(error)
+
+    def lose(self, error: NetstructerError) -> None:
+        """Do as `fail` does, for who is told something and so holds the lock already."""
+        self._pump.handle(self.session.fail(error))
 
     def close(self, deadline: float | None) -> bool:
         """Say farewell after what is queued, and wait until the peer has said it too; False where it did not in

@@ -52,7 +52,7 @@ class Redialler:
             threading.Thread(target=self._run, name=name, daemon=True).start()
             self._running = True
         except RuntimeError:
-            self._exchange.fail(SessionLost("no thread is left to look for another transport"))
+            self._exchange.lose(SessionLost("no thread is left to look for another transport"))
 
     def resumed(self) -> None:
         """Take in that the server has taken the session up again."""
@@ -87,6 +87,10 @@ class Redialler:
                 exchange.fail(error)
             except (NetstructerError, OSError) as error:
                 logger.debug("= link %s found no transport: %s", exchange.session.id, type(error).__name__)
+                exchange.hindered(error)
+            except Exception as error:
+                # A fault of ours in one try must not leave the link without anybody who looks.
+                logger.error("link %s: a try to find a transport: %s", exchange.session.id, type(error).__name__)
                 exchange.hindered(error)
 
     def _try(self) -> None:
