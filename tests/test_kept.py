@@ -131,6 +131,30 @@ def test_without_resending_a_record_is_kept_until_it_is_sent() -> None:
     assert (len(kept), kept.first, kept.held_bytes, kept.expectable) == (0, 2, 0, range(2, 3))
 
 
+def test_one_that_was_sealed_at_once_is_kept_as_the_others_are() -> None:
+    for resend in (True, False):
+        kept = new(resend=resend)
+        kept.add_sent(DATA, 3, 1, b"first", 5, 1)
+        assert (kept.next_to_send, kept.carried, kept.waiting, len(kept)) == (2, 2, 0, int(resend))
+        assert list(kept.ids()) == [1][: int(resend)]
+    kept = new()
+    kept.add_sent(DATA, 3, 1, b"first", 5, 1)
+    add(kept, b"second")
+    kept.rewind(1)
+    assert send_all(kept) == [b"first", b"second"]
+    kept.add_sent(DATA, 3, 1, b"third", 5, 3)
+    assert (kept.carried, kept.held_bytes) == (4, 16 + 3 * RECORD_COST_BYTES)
+    kept.trim(3)
+    assert (list(kept.ids()), kept.held_bytes) == ([3], 5 + RECORD_COST_BYTES)
+    kept = new(spool_memory_bytes=1 << 16)
+    add(kept, bytes(KEPT_MEMORY_BYTES))
+    kept.sent()
+    kept.add_sent(DATA, 3, 1, b"spooled", 5, 2)
+    assert (kept._memory_bytes, kept.waiting, kept.carried) == (KEPT_MEMORY_BYTES, 0, 3)
+    kept.rewind(2)
+    assert send_all(kept) == [b"spooled"]
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 

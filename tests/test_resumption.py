@@ -575,8 +575,9 @@ def test_nothing_is_said_between_open_and_accept() -> None:
     back(hostile)
     send(hostile.session, "meanwhile")
     hostile.session.ping(0.0)
-    arrival.reading = True
+    arrival.reading, arrival.window_bytes, granted = True, 4 * MIB, arrival.granted
     hostile.session.arrivals.consumed(arrival, 200 * KIB)
+    assert arrival.granted > granted
     hostile.session.inflow.inbound.hurry()
     assert hostile.hear() == []
     assert not hostile.session.has_output(0.0)
@@ -637,6 +638,15 @@ def test_facts_of_a_session_are_those_of_all_its_transports() -> None:
     assert client.traffic.wire_sent == len(pair.client.said) == server.traffic.wire_received > before
 
 
+def test_a_full_server_refuses_a_session_that_could_go_on() -> None:
+    server = Hostile(Role.SERVER, features=RESUMABLE)
+    server.session.full = lambda: True
+    assert type(error_in(server.open())) is Busy
+    [record] = server.hear()
+    assert bodies.Accept.unpack(record.body).status == bodies.STATUS_BUSY
+    assert server.session.state is State.FAILED
+
+
 def test_a_message_in_the_middle_goes_on() -> None:
     pair = roaming(SMALL)
     value = os.urandom(40 * KIB)
@@ -644,6 +654,7 @@ def test_a_message_in_the_middle_goes_on() -> None:
         send(end.session, value)
         pair.seal(end, 15 * KIB)
     pair.cut(9 * KIB, 5 * KIB)
+    assert [end.session.receiving for end in pair.ends] == [True, True]
     assert went_on(pair)
     assert values(pair) == ([value], [value])
 

@@ -107,9 +107,7 @@ class Kept:
         self._memory_bytes = memory_bytes
         self.held_bytes += body_bytes + RECORD_COST_BYTES
         self._records.append((kind, flags, stream, body, charged, message, body_bytes))
-        self._sent += 1
-        if self._sent > self.carried:
-            self.carried = self._sent
+        self._sent = self.carried = self._sent + 1
 
     def sent(self) -> None:
         """Take in that the first record that was not sent has been sealed."""
