@@ -683,10 +683,17 @@ def test_a_blob_goes_on_where_it_was_and_its_grants_are_said_again() -> None:
     assert bytes(value[0]) == data
 
 
-def test_a_cancel_crosses_the_cut_and_comes_before_what_would_belie_it() -> None:
-    """A refusal that was lost with its transport: where the server stands is no acknowledgement for who waits."""
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_cancel_crosses_the_cut_and_comes_before_what_would_belie_it(before: int) -> None:
+    """A refusal that was lost with its transport: where the server stands is no acknowledgement for who waits.
+
+    Nor may the ACK that was lost with it be said again, while something stands before it that was lost, too.
+    """
     pair = roaming()
     pair.server.session.inflow.assembly._limits = TINY
+    for number in range(before):
+        send(pair.server.session, number)
+    pair.seal(pair.server)
     outgoing = send(pair.client.session, os.urandom(100_000), flags=int(Flag.ACKNOWLEDGE))
     while pair.seal(pair.client):
         pass

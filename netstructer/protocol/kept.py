@@ -163,6 +163,11 @@ class Kept:
         return self._sent
 
     @property
+    def repeating(self) -> bool:
+        """Whether the first record that is not sent on this transport was on another one: credit reaches for it."""
+        return self._sent < self.carried
+
+    @property
     def next_kind(self) -> int:
         """The kind of the first record that is not sent on this transport; 0 where there is none."""
         return self._records[-self.waiting][0] if self.waiting else 0

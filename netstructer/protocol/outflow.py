@@ -262,9 +262,9 @@ class Outflow:
                 kind, body = self._control.popleft()
                 room_bytes -= self._seal(out, now, kind, 0, 0, (body,))
                 continue
-            if ack is not None and not (kept and pending.next_kind == Kind.CANCEL):
-                # What a CANCEL refuses may not be acknowledged before.
-                refusing = self._last_cancel >= pending.next_to_send
+            refusing = self._last_cancel >= pending.next_to_send
+            if ack is not None and not (kept and refusing and (pending.repeating or pending.next_kind == Kind.CANCEL)):
+                # What a CANCEL refuses may not be acknowledged before; nor what an ACK said that got lost with it.
                 body = ack.ack_of_limit(now) if refusing else ack.ack()
                 room_bytes -= self._seal(out, now, Kind.ACK, 0, 0, (body,))
                 ack = None
