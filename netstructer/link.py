@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from netstructer.protocol.handshake import Agreement
     from netstructer.receipt import Received
 
-__all__ = ["Link", "Sent"]
+__all__ = ["Link"]
 
 logger = logging.getLogger("netstructer")
 logger.addHandler(logging.NullHandler())

@@ -29,7 +29,7 @@ from netstructer.errors import (
     NetstructerError,
     UnsendableValue,
 )
-from netstructer.link import Sent
+from netstructer.goals import Sent
 
 VALUE = ["hi", 128, {b"gg": "gg"}, {1, 2, 6, 4}, (False, True)]
 SMALL = Limits(credit_bytes=64 << 10, body_bytes=1024)
