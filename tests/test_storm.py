@@ -39,6 +39,7 @@ def storm(address: Address) -> int:
         await asyncio.gather(*map(one, transports), return_exceptions=True)
         for link in links:
             link.abort()
+        await asyncio.sleep(0)  # The loop closes them when it comes round.
 
     links: list[BareLink] = []
     asyncio.run(all_of_them())
