@@ -20,6 +20,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from netstructer.errors import (
     LinkTimeout,
     Misuse,
     NetstructerError,
+    OutboxDamaged,
     OutboxFull,
     PeerFault,
 )
@@ -86,6 +88,10 @@ class Courier:
         """The last row that is queued on the session of now."""
         self._under_way: deque[tuple[int, Outgoing]] = deque()
         self._unsealed: deque[Outgoing] = deque()
+        self._fruitless = 0
+        """Sessions in a row on which no row was taken: the pauses before the next grow with them."""
+        self._full: Exchange | None = None
+        """A session that takes no further row."""
         self._hasty = 0
         """The last row whose sender waits until the peer has it."""
         self._former: deque[Exchange] = deque(maxlen=FORMER_SESSIONS)
@@ -195,7 +201,8 @@ class Courier:
                     flags=int(Flag.TAKEN | Flag.ACKNOWLEDGE if row == self._hasty else Flag.TAKEN),
                 )
                 if not exchange.queue(outgoing):
-                    return  # The session is over, or about to be: the next one carries it.
+                    self._full = exchange  # It is over, or the server leaves: the next session carries this row.
+                    return
                 self._sent = row
                 self._under_way.append((row, outgoing))
                 self._unsealed.append(outgoing)
@@ -257,42 +264,47 @@ class Courier:
                 break
             if not exchange.work(partial(self._moved, outbound, (outbound.acknowledged, outbound.taken))):
                 break
+        if not self._ending:
+            self._fruitless += 1
+            exchange.leave(time.monotonic() + FAREWELL_SECONDS)
         self._trim(exchange)
 
     def _moved(self, outbound: Outbound, seen: tuple[int, int]) -> bool:
         """Say, under the link's lock, whether there may be something to do: only looks."""
         if (outbound.acknowledged, outbound.taken) != seen:
             return True
+        if self._full is self._exchange or self._sent >= self.outbox.last:
+            return False
         try:
-            return self._sent < self.outbox.last and self._unsealed[0].done
+            return self._unsealed[0].done
         except IndexError:  # somebody else carries on at this moment
             return True
 
     def _trim(self, exchange: Exchange) -> bool:
         """Trim what is taken; say whether a row was refused, and has to come again on another session."""
-        taken = 0
+        taken, refused = 0, False
         while self._under_way:
             row, outgoing = self._under_way[0]
-            if outgoing.error is not None:
-                logger.warning("= row %d was not taken: %s", row, type(outgoing.error).__name__)
-                return True
-            if not goal(exchange.session, outgoing, "consumed")():
+            refused = outgoing.error is not None
+            if refused or not goal(exchange.session, outgoing, "consumed")():
                 break
             self._under_way.popleft()
             taken = row
         if taken:
             self.outbox.trim(taken)
+            self._fruitless = 0
+        if refused:
+            logger.warning("= row %d was refused: %s", row, type(outgoing.error).__name__)
         self._tell()
-        return False
+        return refused
 
     def _tell(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def _reopen(self) -> None:
-        """Let the old session end, and open another, however long that takes."""
-        self._exchange.leave(time.monotonic() + FAREWELL_SECONDS)
-        for tries in count():
+        """Open another session, however long that takes."""
+        for tries in count(self._fruitless):
             with self._changed:
                 if self._changed.wait_for(lambda: self._ending, pause_seconds(tries, random.random())):
                     return
@@ -313,7 +325,7 @@ class Courier:
             link = self._link()
             if link is None or self._ending:
                 self._ending = True
-                opened[0].close()
+                _abort(*opened)
                 return
             if self._told is not self._exchange:
                 self._former.append(self._exchange)
@@ -348,15 +360,15 @@ class Courier:
         self.stop()
 
     def stop(self) -> None:
-        """Begin no new row, and no new session."""
-        with self._changed:
+        """Begin no new row, and no new session: the one that the link has now is the last."""
+        with self._turn:
             self._ending = True
-            self._changed.notify_all()
+        self._tell()
 
     def abandon(self) -> None:
         """End by itself: nobody holds the link any more.  May be called by the collector."""
-        self._abandoned = True
-        self.stop()
+        self._abandoned = self._ending = True
+        self._tell()
 
     def end(self) -> None:
         """Wait until the thread is gone, and close the outbox; what is in it stays for the next link.  The session must
@@ -365,7 +377,17 @@ class Courier:
         self.stop()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(FAREWELL_SECONDS)
+            with suppress(Misuse, OutboxDamaged):  # of an outbox that was closed, or failed, before
+                self._trim(self._exchange)  # What was taken while the session ended is not sent again.
         self.outbox.close()
 
     def __repr__(self) -> str:
         return f"<Courier of {self.outbox!r}>"
+
+
+def _abort(transport: socket.socket, session: Session, events: list[Event]) -> None:
+    """End a session that nobody wants any more, and tell the server, which would keep it otherwise."""
+    session.abort(LinkClosed("the link was closed while its next session was opened"))
+    with suppress(OSError):
+        transport.sendall(b"".join(session.frames_to_send(1, time.monotonic())))
+    transport.close()

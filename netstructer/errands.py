@@ -41,11 +41,11 @@ def queue(exchange: Exchange, outgoing: Outgoing) -> bool:
 
 
 def work(exchange: Exchange, until: Callable[[], bool]) -> bool:
-    """Work for the link until `until()` holds, under the lock; False where nothing more can be sent on it."""
+    """Work for the link until `until()` holds, under the lock; False where the peer takes nothing any more."""
     pump = exchange._pump
     with exchange._lock.in_turn():
-        pump.wait(lambda: pump.closing or pump.left_by_peer or pump.dismissed or until(), None)
-        return not (pump.ended or pump.closing or pump.left_by_peer or pump.dismissed)
+        pump.wait(lambda: pump.closing or pump.left_by_peer or until(), None)
+        return not (pump.ended or pump.closing or pump.left_by_peer)
 
 
 def leave(exchange: Exchange, deadline: float) -> None:

@@ -104,6 +104,7 @@ class Exchange:
         with self._lock.in_turn():
             self._pump.draining = True
             self.session.drain(seconds)
+            self.session.ping(time.monotonic())  # The answer wakes who waits in the socket for a next message.
             self._pump.flush()
             self._pump.wake_all()
 

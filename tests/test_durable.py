@@ -177,6 +177,7 @@ def test_what_nobody_took_comes_again_to_the_next_link(outbox: str, database: sq
         with Link(server.address, key=KEY, durable=outbox) as near, server.accept(timeout=PATIENCE_SECONDS) as far:
             near.send_many([1, 2, 3])
             take(far, database)
+            eventually(lambda: near.outbox.row_count == 2)  # type: ignore[union-attr]
             near.close(timeout=0.2)
         assert left(outbox) == 2
         with Link(server.address, key=KEY, durable=outbox) as near, server.accept(timeout=PATIENCE_SECONDS) as far:
@@ -226,6 +227,44 @@ def test_a_server_that_starts_anew_gets_the_rest(outbox: str, database: sqlite3.
         assert near.recv(timeout=PATIENCE_SECONDS) == "still there"
 
     assert effects(database) == list(range(9))
+
+
+def test_a_server_that_leaves_in_order_takes_what_is_under_way(outbox: str) -> None:
+    taken: list[object] = []
+    begun = threading.Event()
+
+    def handle(link: Link) -> None:
+        for value in link:
+            begun.set()
+            taken.append(value)
+
+    with ExitStack() as stack:
+        first = stack.enter_context(Server(key=KEY, handler=handle))
+        near = stack.enter_context(Link(first.address, key=KEY, durable=outbox))
+        near.send_many(range(200))
+        assert begun.wait(PATIENCE_SECONDS)
+        address = first.address
+        first.close(drain=PATIENCE_SECONDS)
+        near.send_many(range(200, 210))
+        stack.enter_context(Server(address, key=KEY, handler=handle))
+        eventually(lambda: near.outbox.row_count == 0)  # type: ignore[union-attr]
+
+    assert taken == list(range(210))  # none twice, though nobody looks at their numbers
+
+
+def test_a_server_that_takes_nothing_is_asked_ever_more_seldom(outbox: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+    monkeypatch.setattr("netstructer.courier.pause_seconds", lambda count, chance: tries.append(count) or 0.0)
+    with (
+        Server(key=KEY, handler=lambda link: link.close()) as server,
+        Link(server.address, key=KEY, durable=outbox) as near,
+    ):
+        near.send(1)
+        eventually(lambda: len(tries) > 5)
+        near.abort()
+
+    assert tries[:5] == sorted(tries[:5])
+    assert tries[4] >= 4
 
 
 def test_what_had_come_before_a_session_was_lost_can_still_be_received(outbox: str) -> None:

@@ -31,8 +31,11 @@ class Ends:
         self.outbox, self.database = str(directory / "outbox.db"), str(directory / "effects.db")
         self.stop = str(directory / "stop")
         self._errors = directory / "errors"
-        with closing(socket.create_server(("127.0.0.1", 0))) as place:
-            self._port = str(place.getsockname()[1])
+        # Bound all the time, so that nobody else is given the port while the receiver is dead.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self._port = str(self._place.getsockname()[1])
         self.said: set[int] = set()
         """The numbers that a sender was told are kept."""
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -77,6 +80,7 @@ class Ends:
             ear.join(PATIENCE_SECONDS)
 
     def close(self) -> None:
+        self._place.close()
         for process in self._processes.values():
             process.kill()
             process.wait()
