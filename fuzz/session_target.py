@@ -4,11 +4,12 @@ An input is read twice.  As raw bytes it comes from the wire in each state.  And
 seals under the right keys: each step is a byte that chooses a kind, one for flags, one for the stream, one for what to
 do about the body, and a body as long as another byte says.  Most bodies are mended so that they are nearly right, since
 what is wrong at first sight is refused at first sight.  Bytes from 240 on are steps of the application behind the
-session: it reads blobs, drops them, says farewell, sends.
+session: it reads blobs, drops them, says farewell, sends; or its transport ends, and the session goes on on the next.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +20,7 @@ from netstructer.codec.blob import Blob
 from netstructer.codec.compression import compress
 from netstructer.codec.tokens import Sealer
 from netstructer.codec.values import encode
-from netstructer.errors import LinkClosed, NetstructerError
+from netstructer.errors import LinkClosed, NetstructerError, SessionLost
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.arrivals import Arrival
@@ -70,6 +71,10 @@ def seeds() -> list[bytes]:
         _step(Kind.GRANT, 0, 0, 1, (1).to_bytes(8, "big") + (1 << 20).to_bytes(8, "big")),
         _step(Kind.CANCEL, 0, 7, 2, b"\0\4"),
         bytes([APPLICATION + 2, 0, 0, 0, 0]),
+        bytes([APPLICATION + 8, 1, 0, 0, 0]),
+        bytes([APPLICATION + 6, 0, 0, 0, 0]),
+        bytes([APPLICATION + 8, 0, 0, 0, 0]),
+        bytes([APPLICATION + 8, 3, 0, 0, 0]),
         _step(Kind.BATCH, 0, 0, 0, len(value).to_bytes(4, "big") + value),
         _step(Kind.CANCEL, 0, 2, 0, b"\0\0\0\0\0\0\0\1\0\1"),
         _step(Kind.PING, 0, 0, 0, b"12345678"),
@@ -119,7 +124,7 @@ class _Peer:
 
     def __post_init__(self) -> None:
         server = self.role is Role.SERVER
-        agreement = Agreement(
+        self._agreement = Agreement(
             send_secret=HEAR,
             receive_secret=SPEAK,
             export_secret=bytes(32),
@@ -129,13 +134,50 @@ class _Peer:
             peer=Parameters.of(LIMITS, 7, bytes(16) if server else INSTANCE),
             key_id=bytes(8),
         )
-        self.session = Session(
-            self.role, agreement, limits=LIMITS, now=0.0, draw=lambda size: b"d" * size, wall=lambda: 0.0,
-            instance=INSTANCE if server else bytes(16),
-        )  # fmt: skip
+        self.session = self._fresh()
         self._ratchet = Ratchet(SPEAK)
         self._sealer = _sealer(self._ratchet.key)
         self._since = 0
+
+    def _fresh(self) -> Session:
+        return Session(
+            self.role, self._agreement, limits=LIMITS, now=0.0, draw=lambda size: b"d" * size, wall=lambda: 0.0,
+            instance=INSTANCE if self.role is Role.SERVER else bytes(16),
+        )  # fmt: skip
+
+    def roam(self, which: int) -> None:
+        """End the transport, and go on on another one, nearly always rightly."""
+        session, now = self.session, self.sequence / 100
+        for event in session.end(now):
+            self._read(event)
+        if session.state is not State.SUSPENDED:
+            return
+        self.sequence, self._ratchet = 0, Ratchet(SPEAK)
+        self._sealer = _sealer(self._ratchet.key)
+        had, came = session.outflow.kept.expectable, session.inflow.inbound.next_number
+        expected, limit = had[which % len(had)], session.outflow.outbound.limit + which % 5000
+        if which == 0xFF:
+            expected += 1000
+        self.number = came
+        secret = bytes(32) if self.role is Role.SERVER else b"d" * 32
+        if self.role is Role.CLIENT:
+            session.rejoin(self._agreement, now)
+            session.frames_to_send(1 << 20, now)
+            proof = hmac.digest(secret, b"ns1 accept" + bytes(32), "sha256")[:16]
+            answer = bodies.Accept(bodies.STATUS_RESUMED, proof, INSTANCE, expected, came, limit, 120)
+            self.say(Kind.ACCEPT, 0, 0, answer.pack())
+            return
+        proof = hmac.digest(secret, b"ns1 open" + bytes(32), "sha256")
+        asked = bodies.Open(bodies.OPEN_RESUME, bytes(16), proof, expected, came, limit, INSTANCE)
+        newcomer = self.session = self._fresh()
+        self.say(Kind.OPEN, 0, 0, asked.pack())
+        self.session = session
+        try:
+            for event in session.adopt(newcomer, now):
+                self._read(event)
+        except SessionLost:
+            assert expected not in had
+            assert session.state is State.SUSPENDED
 
     def open(self) -> None:
         if self.role is Role.SERVER:
@@ -203,6 +245,8 @@ class _Peer:
                 _work(session)
             except NetstructerError:
                 assert self.ended or session.outflow.farewell is not None or session.state is State.LEFT
+        if step == 8:
+            self.roam(which)
         if step == 7:
             for root in session.outflow.lanes.roots():
                 session.abandon(root)
