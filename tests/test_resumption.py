@@ -584,7 +584,7 @@ def test_nothing_is_said_between_open_and_accept() -> None:
     assert accept(hostile) == [Resumed()]
     said = hostile.hear()
 
-    assert kinds_of(said) == [Kind.GRANT, Kind.ACK, Kind.DATA]
+    assert kinds_of(said) == [Kind.GRANT, Kind.PING, Kind.ACK, Kind.DATA]
     assert bodies.Grant.unpack(memoryview(said[0].body)).limit == arrival.granted
 
 
@@ -770,6 +770,24 @@ def test_an_acknowledgement_of_what_no_transport_carried_is_refused() -> None:
     assert type(error_in(events)) is IllegalFrame
 
 
+@pytest.mark.parametrize("out", [True, False])
+def test_who_waits_for_a_pong_across_a_cut_gets_another_one(out: bool) -> None:
+    """A ping that was out is lost with its transport; one that was asked for without a transport was never sent."""
+    for waiting in (0, 1):
+        pair = roaming()
+        session = pair.ends[waiting].session
+        if out:
+            session.ping(pair.now)
+            assert pair.seal(pair.ends[waiting])
+        pair.cut(0, 0)
+        if not out:
+            session.ping(pair.now)
+        assert session.liveness.wanted is not out
+        assert went_on(pair)
+
+        assert (session.liveness.pongs, session.liveness.wanted) == (1, False)
+
+
 def test_pings_begin_anew() -> None:
     pair = roaming()
     pair.client.session.ping(pair.now)
@@ -777,10 +795,12 @@ def test_pings_begin_anew() -> None:
     pair.cut(0, 0)
     pair.now += 100.0
     assert went_on(pair)
+    assert pair.client.session.liveness.pongs == 1  # that of another one
     assert pair.client.session.tick(pair.now + 1.0) == []
+    pair.now += 1.0
     pair.client.session.ping(pair.now)
     pair.pump()
-    assert pair.client.session.liveness.pongs == 1
+    assert pair.client.session.liveness.pongs == 2
 
 
 def test_drain_is_said_and_said_again() -> None:

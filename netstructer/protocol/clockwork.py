@@ -50,7 +50,8 @@ def tick(session: Session, now: float) -> list[Event]:
 
 
 def ping(session: Session, now: float) -> None:
-    """Ask the peer for a sign of life.  One at a time: a second is not sent."""
+    """Ask the peer for a sign of life, as soon as there is a transport.  One at a time: a second is not sent."""
+    session.liveness.wanted |= session.suspended
     if session.state in OPEN_STATES and (body := session.liveness.ping(now)) is not None:
         session.outflow.control(Kind.PING, body)
 

@@ -24,7 +24,7 @@ class Liveness:
     """The clockwork of one transport.  Single owner."""
 
     __slots__ = ("_allowance", "_counted", "_draw", "_limits", "_ping", "_ping_after", "heard", "next_ping", "pongs",
-                 "rtt_seconds")  # fmt: skip
+                 "rtt_seconds", "wanted")  # fmt: skip
 
     def __init__(self, limits: Limits, draw: Callable[[int], bytes], now: float) -> None:
         self._limits, self._draw = limits, draw
@@ -35,6 +35,8 @@ class Liveness:
         self._ping_after = self._jittered()
         self.next_ping = now
         """Before this no further ping is sent."""
+        self.wanted = False
+        """Whether somebody waits for a pong whose ping no transport has carried, or one that is over."""
         self.pongs = 0
         self.rtt_seconds: float | None = None
         """How long the last ping took, there and back."""
@@ -42,6 +44,7 @@ class Liveness:
     def restart(self, now: float) -> None:
         """Begin anew, on a new transport: it has not been silent yet, and owes no pong."""
         self.heard = self._counted = self.next_ping = now
+        self.wanted = self.wanted or self._ping is not None
         self._allowance, self._ping, self._ping_after = PINGS_PER_SECOND, None, self._jittered()
 
     def due(self) -> float:
@@ -62,6 +65,7 @@ class Liveness:
         self.next_ping = now + PACE_SECONDS
         self._ping = (self._draw(PING_BYTES), now)
         self._ping_after = self._jittered()
+        self.wanted = False
         return self._ping[0]
 
     def pinged(self, body: memoryview, now: float) -> bytes:

@@ -92,4 +92,6 @@ def resumed(session: Session, cause: Cause | Kind) -> list[Event]:
     session.inflow.inbound.hurry()
     session.arrivals.say_again()
     notices.say_again(session)
+    if session.liveness.wanted:
+        session.ping(session.liveness.heard)
     return [Resumed()]
