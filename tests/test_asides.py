@@ -137,3 +137,13 @@ def test_an_end_has_so_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [asides.open(), asides.open()] == [2, 4]
     with pytest.raises(LinkClosed, match="no more numbers"):
         asides.open()
+
+
+def test_the_next_message_can_be_looked_at_and_stays() -> None:
+    asides = Asides(Role.SERVER)
+    assert asides.first(1) is None
+    found = message(1)
+    assert asides.put(found)
+    assert asides.first(1) is asides.first(1) is found
+    assert asides.next(1) is found
+    assert asides.first(1) is None

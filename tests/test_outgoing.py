@@ -190,3 +190,19 @@ def test_a_blob_that_was_given_up_lets_go_of_its_source_and_ends() -> None:
 
     assert closed == [True]
     assert blob.pull(5) == ([], True)
+
+
+def test_a_value_that_is_prepared_is_made_before_it_is_sealed() -> None:
+    made: list[bytes] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"val", b"ue"):
+            made.append(piece)
+            yield piece
+
+    value = Outgoing(pieces(), codec=0, plain_bytes=5)
+    assert made == []
+    value.prepare()
+    assert made == [b"val", b"ue"]
+
+    assert value.peek(100) == (b"value", True)
