@@ -131,7 +131,7 @@ class Roaming(Conversation):
 
 
 TestRoaming = Roaming.TestCase
-TestRoaming.settings = settings(SUITE, max_examples=80)
+TestRoaming.settings = settings(SUITE, max_examples=40)
 
 
 @pytest.mark.long
@@ -207,7 +207,7 @@ class Loop:
             machine.read_blob(other, chance.randrange(1000), 100)
 
 
-def faults_under(*sabotages: str, seeds: int = 8, steps: int = 400) -> int:
+def faults_under(*sabotages: str, seeds: int = 6, steps: int = 300) -> int:
     """Return in how many of so many runs the model finds something, the safeguards named being taken away."""
     found = 0
     with sabotaged(*sabotages):
@@ -219,14 +219,14 @@ def faults_under(*sabotages: str, seeds: int = 8, steps: int = 400) -> int:
     return found
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_long_run_under_cuts_loses_doubles_and_reorders_nothing(seed: int) -> None:
     loop = Loop(seed)
-    loop.run(800)
+    loop.run(600)
 
     pair = loop.machine.pair
-    assert pair.cuts > 10
-    assert pair.resumes > 10
+    assert pair.cuts > 5
+    assert pair.resumes > 5
 
 
 @pytest.mark.long
@@ -245,7 +245,7 @@ def test_many_long_runs_under_cuts() -> None:
 
 @pytest.mark.parametrize("names", SABOTAGES, ids="+".join)
 def test_each_sabotage_is_found(names: tuple[str, ...]) -> None:
-    assert faults_under(*names) >= 4
+    assert faults_under(*names) >= 3
 
 
 @pytest.mark.parametrize("names", CONTROLS, ids="+".join)

@@ -98,9 +98,6 @@ class Connection:
 
     def step(self, now: float) -> None:
         """Do what can be done without waiting: pass bytes on, let faults happen; then say what to wait for."""
-        if not self._connecting:
-            for side in (self._far, self._near, self._far):  # what happens at one may be for the other
-                self._pass_on(side, now)
         for side, other in ((self._near, self._far), (self._far, self._near)):
             if side.incoming.severed and side.socket is not None and side.close_at is None:
                 side.incoming.sever()
@@ -108,6 +105,9 @@ class Connection:
                 self._cut(side, now)
             if side.close_at is not None and now >= side.close_at:
                 self._close(side)
+        if not self._connecting:
+            for side in (self._far, self._near, self._far):  # what happens at one may be for the other
+                self._pass_on(side, now)
         if all(pipe.done for pipe in self.pipes.values()):
             self.abandon()
         for side in (self._near, self._far):
