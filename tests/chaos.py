@@ -60,7 +60,7 @@ def run_trial(course: Course, *, cuts: int, seed: int, seconds: float) -> Trial:
     """Run both ends of a course with a proxy between them; `seconds` bound the whole."""
     began = time.monotonic()
     # Planned for are twice as many as are asked for, and some: where the directions take turns, fewer happen.
-    by_chance = Cuts(mean_bytes=chaos_ends.wire_bytes_of(course) / (2 * cuts + 60), half_open=0.1)
+    by_chance = Cuts(mean_bytes=chaos_ends.wire_bytes_of(course) / (2 * cuts + 30), half_open=0.1)
 
     def plan(number: int, chance: Random) -> list[Fault]:
         return by_chance(number, chance) if number else [Cut(at=FIRST_BYTES)]
