@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, eventually, python
-from netstructer import Blob, Limits, Link, aio
+from netstructer import Blob, Key, Limits, Link, aio
 from netstructer.aio import receiving, weighing
 from netstructer.aio.workers import Worker, run_apart
 from netstructer.errors import (
@@ -133,18 +133,16 @@ def test_many_links_have_no_thread() -> None:
     run(main)
 
 
-def test_a_busy_handler_does_not_delay_pings_of_others() -> None:
-    limits = Limits(ping_seconds=0.2, dead_seconds=0.6)
+def test_pings_go_while_nobody_waits_in_a_link() -> None:
+    limits = Limits(ping_seconds=0.1, dead_seconds=0.4)
 
     async def main() -> None:
         async with Pair(limits=limits, server_options={"limits": limits}) as (near, far, _):
-            task = asyncio.ensure_future(far.recv())
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(0.8)
 
-            assert not near.closed
-            assert near.stats.rtt_seconds is not None
-            await near.send("here")
-            assert await task == "here"
+            assert not near.suspended
+            assert near.stats.resumes == 0
+            assert near.stats.rtt_seconds or far.stats.rtt_seconds
 
     run(main)
 
@@ -335,6 +333,47 @@ asyncio.run(main())
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert (out, err, process.returncode) == ("left\n", "", 0)
+
+
+def test_what_comes_with_the_first_record_is_told_when_there_is_a_link() -> None:
+    """A key that the server gives at once may come in the very bytes that open the session."""
+    told: list[str] = []
+
+    class Listener:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda *given: told.append(name)
+
+    async def main() -> None:
+        near, far, *_ = await wired()
+        near._exchange.pump._told = None
+        far._session.give_key(Key.generate())
+        far._exchange.drain(5.0)
+        await steps(20)
+        assert told == []
+        near._exchange.pump.listen(Listener())
+        assert told == ["new_key", "draining"]
+        near.abort()
+        await far.abort()
+        assert told == ["new_key", "draining", "ended"]
+
+    run(main)
+
+
+def test_a_client_learns_the_key_that_the_server_gives_at_once() -> None:
+    old, new = Key.generate(), Key.generate()
+    learnt: list[Key] = []
+
+    async def main() -> None:
+        async with aio.Server(key={"ann": old}) as server:
+            server.keys.add(new, user="ann")
+            async with aio.connect(server.address, key=old, on_new_key=learnt.append) as link:
+                await link.ping(timeout=PATIENCE_SECONDS)
+                while not learnt:
+                    await asyncio.sleep(0.001)
+
+    run(main)
+
+    assert learnt == [new]
 
 
 # --- blobs ----------------------------------------------------------------------------------------------------------

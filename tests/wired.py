@@ -112,6 +112,7 @@ async def wired(
         link = Link.__new__(Link)
         link.user, link.fingerprint, link.server_identity = None, "", None
         link._hold(exchange, compress=True)
+        exchange.pump.listen(link._told)
         links.append((link, exchange, wire))
     for _, exchange, wire in reversed(links):
         exchange.begin(wire, [])

@@ -216,7 +216,9 @@ class _Opening(asyncio.BufferedProtocol):
         transport.write(b"".join(session.frames_to_send(1, time.monotonic())))
 
     def give_up(self) -> None:
-        """Let go of the transport, whoever has it."""
+        """End the session, where it is open already, and let go of the transport."""
+        if self.opened.done() and not self.opened.cancelled() and self.opened.exception() is None:
+            self.opened.result().abort()
         self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:

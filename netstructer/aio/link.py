@@ -84,8 +84,7 @@ class Link:
         link.fingerprint, link.server_identity = credentials.key.fingerprint, credentials.identity
         link._hold(exchange, compress=compress)
         link._told.redialler = Redialler(dialler, exchange)
-        if exchange.suspended:
-            link._told.redialler.suspended()  # It has lost its transport before there was anybody to tell.
+        exchange.pump.listen(link._told)
         logger.debug("= link %s to %s open", link.id, link.peer)
         return link
 
@@ -97,6 +96,7 @@ class Link:
         link.server_identity = None if agreement.identity is None else identity_fingerprint(agreement.identity)
         link._hold(exchange, compress=compress)
         link._told.house = house
+        exchange.pump.listen(link._told)
         return link
 
     def _hold(self, exchange: Exchange, *, compress: bool) -> None:
@@ -106,7 +106,6 @@ class Link:
         self._session: Session = exchange.session
         self._exchange = exchange
         self._told = Tidings(weakref.ref(self))
-        exchange.pump.told = self._told
 
     # --- values -----------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from netstructer.address import Address
@@ -51,7 +53,9 @@ class Pump:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.loop = asyncio.get_running_loop()
-        self.told: Told | None = None
+        self._told: Told | None = None
+        self._untold: list[Callable[[Told], None]] = []
+        """What has happened before there was anybody to tell."""
         self.pipe: Pipe | None = None
         """The transport of now."""
         self.peer = Address("", 0)
@@ -75,6 +79,19 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
+    def listen(self, told: Told) -> None:
+        """Tell `told` what becomes of the link, from its beginning on."""
+        self._told = told
+        untold, self._untold = self._untold, []
+        for tell in untold:
+            tell(told)
+
+    def _tell(self, tell: Callable[[Told], None]) -> None:
+        if self._told is None:
+            self._untold.append(tell)
+        else:
+            tell(self._told)
+
     # --- transports -------------------------------------------------------------------------------------------------
 
     def begin(self, transport: asyncio.Transport, events: list[Event]) -> None:
@@ -87,8 +104,7 @@ class Pump:
         """Give the transport up; the session waits for another one."""
         self._give_up_pipe()
         self.flush()
-        if self.told is not None:
-            self.told.suspended(error)
+        self._tell(lambda told: told.suspended(error))
 
     def board(self, transport: asyncio.Transport, agreement: Agreement) -> bool:
         """Go on, at a client, on a transport whose handshake is done; False where that is not wanted any more."""
@@ -179,15 +195,12 @@ class Pump:
             elif isinstance(event, Suspended):
                 self.suspend(event.error)
             elif isinstance(event, Resumed):
-                if self.told is not None:
-                    self.told.resumed()
+                self._tell(lambda told: told.resumed())
             elif isinstance(event, Draining):
                 self.draining = True
-                if self.told is not None:
-                    self.told.draining(event.seconds)
+                self._tell(partial(_tell_draining, event.seconds))
             elif isinstance(event, NewKeyCame):
-                if self.told is not None:
-                    self.told.new_key(event.key)
+                self._tell(partial(_tell_new_key, event.key))
             elif isinstance(event, Ended):
                 self._end(event.error)
 
@@ -295,5 +308,12 @@ class Pump:
                     pipe.write(frames)
             pipe.end()
         self.waiters.wake()
-        if self.told is not None:
-            self.told.ended()
+        self._tell(lambda told: told.ended())
+
+
+def _tell_draining(seconds: float, told: Told) -> None:
+    told.draining(seconds)
+
+
+def _tell_new_key(key: Key, told: Told) -> None:
+    told.new_key(key)
