@@ -109,7 +109,7 @@ class Submission:
             self._allow_time()
         if time.monotonic() < self._deadline:
             return
-        if self._session.backlog_full:
+        if self._session.backlog_full and not self._outgoing.done:
             kept = self._session.limits.backlog_bytes
             raise BacklogFull(f"there is no transport, and {kept} bytes wait for one already", limit=kept)
         sent = self._outgoing.done
