@@ -146,7 +146,8 @@ class Exchange:
             except NetstructerError:
                 raise
             except BaseException:
-                self._pump.break_off()
+                if not self.session.suspended:  # as in Pump._flush_once
+                    self._pump.break_off()
                 raise
             return len(frame), self.session.traffic.messages_sent
 

@@ -122,6 +122,9 @@ class Pump:
         except OSError:
             self.read_the_rest()
             return
+        except BaseException:
+            self.handle(self.session.end(time.monotonic()))  # as in _write
+            raise
         if sent < len(frame):
             self.unsent.append(memoryview(frame)[sent:])
             current_keeper().watch_writes(self)
@@ -336,12 +339,9 @@ class Pump:
         self._flush_some()
         self._leave_rest()
 
-    def _do_chores(self) -> None:
+    def _flush_some(self) -> None:
         while self.chores:
             self.chores.popleft()()
-
-    def _flush_some(self) -> None:
-        self._do_chores()
         for _ in range(ROUNDS):
             self._more = self._flush_once()
             if not self._more:
@@ -379,7 +379,9 @@ class Pump:
             self.read_the_rest()
             return False
         except BaseException:
-            self.break_off()
+            # Interrupted in the writing, it is suspended by now, and goes on; in the sealing it cannot.
+            if pipe is self.pipe or not self.session.suspended:
+                self.break_off()
             raise
         return True
 

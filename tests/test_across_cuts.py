@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from typing import Any
 
 import pytest
 
-from loopback import KEY, PATIENCE_SECONDS
-from netstructer import Link, Server
-from netstructer.errors import SessionLost
+from loopback import KEY, PATIENCE_SECONDS, Task, eventually, linked
+from netstructer import Limits, Link, Server
+from netstructer.errors import LinkTimeout, SessionLost
 from netstructer.testing import ChaosProxy
 
 
@@ -36,3 +38,60 @@ def test_a_link_that_gets_no_thread_to_redial_is_lost_and_no_other_one_suffers(m
         assert near._exchange._pump.lock.plain.acquire(timeout=PATIENCE_SECONDS)
         near._exchange._pump.lock.plain.release()
         beside.ping(timeout=PATIENCE_SECONDS)
+
+
+def test_what_was_kept_is_not_said_to_have_found_no_room() -> None:
+    """Who hears `BacklogFull` sends again; and what is kept arrives."""
+    limits = Limits(backlog_bytes=256 << 10)
+    with (
+        Server(key=KEY) as server,
+        ChaosProxy(server.address) as proxy,
+        Link(proxy.address, key=KEY, limits=limits) as near,
+    ):
+        far = server.accept(timeout=PATIENCE_SECONDS)
+        proxy.down()
+        eventually(lambda: near.suspended)
+        waiting = Task(near.send, "kept", wait="acked", timeout=0.5)
+        eventually(lambda: near.stats.messages_sent == 1)
+        blocked = Task(near.send, bytes(1 << 20), compress=False)
+        eventually(lambda: near._session.backlog_full)
+        assert isinstance(waiting.error(), LinkTimeout)
+        proxy.up()
+
+        assert far.recv(timeout=PATIENCE_SECONDS) == "kept"
+        assert len(far.recv(timeout=PATIENCE_SECONDS)) == 1 << 20
+        blocked.result()
+
+
+class Interrupting:
+    """A socket in whose writing Ctrl-C comes."""
+
+    def __init__(self, transport: socket.socket) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def send(self, data: bytes) -> int:
+        self._transport.send(data[:7])
+        raise KeyboardInterrupt
+
+    def sendmsg(self, buffers: list[bytes]) -> int:
+        return self.send(buffers[0])
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_ctrl_c_in_the_middle_of_a_write_costs_the_transport_and_not_the_link(size: int) -> None:
+    with linked() as (near, far):
+        pump = near._exchange._pump
+        assert pump.pipe is not None
+        pump.pipe.transport = Interrupting(pump.transport)  # type: ignore[assignment]  # it is near enough
+        with pytest.raises(KeyboardInterrupt):
+            near.send(bytes(size), compress=False)
+        near.send("after")
+        got = [far.recv(timeout=PATIENCE_SECONDS)]
+        if size == 10:  # it was sealed; the long one was given up
+            got.append(far.recv(timeout=PATIENCE_SECONDS))
+
+        assert got[-1] == "after"
+        assert near.stats.resumes == 1
