@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from durable_ends import digest
-from loopback import KEY, PATIENCE_SECONDS, ROOT
+from loopback import KEY, PATIENCE_SECONDS, ROOT, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
 
@@ -107,8 +107,11 @@ def survive(directory: Path, kills: int, chance: random.Random) -> list[int]:
         for what in ("take", "send"):
             ends.start(what)
         for _ in range(kills):
-            # From within its start to well under way: most of the kills must find both at work.
-            time.sleep(chance.random() * 0.8)
+            if chance.random() < 0.7:  # Both are at work, however slow the machine is.
+                eventually(lambda: ends.count() > max(counts, default=0), "a further effect")
+                time.sleep(chance.random() * 0.1)
+            else:  # Or one of them is still starting.
+                time.sleep(chance.random() * 0.4)
             counts.append(ends.count())
             victim = chance.choice(["send", "take"])
             ends.kill(victim)
