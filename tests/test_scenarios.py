@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pairings import PAIRINGS
-from scenarios import SCENARIOS, Stage
+pytest.register_assert_rewrite("pairings", "scenarios")
+
+from pairings import PAIRINGS  # noqa: E402  # its assertions are to say what they found
+from scenarios import SCENARIOS, Stage  # noqa: E402
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids="-".join)
