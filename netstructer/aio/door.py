@@ -34,6 +34,8 @@ logger = logging.getLogger("netstructer")
 
 ACCEPTS_PER_ROUND = 16
 """New transports taken before the loop's other work has its turn."""
+ROUNDS_TO_CLOSE = 4
+"""A transport that was just accepted is made, shown to its visit, aborted by that, and let go of."""
 SUMMARY_SECONDS = 1.0
 """How often it is looked at whether log lines were kept back."""
 
@@ -74,8 +76,9 @@ class Door:
             visit.send_off()
         if self._timer is not None:
             self._timer.cancel()
-        # asyncio has let go of the listener, and of who was half open, when the loop has come round.
-        await asyncio.sleep(0)
+        # asyncio has let go of the listener, and of whom it had just accepted, when the loop has come round so often.
+        for _ in range(ROUNDS_TO_CLOSE):
+            await asyncio.sleep(0)
 
     # --- what the visits ask for ------------------------------------------------------------------------------------
 
