@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Told",
+    "abort",
     "adopt",
     "board",
     "break_off",
@@ -115,34 +116,42 @@ def end(pump: Pump, error: NetstructerError | None) -> None:
         return
     pipe = pump.pipe
     # The last word is a courtesy: a fault in it must not keep the link from ending.
-    with contextlib.suppress(Exception):
-        pump.unsent.extend(pump.session.frames_to_send(pump.room_bytes, time.monotonic()))
-        while pump.unsent and pipe is not None:
-            sockets.write(pipe.transport, pump.unsent)
-    pump.ended = True
-    pump.unsent.clear()
-    if error is not None and error.__cause__ is None:
-        error.__cause__ = pump.hindrance
-    current_keeper().forget(pump)
-    if pipe is not None:
-        pipe.end()
-    pump.wake_all()
-    pump.told.ended()
+    try:
+        with contextlib.suppress(Exception):
+            pump.unsent.extend(pump.session.frames_to_send(pump.room_bytes, time.monotonic()))
+            while pump.unsent and pipe is not None:
+                sockets.write(pipe.transport, pump.unsent)
+    finally:  # Nor must Ctrl-C.
+        pump.ended = True
+        pump.unsent.clear()
+        if error is not None and error.__cause__ is None:
+            error.__cause__ = pump.hindrance
+        current_keeper().forget(pump)
+        if pipe is not None:
+            pipe.end()
+        pump.wake_all()
+        pump.told.ended()
+
+
+def abort(pump: Pump, error: NetstructerError) -> None:
+    """End at once, at the application's wish."""
+    pump.closing = True
+    pump.handle(pump.session.abort(error))
+    if not pump.ended:
+        end(pump, pump.session.error)  # The session was over, and Ctrl-C came before that was dealt with.
 
 
 def give_up(pump: Pump) -> None:
     """End at once: nobody holds the link any more."""
     with pump.lock.in_turn():
-        pump.closing = True
-        pump.handle(pump.session.abort(LinkClosed("the link was dropped without being closed")))
+        abort(pump, LinkClosed("the link was dropped without being closed"))
 
 
 def leave_at_exit(pump: Pump) -> None:
     """End at once, where nobody works here at this moment: the process ends, and the peer need not wait for it."""
     if pump.lock.plain.acquire(False):
         try:
-            pump.closing = True
-            pump.handle(pump.session.abort(LinkClosed("the process ended")))
+            abort(pump, LinkClosed("the process ended"))
         finally:
             pump.lock.plain.release()
 

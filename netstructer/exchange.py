@@ -362,10 +362,9 @@ class Exchange:
     def abort(self) -> None:
         """End at once, without a word."""
         with self._lock.in_turn():
-            self._pump.closing = True
             self._pump.inbox.clear()
             self._pump.asides.clear()
-            self._pump.handle(self.session.abort(LinkClosed("the link was aborted here")))
+            self._pump.abort(LinkClosed("the link was aborted here"))
 
     def ping(self, deadline: float | None) -> float:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""

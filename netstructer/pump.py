@@ -96,7 +96,7 @@ class Pump:
 
     break_off = changeover.break_off
     read_the_rest = changeover.read_the_rest
-    end = changeover.end
+    end, abort = changeover.end, changeover.abort
     give_up = changeover.give_up
     leave_at_exit = changeover.leave_at_exit
     disown = changeover.disown

@@ -63,6 +63,30 @@ def test_what_was_kept_is_not_said_to_have_found_no_room() -> None:
         blocked.result()
 
 
+def test_an_abort_that_ctrl_c_interrupts_is_finished_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is over at once; whatever is left is not to be left for ever."""
+    for name in ("handle", "end"):
+        with linked(resume=False) as (near, _):
+            pump = near._exchange._pump
+            transport = pump.transport
+
+            def interrupted(*rest: object) -> None:
+                raise KeyboardInterrupt
+
+            if name == "handle":
+                monkeypatch.setattr(type(pump), "handle", interrupted)
+            else:
+                monkeypatch.setattr("netstructer.changeover.sockets.write", interrupted)
+                near._session.resumable = True  # so that there is a last word
+            with pytest.raises(KeyboardInterrupt):
+                near.abort()
+            monkeypatch.undo()
+            near.abort()
+
+            assert near._exchange.ended
+            assert transport.fileno() == -1
+
+
 class Interrupting:
     """A socket in whose writing Ctrl-C comes."""
 
