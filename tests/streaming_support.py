@@ -192,6 +192,7 @@ class Actor:
         self._held: list[Any] = []
         self._resident = 0
         self._pulled = 0
+        self._looks = 0
         self._stopped, self._go_on, self._over = threading.Event(), threading.Event(), threading.Event()
 
     @property
@@ -210,8 +211,8 @@ class Actor:
         assert self._server is not None
         self._link = self._server.accept(timeout=PATIENCE_SECONDS)
 
-    def connect(self, port: int, **limits: Any) -> None:
-        self._link = Link(("127.0.0.1", port), limits=Limits(**limits))
+    def connect(self, port: int, resume: bool = True, **limits: Any) -> None:
+        self._link = Link(("127.0.0.1", port), resume=resume, limits=Limits(**limits))
 
     def send(self, value: Any) -> None:
         self.link.send(value)
@@ -309,7 +310,7 @@ class Actor:
 
         Returns how often that was, where the canary was found, and the most bytes that unlinked files held at a time.
         """
-        looks, hits, most = 0, set(), 0
+        hits, most = set(), 0
         while True:
             last = self._over.is_set()
             unlinked = 0
@@ -319,11 +320,15 @@ class Actor:
                         unlinked += os.fstat(file.fileno()).st_size
                     if _holds_canary(file):
                         hits.add(where)
-            looks += 1
+            self._looks += 1
             most = max(most, unlinked)
             if last:
-                return {"looks": looks, "hits": sorted(hits), "unlinked_bytes": most}
+                return {"looks": self._looks, "hits": sorted(hits), "unlinked_bytes": most}
             self._over.wait(LOOK_SECONDS)
+
+    def looks(self) -> int:
+        """Return how often `watch` has looked by now."""
+        return self._looks
 
     def stop_watching(self) -> None:
         self._over.set()

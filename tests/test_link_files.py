@@ -179,7 +179,9 @@ def _try(path: Path, there: Path, *, cut_after: int | None, missing: int) -> Non
     with Server(key=KEY) as server, Relay(server.address, tamper=tamper) as relay:
         cutter = Task(lambda: cutting.wait(PATIENCE_SECONDS) and relay.cut())
         try:
-            near = Link(relay.address, key=KEY)
+            near = Link(
+                relay.address, key=KEY, resume=False
+            )  # a session that outlived the cut would lose nothing of it
             far = server.accept(timeout=PATIENCE_SECONDS)
             receiving = Task(far.recv_file, there, timeout=PATIENCE_SECONDS)
             try:

@@ -75,7 +75,11 @@ def conversing(
     """
     hint = f"; {CONTINUES}" if continues else ""
     key = find(key_file).key
-    with Link(address, key=key, timeout=timeout, compress=compress, server_identity=server_identity) as link:
+    # What continues a transfer is the same command.  A session that waited for a command that was killed would hold the
+    # lock on what the next one is to continue, for as long as it waits.
+    with Link(
+        address, key=key, timeout=timeout, resume=False, compress=compress, server_identity=server_identity
+    ) as link:
         try:
             yield Patient(link.conversation(), stall, hint=f"; --stall SECONDS waits longer{hint}")
         except KeyboardInterrupt:
