@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from netstructer import sockets
-from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost
+from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost, SourceFailed
 from netstructer.keeper import current_keeper
 from netstructer.pipe import Pipe
 
@@ -39,6 +39,7 @@ __all__ = [
     "give_up",
     "leave_at_exit",
     "read_the_rest",
+    "seal",
     "suspend",
 ]
 
@@ -92,6 +93,19 @@ def adopt(pump: Pump, transport: socket.socket, newcomer: Session) -> None:
         pump.handle(events)
         pump.flush()
         pump.wake_all()
+
+
+def seal(pump: Pump) -> list[bytes | bytearray | memoryview]:
+    """Seal one round.  Where the disk does not give back what was kept, that is the end of the session: its error is an
+    `OSError`, and must not be taken for one of the transport, for the next one would not heal it.
+    """
+    try:
+        return pump.session.frames_to_send(pump.room_bytes, time.monotonic())
+    except SourceFailed as error:
+        lost = SessionLost("the disk did not give back what was kept to be sent again")
+        lost.__cause__ = error
+        pump.handle(pump.session.fail(lost))
+        return []
 
 
 def break_off(pump: Pump) -> None:

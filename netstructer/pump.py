@@ -365,7 +365,7 @@ class Pump:
         unsent, pipe = self.unsent, self.pipe
         try:
             if not unsent:
-                unsent.extend(self.session.frames_to_send(self.room_bytes, time.monotonic()))
+                unsent.extend(changeover.seal(self))
                 if not unsent:
                     return False
             if pipe is None:

@@ -10,7 +10,8 @@ import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, Task, eventually, linked
 from netstructer import Limits, Link, Server
-from netstructer.errors import LinkTimeout, SessionLost
+from netstructer.errors import LinkTimeout, SessionLost, SourceFailed
+from netstructer.protocol import kept
 from netstructer.testing import ChaosProxy
 
 
@@ -85,6 +86,29 @@ def test_an_abort_that_ctrl_c_interrupts_is_finished_by_the_next_one(monkeypatch
 
             assert near._exchange.ended
             assert transport.fileno() == -1
+
+
+def test_a_disk_that_does_not_give_back_what_was_kept_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SourceFailed` is an `OSError`: taken for one of the socket, it would have the link redial for ever."""
+    monkeypatch.setattr(kept, "KEPT_MEMORY_BYTES", 1000)
+    with Server(key=KEY) as server, ChaosProxy(server.address) as proxy, Link(proxy.address, key=KEY) as near:
+        proxy.down()
+        eventually(lambda: near.suspended)
+        ids = [near.send(bytes(900), compress=False).id for _ in range(3)]
+        mine, read = near._session.outflow.kept, kept.Kept._read
+
+        def broken(self: kept.Kept, place: Any) -> Any:
+            if self is mine and isinstance(place, slice):
+                raise SourceFailed("the disk gave back other bytes")
+            return read(self, place)
+
+        monkeypatch.setattr(kept.Kept, "_read", broken)
+        proxy.up()
+        with pytest.raises(SessionLost, match="disk") as caught:
+            near.recv(timeout=PATIENCE_SECONDS)
+
+        assert isinstance(caught.value.__cause__, SourceFailed)
+        assert caught.value.unacknowledged == tuple(ids)
 
 
 class Interrupting:
