@@ -554,7 +554,7 @@ def test_a_read_only_server_gives_and_takes_not(tmp_path: Path) -> None:
     arguments = ("serve", "0", "--files", str(tmp_path / "served"), "--read-only")
     with listening(*arguments, key=KEY) as (process, address):
         assert process.stderr is not None
-        notes = [process.stderr.readline() for _ in range(2)]
+        serving = next(line for line in process.stderr if line.startswith("serving the files"))
         put, _, complaint = run("put", str(tmp_path / "mine.txt"), address, key=KEY)
         get, out, _ = run("get", f"{address}/given.txt", "-", key=KEY)
         sent, _, _ = run("send", address, "42", key=KEY)
@@ -566,7 +566,7 @@ def test_a_read_only_server_gives_and_takes_not(tmp_path: Path) -> None:
     assert out == "given"
     assert [path.name for path in (tmp_path / "served").iterdir()] == ["given.txt"]
     assert code == ExitCode.INTERRUPTED
-    assert notes[1] == f"serving the files in {tmp_path / 'served'}, read only\n"
+    assert serving == f"serving the files in {tmp_path / 'served'}, read only\n"
     lines = [line.split(" ", 3) for line in shown.splitlines()]  # one for each request: mark, link, peer, what
     assert [line[0] for line in lines] == ["!", "=", "<", "42"]
     assert lines[0][3] == "put mine.txt: it takes no files"
