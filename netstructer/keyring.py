@@ -7,7 +7,8 @@ One key for all, or keys of users; a user may have several, as while one takes t
     server.keys.uses()                          who still uses which: the links open, and when it last opened one
 
 An end is a moment of the wall clock, the only clock that two machines and a calendar share; it comes in by the door
-(`wall`).  A clock that jumps ends keys early or late, and nothing else.
+(`wall`).  A clock that jumps ends keys early or late, and nothing else.  A key that is retired at once is *revoked*: no
+clock brings it back, and a link that it opened is told no other key, because it may be a thief's.
 
 What is looked up is decided under one lock; nobody else's code is called inside it.
 """
@@ -57,9 +58,10 @@ class _Entry:
     last_used: float | None = None
     open_links: int = 0
     announced: bool = True
+    revoked: bool = False
 
     def accepted(self, now: float) -> bool:
-        return self.until is None or now < self.until
+        return not self.revoked and (self.until is None or now < self.until)
 
 
 class KeyRing:
@@ -107,7 +109,7 @@ class KeyRing:
                 raise InvalidKey(f"{_name_of(user)} has the same key as {_name_of(there.user)}")
             if there is not None:  # a key that ended, back again
                 self._forget(there)
-                there.user, there.until, there.announced = user, entry.until, announce
+                there.user, there.until, there.announced, there.revoked = user, entry.until, announce, False
                 entry = there
             self._tidy(now)
             self._entries[found.key_id] = self._of_user.setdefault(user, {})[found.key_id] = entry
@@ -125,9 +127,10 @@ class KeyRing:
     ) -> int:
         """End a key, given itself or by its fingerprint, or all keys of a user; return how many keys that are.
 
-        They end in `after` seconds, or at a moment, or with neither at once.  A key that ends sooner already keeps its
-        end.  Links that are open stay open: `uses` counts them, `server.pop(user=...)` finds them.  Raises `Misuse`
-        where there is no such key, or none that has not ended.
+        They end in `after` seconds, or at a moment, or with neither at once, and then no clock that is set back lets
+        them open links again.  A key that ends sooner already keeps its end.  Links that are open stay open: `uses`
+        counts them, `server.pop(user=...)` finds them; those of a key that was ended at once learn no new one.  Raises
+        `Misuse` where there is no such key, or none that has not ended.
         """
         if (key is None) == (user is None) or (after is not None and until is not None):
             raise Misuse("expected a key or user=, and at most one of after= and until=")
@@ -145,6 +148,7 @@ class KeyRing:
             found = [entry for entry in named if entry.accepted(now)]
             for entry in found:
                 entry.until = end if entry.until is None else min(entry.until, end)
+                entry.revoked = until is None or end <= now
         if not found:
             raise Misuse("there is no such key in the ring" if user is None else f"{user!r} has no key in the ring")
         return len(found)
@@ -186,6 +190,12 @@ class KeyRing:
             )
 
     # --- for the server ---------------------------------------------------------------------------------------------
+
+    def is_revoked(self, key: KeyText) -> bool:
+        """Say whether a key, given itself or by its fingerprint, was ended at once, or is not here any more."""
+        with self._lock:
+            entry = self._entries.get(_key_id_of(key))
+            return entry is None or entry.revoked
 
     def opened(self, link_id: str, key_id: bytes) -> None:
         """Note that a key has opened a link, or a new transport of one that another key opened before."""

@@ -1,6 +1,6 @@
 """Rotation: open links learn the key that takes the place of theirs.  Floor: FAÇADES.
 
-Law: a key is told only to a link whose peer proved a key of the same user.
+Law: a key is told only to a link whose peer proved a key of the same user, and of that one none that is revoked.
 
 A server's key ring says when a key is added (keyring.py).  Each open link of that user that was opened with another key
 is told the newest one, inside the sealed session, and so is each that opens with an older one later.  The client uses
@@ -66,7 +66,11 @@ class Rotation(Generic[L]):
 
     def _tell(self, link: L) -> None:
         newest = self._ring.newest(link.user)
-        if newest is not None and newest.fingerprint != link.fingerprint:
+        if (
+            newest is not None
+            and newest.fingerprint != link.fingerprint
+            and not self._ring.is_revoked(link.fingerprint)
+        ):
             link._exchange.give_key(newest)
 
 

@@ -239,6 +239,25 @@ def test_a_clock_that_jumps_ends_keys_early_or_late_and_nothing_else(jump: float
     assert len(ring) == (2 if jump < 60 else 1)
 
 
+@pytest.mark.parametrize("way", [{}, {"after": 0}, {"until": NOW}, {"until": NOW - 1}])
+def test_a_key_that_was_retired_at_once_is_brought_back_by_no_clock(way: dict[str, float], wall: Wall) -> None:
+    ring = KeyRing({"ann": OLD}, wall=wall)
+    ring.add(NEW, user="ann")
+    ring.opened("1", OLD.key_id)
+    ring.retire(OLD, **way)
+    wall.now = NOW - 3600
+
+    assert ring.lookup(OLD.key_id) is None
+    assert ring.is_revoked(OLD)
+    assert list(ring) == [(NEW, "ann")]
+    with pytest.raises(Misuse):
+        ring.retire(OLD)
+    ring.add(OLD, user="ann")  # only who runs the server can
+
+    assert ring.lookup(OLD.key_id) == (OLD, "ann")
+    assert not ring.is_revoked(OLD.fingerprint)
+
+
 def test_a_ring_without_a_clock_ends_keys_at_once_or_not_at_all() -> None:
     ring = KeyRing({"ann": OLD, "bob": NEW})
     for wrong in ({"after": 1.0}, {"until": NOW}):

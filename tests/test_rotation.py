@@ -88,6 +88,22 @@ def test_a_key_that_is_not_announced_is_not_told(server: Server) -> None:
     eventually(lambda: learnt == [OLD])
 
 
+def test_who_is_there_with_a_key_that_was_revoked_learns_no_new_one(server: Server) -> None:
+    learnt: list[tuple[str, Key]] = []
+    newest = Key.generate()
+    with Link(server.address, key=OLD, on_new_key=lambda key: learnt.append(("thief", key))) as thief:
+        eventually(lambda: uses(server)[OLD.fingerprint] == 1)
+        server.keys.retire(OLD)
+        server.keys.add(NEW, user="ann")
+        with Link(server.address, key=NEW, on_new_key=lambda key: learnt.append(("ann", key))):
+            eventually(lambda: uses(server)[NEW.fingerprint] == 1)
+            server.keys.add(newest, user="ann")
+            eventually(lambda: learnt)
+        assert thief.ping() > 0  # what was said to it before has come
+
+        assert learnt == [("ann", newest)]
+
+
 @pytest.mark.parametrize("keys", [OLD, {"ann": OLD}])
 def test_the_next_transport_is_opened_with_the_new_key(keys: Any) -> None:
     learnt: list[Key] = []
