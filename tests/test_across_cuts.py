@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, Task, eventually, linked
-from netstructer import Limits, Link, Server
+from netstructer import Limits, Link, Server, aio
 from netstructer.errors import LinkTimeout, SessionLost, SourceFailed
 from netstructer.protocol import kept
 from netstructer.testing import ChaosProxy
@@ -109,6 +110,33 @@ def test_a_disk_that_does_not_give_back_what_was_kept_ends_the_session(monkeypat
 
         assert isinstance(caught.value.__cause__, SourceFailed)
         assert caught.value.unacknowledged == tuple(ids)
+
+
+def test_under_asyncio_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it was `ConnectionCut`, which names no messages, and `SourceFailed` in whoever wrote just then."""
+
+    async def run(server: Server, proxy: ChaosProxy) -> None:
+        async with await aio.connect(proxy.address, key=KEY) as near:
+            proxy.down()
+            while not near.suspended:
+                await asyncio.sleep(0.01)
+            ids = [(await near.send(bytes(900), compress=False)).id for _ in range(3)]
+            monkeypatch.setattr(kept.Kept, "_read", broken)
+            proxy.up()
+            with pytest.raises(SessionLost, match="disk") as caught:
+                await near.recv(timeout=PATIENCE_SECONDS)
+            assert caught.value.unacknowledged == tuple(ids)
+
+    read = kept.Kept._read
+
+    def broken(self: kept.Kept, place: Any) -> Any:
+        if isinstance(place, slice):
+            raise SourceFailed("the disk gave back other bytes")
+        return read(self, place)
+
+    monkeypatch.setattr(kept, "KEPT_MEMORY_BYTES", 1000)
+    with Server(key=KEY) as server, ChaosProxy(server.address) as proxy:
+        asyncio.run(run(server, proxy))
 
 
 class Interrupting:

@@ -26,7 +26,7 @@ from typing import Protocol
 from netstructer.address import Address
 from netstructer.aio.pipe import Pipe, peer_of
 from netstructer.aio.waiting import Waiters, call_at
-from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost
+from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost, SourceFailed
 from netstructer.keys import Key
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
@@ -241,6 +241,10 @@ class Pump:
                 pipe.write(frames)
                 if not pipe.paused and self.session.has_output(now):
                     self._round = self.loop.call_soon(self._go_on)
+        except SourceFailed as error:
+            lost = SessionLost("the disk did not give back what was kept to be sent again")
+            lost.__cause__ = error
+            self.handle(self.session.fail(lost))
         except BaseException:
             self.break_off()
             raise
