@@ -160,6 +160,13 @@ class Courier:
             except OutboxFull:
                 raise
             except BacklogFull as full:
+                if len(letters) > 1:  # all of them may be more than an empty outbox takes: one by one, then
+                    for letter in letters:
+                        row = self._append([letter], deadline)
+                        self._carry()
+                    return row
+                if not self.outbox.takes(letters[0]):
+                    raise
                 try:
                     self._await(lambda: self.outbox.first > first, deadline)  # noqa: B023 waited for here
                 except LinkTimeout:

@@ -158,6 +158,22 @@ def test_a_full_outbox_waits_and_then_says_so(outbox: str) -> None:
         assert waiting.result().id == 4
 
 
+def test_more_than_an_outbox_takes_goes_one_by_one(outbox: str) -> None:
+    with linked(durable=outbox, client_limits=Limits(outbox_rows=3)) as (near, far):
+        sending = Task(near.send_many, "abcdefgh", timeout=PATIENCE_SECONDS)
+        assert [far.recv(timeout=PATIENCE_SECONDS) for _ in range(8)] == list("abcdefgh")
+        assert sending.result().id == 8
+
+
+def test_what_no_outbox_takes_is_not_waited_for(outbox: str) -> None:
+    with linked(durable=outbox, client_limits=Limits(outbox_bytes=1 << 20)) as (near, far):
+        for send in (near.send, lambda value: near.send_many(["before", value])):
+            with pytest.raises(BacklogFull):
+                Task(send, bytes(1 << 20)).result()
+        assert far.recv(timeout=PATIENCE_SECONDS) == "before"
+        assert near.outbox.last == 1  # type: ignore[union-attr]
+
+
 def test_compression_is_as_was_said_even_later(outbox: str) -> None:
     from netstructer.durable.letter import Letter
 

@@ -10,8 +10,9 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from netstructer.codec.values import encode
 from netstructer.durable import Outbox, salvage
 from netstructer.durable.letter import Letter
 from netstructer.durable.outbox import MOST_ROW_BYTES
+from netstructer.durable.store import Store
 from netstructer.errors import (
     BacklogFull,
     InvalidKey,
@@ -273,6 +275,67 @@ def test_a_full_disk_has_a_name_and_keeps_what_was_there(place: str) -> None:
         kill(outbox, place)
     with Outbox(place, KEY) as outbox:
         assert everything(outbox) == {number: content(number) for number in range(1, 7)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's length there")
+def test_a_full_disk_refuses_only_what_is_not_kept(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr("netstructer.durable.store.LOG_BYTES", 64 << 10)
+    monkeypatch.setattr("netstructer.durable.outbox._TRIM_ROWS", 1)
+    kept = 0
+    with Outbox(place, KEY) as outbox:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200 << 10, hard))
+        try:
+            with suppress(OutboxFull):
+                for _ in range(100):
+                    outbox.append(bytes(8 << 10))
+                    kept += 1
+            outbox.trim(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert 20 < kept == outbox.last < 100
+        assert outbox.append(content(kept + 1)) == kept + 1
+    with Outbox(place, KEY) as outbox:
+        assert (outbox.first, outbox.last) == (2, kept + 1)
+
+
+# --- interruptions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "within", "after"])
+@pytest.mark.parametrize("then", ["append", "close", "trim", "kill"])
+def test_what_is_interrupted_while_the_disk_is_waited_for_is_kept_or_is_not(
+    place: str, when: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(place, KEY) as outbox:
+        outbox.append(content(1))
+        write = outbox._store.write
+
+        def interrupted(*given: Any, **named: Any) -> None:
+            if when == "within":  # and the undoing was interrupted, too
+                outbox._store._connection.execute("BEGIN IMMEDIATE")
+            elif when == "after":
+                write(*given, **named)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "write", lambda _, *given, **named: interrupted(*given, **named))
+            with pytest.raises(KeyboardInterrupt):
+                outbox.append(content(2))
+        last = 2 if when == "after" else 1
+        if then == "append":
+            assert outbox.append(content(last + 1)) == last + 1
+            last += 1
+        elif then == "trim":
+            outbox.trim(0)
+            assert outbox.row_count == last
+        elif then == "kill":
+            kill(outbox, place)
+    with Outbox(place, KEY) as outbox:
+        assert everything(outbox) == {number: content(number) for number in range(1, last + 1)}
+        assert outbox.byte_count == sum(len(content(number)) + 96 for number in range(1, last + 1))
 
 
 # --- death ------------------------------------------------------------------------------------------------------------

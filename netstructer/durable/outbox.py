@@ -16,6 +16,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 
 from netstructer.durable import store
@@ -23,7 +24,15 @@ from netstructer.durable.chain import matches, next_tag
 from netstructer.durable.mark import Mark, Noted
 from netstructer.durable.sealing import ID_BYTES, OVERHEAD_BYTES, FileKeys, new_secret, unwrap, wrap
 from netstructer.durable.state import State
-from netstructer.errors import BacklogFull, InvalidKey, MessageTooBig, Misuse, NetstructerError, OutboxDamaged
+from netstructer.errors import (
+    BacklogFull,
+    InvalidKey,
+    MessageTooBig,
+    Misuse,
+    NetstructerError,
+    OutboxDamaged,
+    OutboxFull,
+)
 from netstructer.keys import Key
 from netstructer.limits import Limits
 
@@ -59,6 +68,8 @@ class Outbox:
         self._limits, self._draw = limits, draw
         self._lock = threading.Lock()
         self._error: NetstructerError | None = None
+        self._undecided: tuple[bytes, State, int] | None = None
+        """What is being committed: the state as it is written, as it is kept, and what the rows count with it."""
         self._closed = False
         self._process = os.getpid()
         if not os.path.lexists(path):
@@ -186,6 +197,11 @@ class Outbox:
                 self._commit(self._trimmed(state), rows)
             return state.last
 
+    def takes(self, plain: Buffer) -> bool:
+        """Say whether there would be room for a message if there were no other."""
+        held_bytes = memoryview(plain).nbytes + OVERHEAD_BYTES + ROW_CHARGE_BYTES
+        return held_bytes <= self._limits.outbox_bytes and self._limits.outbox_rows > 0
+
     def read(self, row: int) -> bytes:
         """Return the bytes of a row that is not trimmed.  Raises `OutboxDamaged`, and `Misuse` for any other row."""
         with self._lock:
@@ -212,7 +228,8 @@ class Outbox:
             self.byte_count -= self._store.sealed_bytes(self._taken, row) + ROW_CHARGE_BYTES * (row - self._taken)
             self._taken = row
             if self._taken - self._state.trimmed >= _TRIM_ROWS:
-                self._commit(self._trimmed(self._state), [])
+                with suppress(OutboxFull):  # to take rows away needs room, too: later, then
+                    self._commit(self._trimmed(self._state), [])
 
     def _found(self, row: int) -> tuple[bytes, bytes]:
         found = self._store.row(row)
@@ -233,18 +250,37 @@ class Outbox:
 
     def _commit(self, state: State, rows: list[tuple[int, bytes, bytes]]) -> None:
         trim = state.trimmed if state.trimmed > self._state.trimmed else 0
+        packed = state.pack(self._keys.state)
+        held_bytes = self.byte_count + sum(len(sealed) + ROW_CHARGE_BYTES for _, sealed, _ in rows)
+        self._undecided = packed, state, held_bytes
         try:
-            self._store.write(state.pack(self._keys.state), rows=rows, trim=trim)
+            self._store.write(packed, rows=rows, trim=trim)
         except OutboxDamaged as error:
             self._error = error
             raise
-        self._state = state
-        self.byte_count += sum(len(sealed) + ROW_CHARGE_BYTES for _, sealed, _ in rows)
-        if rows and self._mark is not None:
+        except NetstructerError:
+            self._undecided = None
+            raise
+        self._accept(state, held_bytes)
+
+    def _accept(self, state: State, held_bytes: int) -> None:
+        """Take in that a state was committed."""
+        fresh = state.last > self._state.last
+        self._state, self.byte_count = state, held_bytes
+        self._undecided = None
+        if fresh and self._mark is not None:
             try:
                 self._mark.note(Noted(state.last, state.last_tag))
             except OSError as error:  # these rows are kept; what came after them could be lost unseen
                 self._error = OutboxDamaged(f"{self._mark.path} cannot be written: {error.strerror}")
+
+    def _decide(self) -> None:
+        """Find out what became of a commit that was interrupted: Ctrl-C comes where the disk is waited for."""
+        if self._undecided is not None:
+            packed, state, held_bytes = self._undecided
+            if self._store.state() == packed:
+                self._accept(state, held_bytes)
+            self._undecided = None
 
     def _check_room(self, new_rows: int, new_bytes: int) -> None:
         rows, held = self.row_count + new_rows, self.byte_count + new_bytes
@@ -262,6 +298,7 @@ class Outbox:
             raise Misuse("an outbox belongs to the process that opened it, and this is a fork of that")
         if self._error is not None:
             raise self._error.again()
+        self._decide()
 
     def _damaged(self, row: int, what: str) -> OutboxDamaged:
         return OutboxDamaged(f"row {row} of the outbox {self.path} {what}", row=row)
@@ -295,6 +332,7 @@ class Outbox:
             self._closed = True
             try:
                 if self._error is None and self._process == os.getpid():
+                    self._decide()
                     self._commit(self._trimmed(self._state)._replace(clean=True), [])
                     self._store.settle()
                     if self._mark is not None:

@@ -149,10 +149,12 @@ class Store:
     def write(self, state: bytes, *, rows: list[tuple[int, bytes, bytes]], trim: int) -> None:
         """Commit new rows, the removal of those up to `trim`, and the state that says so: all of it or nothing.
 
-        Raises `OutboxFull` where the disk takes no more.
+        Raises `OutboxFull` where the disk takes no more.  Where something else interrupts it, `state` tells.
         """
         run = self._connection.execute
         with self.reading(rows[0][0] if rows else 0):
+            if self._connection.in_transaction:  # of a write that was interrupted, and whose undoing was
+                run("ROLLBACK")
             try:
                 run("BEGIN IMMEDIATE")
                 if trim:
@@ -165,7 +167,9 @@ class Store:
                 self._undo()
                 raise
         if self._log_bytes() > LOG_BYTES:
-            self.settle()
+            # It is committed whether the log can be brought in or not; the next commit tries again.
+            with suppress(NetstructerError):
+                self.settle()
 
     def _undo(self) -> None:
         """Take back what was begun; what had been written to the log is no part of it any more."""
