@@ -72,15 +72,19 @@ def locked(place: str) -> Iterator[None]:
     """Hold the lock file beside a file, which waits for whoever holds it, from reading the file to replacing it.
 
     The lock file stays: to remove it would let two hold two files of that name.  Its directory is made where it is not
-    there.  Raises `OSError`.
+    there.  It is let go before it is closed, because a process that another thread forks meanwhile has it open too, and
+    would hold it for as long as it lives.  Raises `OSError`.
     """
     make_directory(place)
     descriptor = os.open(f"{place}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock(descriptor)
-        yield
+        try:
+            yield
+        finally:
+            _unlock(descriptor)
     finally:
-        os.close(descriptor)  # lets go of the lock too
+        os.close(descriptor)
 
 
 def make_directory(place: str) -> None:
@@ -150,9 +154,19 @@ if os.name == "nt":  # pragma: no cover - the other system's half
                 if error.errno != errno.EDEADLK:
                     raise
 
+    def _unlock(descriptor: int) -> None:
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+
 else:
 
     def _lock(descriptor: int) -> None:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _unlock(descriptor: int) -> None:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -103,6 +103,28 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert place.read_bytes() == b"100"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_was_forked_under_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+    import fcntl
+
+    place = str(tmp_path / "file")
+    reader, writer = os.pipe()
+    with private_files.locked(place):
+        child = os.fork()
+        if not child:  # pragma: no cover - in the child
+            os.close(writer)
+            os.read(reader, 1)
+            os._exit(0)
+    try:
+        with open(f"{place}.lock") as beside:
+            fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(writer)
+        os.waitpid(child, 0)
+        os.close(reader)
+
+
 def test_what_fails_under_the_lock_lets_go_of_it(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), private_files.locked(str(tmp_path / "file")):
