@@ -45,8 +45,8 @@ class KnownServer(NamedTuple):
 class KnownServers:
     """The servers known in one file, which need not be there yet.
 
-    Every method reads the file anew.  They raise `InvalidKnownServers` for a file that is not as it should be, and
-    `OSError`.
+    Every method reads the file anew.  They raise `InvalidKnownServers` for a file that is not as it should be,
+    `InvalidAddress`, and `OSError`.
     """
 
     __slots__ = ("path",)
@@ -64,9 +64,11 @@ class KnownServers:
     def add(self, address: Address, fingerprint: str, *, now: float) -> KnownServer:
         """Note a server, and return its line; one that is there already stays as it is, and is returned.
 
-        `now` is the time, in seconds since 1970.
+        `now` is the time, in seconds since 1970.  Nothing is written that could not be read.
         """
         place = _place_of(address)
+        if not place.host:
+            raise InvalidAddress("expected a server with a host")
         made = KnownServer(*place, fingerprint, int(now))
         with private_files.locked(self.path):
             known = self._read()
@@ -109,7 +111,10 @@ class KnownServers:
         if len(known) > MOST_SERVERS:
             raise InvalidKnownServers(f"{self.path} has its {MOST_SERVERS} servers: forget some first")
         lines = [json.dumps(server._asdict(), separators=(",", ":")) + "\n" for server in known.values()]
-        private_files.replace(self.path, "".join(lines).encode())
+        content = "".join(lines).encode()
+        if len(content) > MOST_FILE_BYTES:
+            raise InvalidKnownServers(f"{self.path} would be longer than {MOST_FILE_BYTES} bytes: forget some first")
+        private_files.replace(self.path, content)
 
 
 def default_known_servers_path(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -119,8 +124,9 @@ def default_known_servers_path(environ: Mapping[str, str] = os.environ) -> str |
 
 
 def _place_of(address: Address) -> Address:
-    """Return the one spelling of an address: names have no case."""
-    return Address(address.host.lower(), address.port)
+    """Return the one spelling of an address: names have no case, and an IP is normalised."""
+    host, port = parse_address((address.host, address.port))
+    return Address(host.lower(), port)
 
 
 def _parse(line: bytes) -> tuple[KnownServer | None, str]:
@@ -135,7 +141,7 @@ def _parse(line: bytes) -> tuple[KnownServer | None, str]:
     if not isinstance(host, str) or isinstance(port, bool) or not isinstance(port, int):
         return None, "expected a host as text and a port as a number"
     try:
-        place = _place_of(parse_address((host, port)))
+        place = _place_of(Address(host, port))
     except InvalidAddress as error:
         return None, str(error)
     if not host or place != (host, port):

@@ -13,7 +13,7 @@ import pytest
 
 from netstructer import known_servers
 from netstructer.address import Address, parse_address
-from netstructer.errors import InvalidKnownServers
+from netstructer.errors import InvalidAddress, InvalidKnownServers
 from netstructer.known_servers import KnownServer, KnownServers, default_known_servers_path
 
 ONE = "ns1:mzuhvlpymk6xo3epygfy5h4oeaejofef"
@@ -43,6 +43,29 @@ def test_what_is_noted_is_known(known: KnownServers) -> None:
     assert made == known.get(HERE) == KnownServer("192.168.1.5", 5000, ONE, 1_767_225_600)
     assert known.get(Address("192.168.1.5", 5001)) is None
     assert Path(known.path).read_text() == json.dumps(LINE, separators=(",", ":")) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "noted"),
+    [("0:0:0:0:0:0:0:1", "::1"), ("::FFFF:192.0.2.7", "192.0.2.7"), ("FE80::1%ETH0", "fe80::1%eth0"), ("A..b", "a..b")],
+)
+def test_whatever_is_noted_can_be_read_again(known: KnownServers, host: str, noted: str) -> None:
+    known.add(Address(host, 1), ONE, now=1)
+
+    assert list(known) == [KnownServer(noted, 1, ONE, 1)]
+    assert known.get(Address(host, 1)) == known.get(Address(noted, 1)) is not None
+
+
+def test_what_could_not_be_read_again_is_not_noted(known: KnownServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    known.add(HERE, ONE, now=1)
+    for nowhere in (Address("", 1), Address("a b", 1), Address("a", 65536)):
+        with pytest.raises(InvalidAddress):
+            known.add(nowhere, ONE, now=1)
+    monkeypatch.setattr(known_servers, "MOST_FILE_BYTES", 200)
+    with pytest.raises(InvalidKnownServers, match="would be longer"):
+        known.add(Address("a" * 100, 1), ONE, now=1)
+
+    assert list(known) == [KnownServer(*HERE, ONE, 1)]
 
 
 def test_what_is_noted_is_never_changed_by_what_comes_later(known: KnownServers) -> None:

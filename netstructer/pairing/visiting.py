@@ -56,7 +56,8 @@ def pair(
     Raises `InvalidCode`; `WrongCode`, and then the code is dead; `PairingRefused`; `IdentityChanged` where the server
     is known by another identity; what dialling raises (`Unreachable`, `PortClosed`, `LinkTimeout`); `ConnectionCut`,
     `NotNetstructer` and the rest of `PeerFault`; `OSError` where the files cannot be written; `MissingDependency`.
-    Whatever is raised, nothing is left behind here, and the server takes its half back.
+    Whatever is raised, no key is left behind here, and the server takes its half back; where the key file cannot be
+    written at the very last, the pin stays, which the code has vouched for.
     """
     place = parse_address(address)
     deadline = sockets.deadline_after(timeout)
@@ -92,7 +93,7 @@ def pair(
             event = visitor.receive(receive())
             if isinstance(event, Granted):
                 granted = event.grant
-                server = Address(granted.host or place.host, granted.port)
+                server = parse_address((granted.host or place.host, granted.port))
                 fingerprint = identity_fingerprint(granted.identity)
                 keeping.prepare(granted.key, server, fingerprint)
                 visitor.have()
