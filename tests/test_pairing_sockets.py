@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import sys
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,7 @@ from netstructer.errors import (
     LinkTimeout,
     MissingDependency,
     Misuse,
+    NetstructerError,
     NotNetstructer,
     PairingRefused,
     PairingStopped,
@@ -435,6 +438,51 @@ def test_an_interrupt_at_the_server_takes_back_what_nobody_has_acknowledged(tmp_
 
         assert desk.names == []
         assert isinstance(desk.error, KeyboardInterrupt)
+
+
+def test_an_interrupt_behind_the_write_takes_the_key_back_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = UserKeys.add
+
+    def add_and_break(self: UserKeys, *given: Any, **more: Any) -> None:
+        add(self, *given, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(UserKeys, "add", add_and_break)
+    home = Home(tmp_path)
+    with Desk(tmp_path) as desk:
+        with pytest.raises(NetstructerError):
+            home.pair(desk.address, desk.code())
+        desk.ended()
+
+    assert isinstance(desk.error, KeyboardInterrupt)
+    assert (desk.names, home.is_empty) == ([], True)
+
+
+def test_a_second_wait_knows_nobody_of_the_first(tmp_path: Path) -> None:
+    users = UserKeys(tmp_path / "users")
+    with (
+        PairingServer(("127.0.0.1", 0), users=users, identity=Identity.generate(), port=5000) as server,
+        talking(server.address) as transport,
+    ):
+
+        def until_answered(notice: Notice) -> None:
+            if select.select([transport], [], [], 0)[0]:
+                raise KeyboardInterrupt
+
+        def until_done(notice: Notice) -> None:
+            if isinstance(notice, Waiting):
+                raise KeyboardInterrupt
+
+        visitor = Visitor(WRONG, os.urandom)
+        transport.sendall(visitor.take())
+        with pytest.raises(KeyboardInterrupt):
+            server.wait(until_answered)
+        step(visitor, transport)
+        transport.sendall(visitor.take())  # a guess at a code that is no more
+        with pytest.raises(KeyboardInterrupt):
+            server.wait(until_done)
+
+        assert ending_of(transport) == pack_head(Kind.REFUSAL, 2)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class _Guest:
     key: Key | None = None
     user: str = ""
     kept: bool = False
-    """Whether the key is in the file, and not yet confirmed from there."""
+    """Whether the key may be in the file, and is not yet confirmed from there."""
 
 
 class PairingServer:
@@ -143,6 +143,7 @@ class PairingServer:
         `OSError` and `InvalidKey` where the user's key cannot be written.
         """
         self._notice = notice
+        self._send_away()  # whoever is left of an earlier wait, and may have tried a code that is dead
         self._desk = Desk(os.urandom, now=time.monotonic(), code_seconds=self._code_seconds)
         self._show()
         while True:
@@ -160,11 +161,11 @@ class PairingServer:
 
     def close(self) -> None:
         """Stop listening, and send everybody away."""
-        for guest in tuple(self._guests):
-            self._take_back(guest)
-            self._dismiss(guest, Refusal.SPENT)
-        self._selector.close()
-        self._listener.close()
+        try:
+            self._send_away()
+        finally:
+            self._selector.close()
+            self._listener.close()
 
     def __enter__(self) -> PairingServer:
         return self
@@ -173,6 +174,11 @@ class PairingServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _send_away(self) -> None:
+        for guest in tuple(self._guests):
+            self._take_back(guest)
+            self._dismiss(guest, Refusal.SPENT)
 
     # --- guests -----------------------------------------------------------------------------------------------------
 
@@ -246,9 +252,9 @@ class PairingServer:
                 )
             case Taken():
                 assert guest.key is not None
+                guest.kept = True  # before it is: an interrupt may come in between
                 with _own_files():
                     self._users.add(guest.user, guest.key, now=time.time())
-                guest.kept = True
                 guest.host.installed()
             case Finished():
                 assert guest.key is not None
@@ -276,8 +282,8 @@ class PairingServer:
         """Take the key of a guest out of the file, who has not said that it is in place there."""
         if guest.kept:
             assert guest.key is not None
-            guest.kept = False
             self._users.remove(guest.key)
+            guest.kept = False
 
     def _dismiss(self, guest: _Guest, why: Refusal | None) -> None:
         """Close a guest's transport, with a word or with what is left to be said."""
