@@ -25,6 +25,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from netstructer import errands
 from netstructer.backoff import pause_seconds
 from netstructer.durable.letter import Letter
 from netstructer.durable.outbox import Outbox
@@ -122,7 +123,7 @@ class Courier:
         row = self._append([self._letter(encoded, compress)], deadline)
         if wait == "acked":
             self._hasty = row
-        self._carry()
+        self._see_off()
         if wait in ("acked", "consumed"):
             self._await(lambda: self._reached(row, wait), deadline)
         return Sent(len(encoded), 0, row)
@@ -140,11 +141,11 @@ class Courier:
                 if held_bytes >= COMMIT_BYTES or len(letters) >= AHEAD_ROWS:
                     full, letters, held_bytes = letters, [], 0
                     row = self._append(full, deadline)
-                    self._carry()
+                    self._see_off()
         finally:
             if letters:
                 row = self._append(letters, deadline)
-            self._carry()
+            self._see_off()
         return Sent(plain_bytes, 0, row)
 
     def _letter(self, encoded: bytes, compress: bool | None) -> bytes:
@@ -157,13 +158,13 @@ class Courier:
             first = self.outbox.first
             try:
                 return self.outbox.append_all(letters)
-            except OutboxFull:
-                raise
             except BacklogFull as full:
+                if isinstance(full, OutboxFull):
+                    raise
                 if len(letters) > 1:  # all of them may be more than an empty outbox takes: one by one, then
                     for letter in letters:
                         row = self._append([letter], deadline)
-                        self._carry()
+                        self._see_off()
                     return row
                 if not self.outbox.takes(letters[0]):
                     raise
@@ -195,6 +196,11 @@ class Courier:
         if self._ending:
             raise LinkClosed("the link is closed")
 
+    def _see_off(self) -> None:
+        """Carry what was kept, and kept it is: a fault in the carrying is the courier's to meet, and to tell."""
+        with suppress(NetstructerError):
+            self._carry()
+
     def _carry(self) -> None:
         """Queue the rows that are next, as far as they can be queued now."""
         with self._turn:
@@ -202,11 +208,9 @@ class Courier:
             while not self._ending and self._error is None and self._room(exchange):
                 row = self._sent + 1
                 letter = Letter.unpack(self.outbox.read(row))
-                outgoing = exchange.session.payloads.compose_row(
-                    Row(self.outbox.id, row, letter.encoded),
-                    compress=letter.compress,
-                    flags=int(Flag.TAKEN | Flag.ACKNOWLEDGE if row == self._hasty else Flag.TAKEN),
-                )
+                flags = int(Flag.TAKEN | Flag.ACKNOWLEDGE if row == self._hasty else Flag.TAKEN)
+                found = Row(self.outbox.id, row, letter.encoded)
+                outgoing = exchange.session.payloads.compose_row(found, compress=letter.compress, flags=flags)
                 if not exchange.queue(outgoing):
                     self._full = exchange  # It is over, or the server leaves: the next session carries this row.
                     return
@@ -332,7 +336,7 @@ class Courier:
             link = self._link()
             if link is None or self._ending:
                 self._ending = True
-                _abort(*opened)
+                errands.send_off(*opened)
                 return
             if self._told is not self._exchange:
                 self._former.append(self._exchange)
@@ -343,10 +347,11 @@ class Courier:
             self._sent = self.outbox.first - 1
 
     def _keep_key(self) -> None:
-        """Seal the outbox under the key that the server gave in the place of the old one."""
-        if self._credentials.key != self._key:
-            self._key = self._credentials.key
-            self.outbox.change_key(self._key)
+        """Seal the outbox under the key that the server gave in the place of the old one, if anybody keeps that."""
+        key = self._credentials.key
+        if key != self._key and (key.path is not None or self._credentials.on_new_key is not None):
+            self.outbox.change_key(key)
+            self._key = key
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -390,11 +395,3 @@ class Courier:
 
     def __repr__(self) -> str:
         return f"<Courier of {self.outbox!r}>"
-
-
-def _abort(transport: socket.socket, session: Session, events: list[Event]) -> None:
-    """End a session that nobody wants any more, and tell the server, which would keep it otherwise."""
-    session.abort(LinkClosed("the link was closed while its next session was opened"))
-    with suppress(OSError):
-        transport.sendall(b"".join(session.frames_to_send(1, time.monotonic())))
-    transport.close()

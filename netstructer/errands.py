@@ -3,7 +3,7 @@
 Out: rows are queued without waiting (`queue`), one thread works for the link until something has moved (`work`), and it
 leaves a session for another (`leave`).
 In: a message is looked at where it lies (`first_message`), and taken when what it was sent for is done (`take_first`).
-These are methods of `Exchange`.
+These are methods of `Exchange`, but for `send_off`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, Misuse, PeerFault
 
 if TYPE_CHECKING:
+    import socket
+
     from netstructer.exchange import Exchange
     from netstructer.protocol.assembly import Message, Whole
+    from netstructer.protocol.events import Event
     from netstructer.protocol.outgoing import Outgoing
+    from netstructer.protocol.session import Session
 
-__all__ = ["await_receipt", "first_message", "leave", "leave_first", "queue", "take_first", "work"]
+__all__ = ["await_receipt", "first_message", "leave", "leave_first", "queue", "send_off", "take_first", "work"]
 
 
 def queue(exchange: Exchange, outgoing: Outgoing) -> bool:
@@ -99,3 +104,11 @@ def await_receipt(exchange: Exchange, deadline: float | None) -> None:
     if left is not None and left <= 0:
         raise LinkTimeout("the next message is being dealt with, and was not taken in time")
     exchange._pump.changed.wait(left)
+
+
+def send_off(transport: socket.socket, session: Session, events: list[Event]) -> None:
+    """End a session that nobody wants any more, and tell the server, which would keep it otherwise."""
+    session.abort(LinkClosed("the link was closed while its next session was opened"))
+    with suppress(OSError):
+        transport.sendall(b"".join(session.frames_to_send(1, time.monotonic())))
+    transport.close()

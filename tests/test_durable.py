@@ -16,7 +16,10 @@ import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, Relay, Task, eventually, linked
 from netstructer import Blob, Key, Limits, Link, Server
+from netstructer.codec.values import encode
+from netstructer.courier import Courier
 from netstructer.durable import Outbox
+from netstructer.durable.letter import Letter
 from netstructer.errors import (
     BacklogFull,
     BadValue,
@@ -175,8 +178,6 @@ def test_what_no_outbox_takes_is_not_waited_for(outbox: str) -> None:
 
 
 def test_compression_is_as_was_said_even_later(outbox: str) -> None:
-    from netstructer.durable.letter import Letter
-
     with linked(durable=outbox) as (near, _):
         near.send("zip" * 5000)
         near.send("zip" * 5000, compress=False)
@@ -357,7 +358,7 @@ def test_another_key_and_a_damaged_outbox_are_found_before_anything_is_sent(outb
 
 def test_a_key_that_takes_the_place_of_the_old_one_opens_the_outbox(outbox: str) -> None:
     other = Key.generate()
-    with linked(durable=outbox) as (near, far):
+    with linked(durable=outbox, on_new_key=lambda _: None) as (near, far):
         near._courier._credentials.key = other  # type: ignore[union-attr]  # as the server would have it
         near.send(1)
         assert far.recv(timeout=PATIENCE_SECONDS) == 1
@@ -365,6 +366,33 @@ def test_a_key_that_takes_the_place_of_the_old_one_opens_the_outbox(outbox: str)
         eventually(lambda: near._courier._key == other)  # type: ignore[union-attr]
     with Outbox(outbox, other) as kept:
         assert kept.last == 2
+
+
+def test_a_key_that_nobody_keeps_seals_no_outbox(outbox: str) -> None:
+    with linked(durable=outbox) as (near, far):
+        near._courier._credentials.learn(Key.generate())  # type: ignore[union-attr]  # whoever the server is
+        for number in (1, 2):
+            near.send(number, wait="acked", timeout=PATIENCE_SECONDS)
+            assert far.recv(timeout=PATIENCE_SECONDS) == number
+    with Outbox(outbox, KEY) as kept:
+        assert kept.last == 2
+
+
+def test_a_row_that_the_next_server_does_not_take_is_named_and_blames_no_other(
+    outbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(outbox, KEY) as kept:
+        kept.append(Letter(b"".join(encode(bytes(200_000)).buffers), False).pack())
+    with monkeypatch.context() as patch:
+        patch.setattr(Courier, "_serve", lambda courier, exchange: eventually(lambda: courier.ending))
+        with linked(durable=outbox, server_limits=Limits(value_bytes=100_000)) as (near, _):
+            assert near.send("kept all the same").id == 2
+            near.close(timeout=0)
+    with linked(durable=outbox, server_limits=Limits(value_bytes=100_000)) as (near, _):
+        eventually(lambda: near.closed)
+        with pytest.raises(MessageTooBig, match="row 1 of the outbox"):
+            near.send("not kept")
+        assert near.outbox.last == 2  # type: ignore[union-attr]
 
 
 def test_a_row_that_rots_while_it_waits_ends_the_carrying_and_every_send(outbox: str) -> None:

@@ -167,3 +167,24 @@ def test_a_database_that_fails_to_commit_takes_nothing(tmp_path: Path) -> None:
     assert inbox.position(OUTBOX) == 0
     assert not database.in_transaction
     database.close()
+
+
+def test_a_connection_may_make_of_its_rows_what_it_likes(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "app.db")
+    database.row_factory = lambda cursor, row: dict(zip([name for name, *_ in cursor.description], row, strict=True))
+    inbox = Inbox(database)
+    for row in (1, 2):
+        with inbox.effects(OUTBOX, row) as fresh:
+            assert fresh
+    assert inbox.position(OUTBOX) == 2
+    database.close()
+
+
+def test_a_position_that_cannot_be_read_once_is_not_taken_for_none(database: sqlite3.Connection) -> None:
+    inbox = Inbox(database)
+    with inbox.effects(OUTBOX, 1):
+        put(database, "once")
+    answers = iter([1])
+    database.set_progress_handler(lambda: next(answers, 0), 1)  # the next statement is interrupted, and no other
+    assert inbox.position(OUTBOX) == 1
+    assert next(answers, None) is None

@@ -41,11 +41,17 @@ class Inbox:
     def position(self, outbox: bytes) -> int:
         """Return the last row of an outbox whose effects are in the database; 0 for one that was never heard of."""
         try:
-            found = self._database.execute("SELECT row FROM netstructer_inbox WHERE outbox = ?", (outbox,)).fetchone()
-        except sqlite3.OperationalError:
+            found = self._found(outbox)
+        except sqlite3.OperationalError:  # There is no such table, or it cannot be read now; then neither can this be.
             self._database.execute(_TABLE)
-            return 0
+            found = self._found(outbox)
         return 0 if found is None else int(found[0])
+
+    def _found(self, outbox: bytes) -> tuple[int] | None:
+        cursor = self._database.cursor()
+        cursor.row_factory = None  # that of the connection may make anything of a row
+        cursor.execute("SELECT row FROM netstructer_inbox WHERE outbox = ?", (outbox,))
+        return cursor.fetchone()  # type: ignore[no-any-return]  # sqlite3 knows no types
 
     @contextmanager
     def effects(self, outbox: bytes, row: int) -> Iterator[bool]:

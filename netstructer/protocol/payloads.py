@@ -115,16 +115,16 @@ class Payloads:
 
     def compose_row(self, row: Row, *, compress: bool = True, flags: int = 0) -> Outgoing:
         """Return a row of an outbox as a message to queue.  Raises `MessageTooBig` for this peer."""
-        self._check_row(len(row.encoded))
+        self._check_row(len(row.encoded), f"row {row.number} of the outbox")
         parts, plain_bytes = (bodies.row(*row[:2]), row.encoded), bodies.ROW_BYTES + len(row.encoded)
         codec, pieces = compressed(parts, plain_bytes, compress=compress and self.compressing)
         outgoing = Outgoing(pieces, codec=codec, plain_bytes=plain_bytes, flags=flags)
         outgoing.durable = True
         return outgoing
 
-    def _check_row(self, encoded_bytes: int) -> None:
+    def _check_row(self, encoded_bytes: int, what: str = "a durable message") -> None:
         if (found := encoded_bytes + bodies.ROW_BYTES) > self.peer_limits.value_bytes:
-            text = f"a durable message of {found} bytes is over the {self.peer_limits.value_bytes} of the peer"
+            text = f"{what} of {found} bytes is over the {self.peer_limits.value_bytes} of the peer"
             raise MessageTooBig(text, limit=self.peer_limits.value_bytes, found=found)
 
     def row(self, message: Message) -> Row:
