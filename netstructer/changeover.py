@@ -40,6 +40,7 @@ __all__ = [
     "leave_at_exit",
     "read_the_rest",
     "seal",
+    "start",
     "suspend",
 ]
 
@@ -52,6 +53,14 @@ class Told(Protocol):
     def resumed(self) -> None: ...
     def draining(self, seconds: float) -> None: ...
     def new_key(self, key: Key) -> None: ...
+
+
+def start(pump: Pump) -> None:
+    """Send what is due on the first transport, and let the keeper look after the rest."""
+    with pump.lock.in_turn():
+        if pump.pipe is not None and not pump.ended:
+            current_keeper().add(pump)
+            pump.flush()
 
 
 def suspend(pump: Pump, error: NetstructerError) -> None:

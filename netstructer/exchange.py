@@ -52,7 +52,7 @@ class Exchange:
     def __init__(self, transport: socket.socket, session: Session, told: Told) -> None:
         self.session = session
         self._pump = Pump(transport, session, told)
-        self.board, self.adopt = self._pump.board, self._pump.adopt
+        self.start, self.board, self.adopt = self._pump.start, self._pump.board, self._pump.adopt
         self._lock = self._pump.lock
         self.receipts = threading.Lock()
         """Held by whoever deals with the next message and has not taken it yet."""
@@ -255,9 +255,14 @@ class Exchange:
         return True
 
     def begin(self, events: list[Event]) -> None:
-        """Take in what had come before the pump was there, and send what is due."""
+        """Take in what had come before the pump was there; nothing is sent before `start`."""
         with self._lock.in_turn():
-            self._pump.begin(events)
+            self._pump.handle(events)
+
+    def undelivered(self) -> int:
+        """Return how many values there are that the peer may not have."""
+        with self._lock.in_turn():
+            return len(self.session.outflow.unacknowledged())
 
     def next_message(self, deadline: float | None, most_bytes: int | None) -> Message | Whole:
         """Take and return the next message, waiting for it if need be.

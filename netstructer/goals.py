@@ -5,7 +5,7 @@ Spec: protocol.md, "Delivery".  The same for threads and for asyncio: what is wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from netstructer.errors import Misuse
@@ -13,7 +13,7 @@ from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag
 
-__all__ = ["Sent", "Wait", "flags_of", "goal"]
+__all__ = ["Sent", "Wait", "flags_of", "goal", "sum_of"]
 
 Wait = Literal["queued", "acked", "consumed", "durable"]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
@@ -22,12 +22,19 @@ _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKE
 class Sent(NamedTuple):
     """What one `send` moved: bytes of the encoded value, and bytes of its frames on the wire.
 
-    `id` names the value among all that this end has sent, from 1, rising; `SessionLost.unacknowledged` speaks of it.
+    `id` names the value among all that this end has sent, from 1, rising; of several values, the last of them.
+    `SessionLost.unacknowledged` speaks of it.
     """
 
     plain_bytes: int
     wire_bytes: int
     id: int = 0
+
+
+def sum_of(parts: Sequence[Outgoing | Batch]) -> Sent:
+    """Return what several messages moved; zeros for none."""
+    last = parts[-1].ids[-1] if parts else 0
+    return Sent(sum(part.sealed_bytes for part in parts), sum(part.wire_bytes for part in parts), last)
 
 
 def flags_of(wait: Wait) -> int:

@@ -25,7 +25,7 @@ from netstructer.credentials import ServerIdentity, find_credentials
 from netstructer.dial import Dialler
 from netstructer.errors import LinkClosed, Misuse
 from netstructer.exchange import Exchange
-from netstructer.goals import Sent, Wait, flags_of, goal
+from netstructer.goals import Sent, Wait, flags_of, goal, sum_of
 from netstructer.keys import Key, fingerprint_of
 from netstructer.limits import Limits
 from netstructer.protocol.handshake import identity_fingerprint
@@ -141,6 +141,7 @@ class Link(Beside):
         self._hold(transport, session, compress=self._compress)
         self._told.redialler = Redialler(dialler, self._exchange)
         self._exchange.begin(events)
+        self._exchange.start()
         logger.debug("= link %s to %s open", self.id, self.peer)
 
     @classmethod
@@ -263,7 +264,7 @@ class Link(Beside):
                     parts.append(outgoing)
         finally:
             self._submit_batch(batch, deadline, parts)
-        return Sent(sum(part.sealed_bytes for part in parts), sum(part.wire_bytes for part in parts))
+        return sum_of(parts)
 
     def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> None:
         if batch.count:
@@ -291,7 +292,9 @@ class Link(Beside):
         if self._courier is not None:
             self._courier.leave(deadline)
         if not self._exchange.close(deadline):
-            logger.debug("= link %s: no farewell in time", self.id)
+            count = self._exchange.undelivered()
+            level = logging.WARNING if count else logging.DEBUG
+            logger.log(level, "= link %s: no farewell in time, %d values of unknown fate", self.id, count)
         self.abort()
 
     def abort(self) -> None:

@@ -90,10 +90,11 @@ class Pump:
 
     @property
     def transport(self) -> socket.socket:
-        """The socket of now; there must be one."""
+        """The socket of now."""
         assert self.pipe is not None
         return self.pipe.transport
 
+    start = changeover.start
     break_off = changeover.break_off
     read_the_rest = changeover.read_the_rest
     end, abort = changeover.end, changeover.abort
@@ -105,12 +106,6 @@ class Pump:
     adopt = changeover.adopt
 
     # --- what an exchange asks for, under the lock ------------------------------------------------------------------
-
-    def begin(self, events: list[Event]) -> None:
-        """Take in what had come before, send what is due, and let the keeper look after the rest."""
-        current_keeper().add(self)
-        self.handle(events)
-        self.flush()
 
     def write_now(self, frame: bytes | bytearray | memoryview) -> None:
         """Write one sealed frame, nothing being unsent; the keeper goes on with what the socket does not take."""

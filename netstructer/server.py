@@ -247,6 +247,7 @@ class Server:
             self.link_suspended(link)
         if self._is_banned(link):
             link.abort()  # Since the door asked; whoever bans looks for open links only after that.
+        link._exchange.start()  # Not before: a client whose link is open can be found here.
         logger.debug("= link %s from %s open", link.id, link.peer)
         self._reception.welcome(link)
 

@@ -29,7 +29,7 @@ from netstructer.aio.redial import House, Redialler, Tidings
 from netstructer.aio.weighing import is_heavy
 from netstructer.codec.blob import Blob as PlainBlob
 from netstructer.errors import Misuse
-from netstructer.goals import Sent, Wait, flags_of, goal
+from netstructer.goals import Sent, Wait, flags_of, goal, sum_of
 from netstructer.keys import fingerprint_of
 from netstructer.limits import Limits
 from netstructer.protocol.assembly import Message
@@ -131,11 +131,7 @@ class Link:
         flags = flags_of(wait)
         await self._exchange.turn()
         compress = self._compress if compress is None else compress
-        if is_heavy(value):
-            loop = self._exchange.pump.loop
-            packed = await loop.run_in_executor(None, lambda: self._pack(value, compress, flags, timeout, ahead=True))
-        else:
-            packed = self._pack(value, compress, flags, timeout, ahead=False)
+        packed = await self._packed(value, compress, flags, timeout)
         if isinstance(packed, Single):
             done = self._exchange.submit_now(packed, 0) if wait == "queued" else None
             if done is not None:
@@ -143,6 +139,12 @@ class Link:
             packed = packed.outgoing(flags)
         await self._exchange.submit(packed, goal(self._session, packed, wait), deadline=deadline_after(timeout))
         return Sent(packed.sealed_bytes, packed.wire_bytes, packed.ids.start)
+
+    async def _packed(self, value: object, compress: bool, flags: int, timeout: float | None) -> Single | Outgoing:
+        if not is_heavy(value):
+            return self._pack(value, compress, flags, timeout, ahead=False)
+        loop = self._exchange.pump.loop
+        return await loop.run_in_executor(None, lambda: self._pack(value, compress, flags, timeout, ahead=True))
 
     def _pack(
         self, value: object, compress: bool, flags: int, timeout: float | None, *, ahead: bool
@@ -187,14 +189,18 @@ class Link:
         batch = Batch()
         try:
             for value in values:
-                encoded = session.payloads.encode(value)
-                if not session.fits(batch, encoded):
+                encoded = None if is_heavy(value) else session.payloads.encode(value)
+                if encoded is None or not session.fits(batch, encoded):
                     full, batch = batch, Batch()
                     await self._submit_batch(full, deadline, parts)
-                if session.fits(batch, encoded):
+                if encoded is not None and session.fits(batch, encoded):
                     batch.add(encoded)
                 else:
-                    outgoing = session.payloads.compose(encoded, compress=self._compress, source_seconds=timeout)
+                    if encoded is None:
+                        packed = await self._packed(value, self._compress, 0, timeout)
+                        outgoing = packed.outgoing(0) if isinstance(packed, Single) else packed
+                    else:
+                        outgoing = session.payloads.compose(encoded, compress=self._compress, source_seconds=timeout)
                     await self._exchange.submit(outgoing, goal(session, outgoing, "queued"), deadline=deadline)
                     parts.append(outgoing)
         except asyncio.CancelledError:
@@ -202,7 +208,7 @@ class Link:
             raise
         finally:
             await self._submit_batch(batch, deadline, parts)
-        return Sent(sum(part.sealed_bytes for part in parts), sum(part.wire_bytes for part in parts))
+        return sum_of(parts)
 
     async def _submit_batch(self, batch: Batch, deadline: float | None, parts: list[Outgoing | Batch]) -> None:
         if batch.count:
@@ -300,7 +306,9 @@ class Link:
         deadline = deadline_after(timeout)
         try:
             if not await self._exchange.close(deadline):
-                logger.debug("= link %s: no farewell in time", self.id)
+                count = len(self._session.outflow.unacknowledged())
+                level = logging.WARNING if count else logging.DEBUG
+                logger.log(level, "= link %s: no farewell in time, %d values of unknown fate", self.id, count)
         finally:
             self._exchange.abort()
         await self._exchange.gone(deadline)

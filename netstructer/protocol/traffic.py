@@ -40,8 +40,8 @@ class Traffic:
 
     @property
     def waiting_bytes(self) -> int:
-        """Plain bytes of the messages that are not wholly sealed."""
-        return self._outflow.lanes.waiting_bytes
+        """Plain bytes of the messages that are not wholly sealed, and those of records that are not acknowledged."""
+        return self._outflow.lanes.waiting_bytes + self._outflow.kept.held_bytes
 
     @property
     def wire_sent(self) -> int:
