@@ -31,6 +31,7 @@ from netstructer.errors import (
     Stalled,
     Unreachable,
 )
+from netstructer.protocol.payloads import Payloads
 from wired import steps, wired
 
 try:
@@ -619,6 +620,70 @@ def test_what_is_made_in_the_executor_is_what_is_made_in_the_loop(monkeypatch: p
                     assert [await blob.read() for blob in found.values()] == [b"blob", b""]
                 else:
                     assert found == value
+
+    run(main)
+
+
+def test_what_is_much_is_encoded_apart_whichever_way_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    much, little = list(range(5000)), [1]
+    threads: list[tuple[bool, bool]] = []
+    encode = Payloads.encode
+
+    def noted(payloads: Payloads, value: Any) -> Any:
+        if value in (much, little, (much,), (little,)):
+            threads.append((much in (value, *value), threading.current_thread() is threading.main_thread()))
+        return encode(payloads, value)
+
+    monkeypatch.setattr(Payloads, "encode", noted)
+
+    async def main() -> None:
+        async with Pair() as (near, far, _):
+            sent = await near.send_many([little, much, b"x" * 9000, much, little], timeout=PATIENCE_SECONDS)
+            assert sent.plain_bytes > 10_000
+            received = [await far.recv(timeout=PATIENCE_SECONDS) for _ in range(5)]
+            assert received == [little, much, b"x" * 9000, much, little]
+            async with near.conversation() as aside:
+                await aside.send(much)
+                await aside.send(little)
+                other = await far.accept_conversation(timeout=PATIENCE_SECONDS)
+                assert [await other.recv(timeout=PATIENCE_SECONDS) for _ in range(2)] == [much, little]
+                leaving = asyncio.ensure_future(other.send(much))
+                await steps(1)
+                await other.close()
+                with pytest.raises(LinkClosed):
+                    await leaving
+        assert threads == [(heavy, not heavy) for heavy, _ in threads]
+        assert len(threads) == 7
+
+    run(main)
+
+
+def test_a_link_is_of_one_loop_and_says_so_in_another() -> None:
+    async def main() -> None:
+        async with Pair() as (near, far, _):
+            await near.send("here already")
+            aside = near.conversation()
+            calls: list[Callable[[], Awaitable[Any]]] = [
+                lambda: far.send(1),
+                lambda: far.send_many([1]),
+                far.recv,
+                far.ping,
+                far.close,
+                far.accept_conversation,
+                lambda: aside.send(1),
+                aside.recv,
+            ]
+
+            async def abroad() -> None:
+                for call in calls:
+                    with pytest.raises(Misuse, match="another"):
+                        await call()
+
+            await asyncio.to_thread(lambda: asyncio.run(abroad()))
+            with pytest.raises(Misuse, match="or none"):
+                await asyncio.to_thread(near.conversation)
+            assert await far.recv(timeout=PATIENCE_SECONDS) == "here already"
+            await aside.close()
 
     run(main)
 

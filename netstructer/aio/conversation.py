@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netstructer.aio.receiving import Receiving
+from netstructer.aio.weighing import is_heavy
 from netstructer.aio.workers import Worker
 from netstructer.conversation import CLOSE_SECONDS
 from netstructer.errors import BadValue, LinkClosed, LinkLost, LinkTimeout, MessageCancelled
@@ -63,7 +64,10 @@ class Conversation:
             raise LinkClosed("the conversation is over")
         if not self._last_words:
             self._become_known()
-        await self._submit(self._compose((value,), timeout), timeout)
+        outgoing = await self._composed(value, timeout)
+        if self._closed:  # while it was encoded
+            raise LinkClosed("the conversation is over")
+        await self._submit(outgoing, timeout)
 
     async def recv(self, *, timeout: float | None = None) -> Any:
         """Return the next value of the other end; its blobs may still be coming.
@@ -108,6 +112,18 @@ class Conversation:
         await self._exchange.submit(outgoing, lambda: outgoing.done, idle_seconds=timeout)
         if outgoing.skipped_blobs:
             raise MessageCancelled("the other end wants no more of a blob", code=CancelCode.ABANDONED)
+
+    async def _composed(self, value: object, timeout: float | None) -> Outgoing:
+        """Return a value as a message: what is much is encoded and compressed in the loop's executor."""
+        if not is_heavy(value):
+            return self._compose((value,), timeout)
+
+        def compose() -> Outgoing:
+            outgoing = self._compose((value,), timeout)
+            outgoing.prepare()
+            return outgoing
+
+        return await self._exchange.pump.loop.run_in_executor(None, compose)
 
     def _compose(self, body: tuple[object, ...], timeout: float | None = None) -> Outgoing:
         payloads = self._exchange.session.payloads

@@ -16,7 +16,7 @@ from netstructer.address import Address
 from netstructer.aio.pump import Pump
 from netstructer.aio.receiving import Receiving
 from netstructer.aio.submission import Submission
-from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, NetstructerError, PeerFault
+from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse, NetstructerError, PeerFault
 from netstructer.keys import Key
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.arrivals import Arrival
@@ -68,11 +68,24 @@ class Exchange:
         return not (self.pump.ended or self.pump.closing or self.pump.left_by_peer)
 
     async def turn(self) -> None:
-        """Let the loop's other work have its turn, now and then: a call that need not wait would never do so."""
+        """Let the loop's other work have its turn, now and then: a call that need not wait would never do so.
+
+        Raises `Misuse` in another loop.
+        """
+        self.check_loop()
         self._calls += 1
         if self._calls >= CALLS_PER_TURN:
             self._calls = 0
             await asyncio.sleep(0)
+
+    def check_loop(self) -> None:
+        """Raise `Misuse` in another loop than the link's: what is done there meets what this one does at the time."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is not self.pump.loop:
+            raise Misuse("a link belongs to the loop in which it was opened, and this is another, or none")
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -125,6 +138,7 @@ class Exchange:
 
     async def ping(self, deadline: float | None) -> float:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""
+        self.check_loop()
         self.session.check_open()
         liveness, pump = self.session.liveness, self.pump
         before, turn = liveness.pongs, liveness.next_ping
@@ -187,11 +201,13 @@ class Exchange:
 
     def open_aside(self) -> int:
         """Begin a conversation; return its number."""
+        self.check_loop()
         self.session.check_open()
         return self.pump.asides.open()
 
     async def accept_aside(self, deadline: float | None) -> int:
         """Return the number of the next conversation that the peer has opened, waiting for it if need be."""
+        self.check_loop()
         pump, opened = self.pump, self.pump.asides.opened
 
         def come() -> bool:

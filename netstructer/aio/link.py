@@ -303,6 +303,7 @@ class Link:
 
         May be called twice, and on a link that is lost.  What the peer sent and nobody received is dropped.
         """
+        self._exchange.check_loop()
         deadline = deadline_after(timeout)
         try:
             if not await self._exchange.close(deadline):
