@@ -133,7 +133,6 @@ def sabotaged(*names: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _former.clear()  # what they hold counts against the process: it goes with them
         for where, name, good in kept:
             setattr(where, name, good)
         _former.clear()
