@@ -57,6 +57,12 @@ class Listener:
                 raise
             closed = self._close_next()
             raise DescriptorsShort(f"cannot accept: {error.strerror}", closed=closed) from None
+        return self.check(transport)
+
+    def check(self, transport: socket.socket) -> socket.socket:
+        """Return a transport that was accepted.  Raises `DescriptorsShort` where there is no descriptor for it: then it
+        is closed.
+        """
         most = sockets.descriptor_limit()
         if most is not None and transport.fileno() >= DESCRIPTOR_SHARE * most:
             transport.close()

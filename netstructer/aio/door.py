@@ -1,8 +1,11 @@
 """The front door: accepts transports and lets in those that prove a key.  Floor: FAÇADES.
 
-Law: no wait for anyone.  Spec: protocol.md, "Handshake", "Budgets before authentication".  What is said to a stranger
-is in `stranger.py`, whether it is heard at all decides the porter; the door is the loop's part of it: a transport and
-one timer for each stranger.
+Law: no wait for anyone.  Spec: protocol.md, "Handshake", "Budgets before authentication".
+
+What is said to a stranger is in `stranger.py`, whether it is heard at all decides the porter; the door is the loop's
+part of it: one task that accepts, a transport and one timer for each stranger.  It accepts by itself, because what
+asyncio accepts cannot be made to wait in the system's queue, where a crowd costs nothing (`turnstile.py`); and who is
+closed unread is so before asyncio has made anything for it.
 """
 
 from __future__ import annotations
@@ -14,19 +17,21 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 from netstructer import sockets
 from netstructer.address import Address
 from netstructer.admission import Verdict
-from netstructer.aio.pipe import peer_of
-from netstructer.errors import ConnectionCut, LinkTimeout, NetstructerError, SessionLost
-from netstructer.listener import DESCRIPTOR_SHARE
+from netstructer.aio.listener import Listener
+from netstructer.errors import LinkTimeout, NetstructerError, SessionLost
+from netstructer.listener import DescriptorsShort
 from netstructer.porter import OurFault
 from netstructer.protocol.events import Event, ResumeAsked
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
 from netstructer.stranger import Ceremony, Stranger
+from netstructer.turnstile import Turnstile
 
 __all__ = ["Door"]
 
@@ -34,8 +39,12 @@ logger = logging.getLogger("netstructer")
 
 ACCEPTS_PER_ROUND = 16
 """New transports taken before the loop's other work has its turn."""
+SHUT_SECONDS = 0.02
+"""How often it is looked at, while newcomers wait outside, whether they may come in."""
+FULL_PAUSE_SECONDS = 0.1
+"""Pause where a transport waits that can be neither accepted nor closed: accept would spin otherwise."""
 ROUNDS_TO_CLOSE = 4
-"""A transport that was just accepted is made, shown to its visit, aborted by that, and let go of."""
+"""Rounds of the loop in which a transport that was closed is let go of."""
 SUMMARY_SECONDS = 1.0
 """How often it is looked at whether log lines were kept back."""
 
@@ -51,63 +60,105 @@ class Door:
     def __init__(self, ceremony: Ceremony, *, welcome: Welcome, resume: Resume) -> None:
         self.ceremony, self.porter = ceremony, ceremony.porter
         self.welcome, self.resume = welcome, resume
-        self._server: asyncio.Server | None = None
+        self.closed = False
+        """Whether strangers are sent off."""
         self._visits: dict[_Visit, None] = {}
         """In the order in which they came."""
+        self._turnstile = Turnstile(ceremony.limits)
+        self._accepting: asyncio.Task[None] | None = None
+        self._entering: set[asyncio.Task[Any]] = set()
+        """Those of whose sockets transports are being made."""
         self._timer: asyncio.TimerHandle | None = None
 
-    async def open(self, listener: socket.socket) -> None:
+    def open(self, transport: socket.socket) -> None:
         """Begin to accept from a listening socket, which is the door's from here on."""
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(lambda: _Visit(self), sock=listener, backlog=ACCEPTS_PER_ROUND)
-            # asyncio takes its figure for the system's queue, too, which is to be long.
-            listener.listen(sockets.BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
+        listener = Listener(transport)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(listener), name="netstructer-door")
+        # Also where the loop ends without `close`, even before the task has begun.
+        self._accepting.add_done_callback(lambda _: listener.close())
 
     async def close(self) -> None:
         """Stop accepting, and close whoever is half open.  May be called twice."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-        for visit in tuple(self._visits):
-            visit.send_off()
+        self.closed = True
         if self._timer is not None:
             self._timer.cancel()
-        # asyncio has let go of the listener, and of whom it had just accepted, when the loop has come round so often.
+        for visit in tuple(self._visits):
+            visit.send_off()
+        under_way = set(self._entering)
+        if self._accepting is not None:
+            self._accepting.cancel()
+            under_way.add(self._accepting)
+        if under_way:
+            await asyncio.wait(under_way)
         for _ in range(ROUNDS_TO_CLOSE):
             await asyncio.sleep(0)
 
-    # --- what the visits ask for ------------------------------------------------------------------------------------
+    # --- accepting --------------------------------------------------------------------------------------------------
 
-    def meet(self, visit: _Visit) -> NetstructerError | None:
-        """Take in a new transport; return why its hello will be refused, if it will.
+    async def _accept(self, listener: Listener) -> None:
+        while not self.closed:
+            try:
+                await self._round(listener)
+            except Exception as error:
+                # A fault of ours must not close the door for good.
+                logger.error("the door of the server: %s", type(error).__name__)
+                await asyncio.sleep(FULL_PAUSE_SECONDS)
 
-        Raises `ConnectionCut` for one that is closed unread.
-        """
+    async def _round(self, listener: Listener) -> None:
+        while self._turnstile.shut(time.monotonic(), self.porter.greed):
+            await asyncio.sleep(SHUT_SECONDS)
+        for _ in range(ACCEPTS_PER_ROUND):
+            try:
+                transport = await listener.accept()
+            except DescriptorsShort as shortage:
+                if line := self.porter.short(str(shortage), time.monotonic(), closed=shortage.closed):
+                    logger.error("%s", line)
+                if not shortage.closed:
+                    await asyncio.sleep(FULL_PAUSE_SECONDS)
+                    return
+            except OSError:
+                break  # The one that waited is gone.
+            else:
+                self._meet(transport)
+        await asyncio.sleep(0)
+
+    def _meet(self, transport: socket.socket) -> None:
+        try:
+            sockets.prepare(transport, dead_seconds=self.ceremony.limits.dead_seconds)
+            peer = sockets.peer_address(transport)
+        except OSError:
+            transport.close()
+            return
         now = time.monotonic()
-        if self._server is None:
-            raise ConnectionCut("the server is closed")
-        most = sockets.descriptor_limit()
-        if most is not None and visit.descriptor >= DESCRIPTOR_SHARE * most:
-            text = f"cannot accept: nine tenths of {most} descriptors are taken"
-            if line := self.porter.short(text, now, closed=True):
-                logger.error("%s", line)
-            raise ConnectionCut("the process has no descriptor left for strangers")
-        verdict, unwelcome = self.porter.meet(visit.peer.host, now, random.random())
+        verdict, unwelcome = self.porter.meet(peer.host, now, random.random())
         if verdict is Verdict.UNREAD:
-            raise ConnectionCut("there is no place for another stranger")
+            transport.close()
+            return
         if verdict is Verdict.INSTEAD:
-            next(found for found in self._visits if self.porter.makes_way(found.peer.host)).dismiss()
+            next(visit for visit in self._visits if self.porter.makes_way(visit.peer.host)).dismiss()
+        visit = _Visit(self, peer, now, Stranger(self.ceremony, peer.host, unwelcome))
         self._visits[visit] = None
-        return unwelcome
+        self._turnstile.enter(visit, now)
+        # Not awaited here: that takes several rounds of a loop that may be busy.
+        loop = asyncio.get_running_loop()
+        entering = loop.create_task(loop.connect_accepted_socket(lambda: visit, transport))
+        self._entering.add(entering)
+        entering.add_done_callback(partial(self._entered, visit, transport))
+
+    def _entered(self, visit: _Visit, transport: socket.socket, entering: asyncio.Task[Any]) -> None:
+        """Take in that there is a transport of a stranger, or that there is none because it is gone already."""
+        self._entering.discard(entering)
+        if entering.cancelled() or entering.exception() is not None:
+            visit.dismiss()
+            transport.close()
+
+    # --- what the visits tell ---------------------------------------------------------------------------------------
 
     def leave(self, visit: _Visit, *, proved: bool) -> None:
         """Take in that a stranger holds its place no longer."""
         if visit in self._visits:
             del self._visits[visit]
+            self._turnstile.leave(visit, proved=proved)
             self.porter.leave(visit.peer.host, time.monotonic(), proved=proved)
 
     def refuse(self, visit: _Visit, error: NetstructerError, *, answered: bool) -> None:
@@ -115,7 +166,7 @@ class Door:
         line = self.porter.failed(visit.peer.host, error, time.monotonic(), answered=answered)
         if line:
             logger.warning("%s", line)
-        if self._timer is None and self._server is not None:
+        if self._timer is None and not self.closed:
             self._timer = asyncio.get_running_loop().call_later(SUMMARY_SECONDS, self._sum_up)
 
     def _sum_up(self) -> None:
@@ -127,29 +178,21 @@ class Door:
 class _Visit(asyncio.BufferedProtocol):
     """A transport of one stranger, from when it is accepted until it is a link's, or closed."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, door: Door, peer: Address, accepted: float, stranger: Stranger) -> None:
+        self._door, self.peer, self._accepted = door, peer, accepted
+        self._stranger: Stranger | None = stranger
         self._loop = asyncio.get_running_loop()
-        self._accepted = time.monotonic()
         self._transport: asyncio.Transport | None = None
-        self._stranger: Stranger | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.peer = Address("", 0)
-        self.descriptor = -1
+        self._watch()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take in that it was accepted."""
+        """Take in that there is a transport."""
         self._transport = cast(asyncio.Transport, transport)
-        try:
-            self.peer = peer_of(transport)
-            found = transport.get_extra_info("socket")
-            self.descriptor = -1 if found is None else found.fileno()
-            unwelcome = self._door.meet(self)
-        except (OSError, ConnectionCut):
-            self._transport.abort()
-            return
-        self._stranger = Stranger(self._door.ceremony, self.peer.host, unwelcome)
-        self._watch()
+        if self._stranger is None:
+            self._transport.abort()  # It has made way, or was too late, in the meantime.
+        elif self._door.closed:
+            self.send_off()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where received bytes go."""
@@ -170,7 +213,9 @@ class _Visit(asyncio.BufferedProtocol):
         self.dismiss()
 
     def send_off(self) -> None:
-        """Close the transport: the server shuts down."""
+        """Close the transport, as soon as there is one: the server shuts down."""
+        if self._transport is None:
+            return
         if self._stranger is not None:
             self._stranger.send_off()
             self._reply(self._stranger)

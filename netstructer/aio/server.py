@@ -132,7 +132,7 @@ class Server:
             listener = await loop.run_in_executor(None, sockets.listening_socket, self._address)
             bound = Address(*listener.getsockname()[:2])
             self._reception.open()
-            await door.open(listener)
+            door.open(listener)
         except BaseException:
             self._door = None
             raise
@@ -251,6 +251,8 @@ class Server:
             raise SessionLost("the session is pinned to another address")
         link._exchange.adopt(transport, session)
         self._rotation.opened(link, agreement)
+        if self._is_banned(link):
+            link.abort()  # Since the door asked, or where it comes from now.
 
     def _make_room(self, ip: str, user: str | None) -> bool:
         """Let the first suspended link go whose place is the one that a client lacks who is here; say whether there is
