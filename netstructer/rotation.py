@@ -37,6 +37,7 @@ class _Link(Protocol):
 
     @property
     def _exchange(self) -> _Giving: ...
+    def abort(self) -> object: ...
 
 
 L = TypeVar("L", bound=_Link)
@@ -50,10 +51,16 @@ class Rotation(Generic[L]):
         ring.subscribe(_telling(weakref.ref(self)))
 
     def opened(self, link: L, agreement: Agreement) -> None:
-        """Take in which key has opened a link, or a new transport of it; the link is in `live`."""
+        """Take in which key has opened a link, or a new transport of it; the link is in `live`, and can be found.
+
+        It is aborted where the key has ended since its hello: whoever ends a key looks for open links only after that.
+        """
         link.fingerprint = fingerprint_of(agreement.key_id)
         self._ring.opened(link.id, agreement.key_id)
-        self._tell(link)
+        if self._ring.lookup(agreement.key_id) is None:
+            link.abort()
+        else:
+            self._tell(link)
         if link._exchange.ended:
             self._ring.closed(link.id)  # It ended meanwhile, and may have said so before it was counted.
 

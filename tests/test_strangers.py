@@ -9,12 +9,14 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import strangers
 from loopback import KEY, PATIENCE_SECONDS, Relay, eventually, open_files, raw_client, read_to_end
 from netstructer import Key, Limits, Link, Server, aio
+from netstructer.bans import Ban
 from netstructer.errors import BadValue, Banned, Busy, ConnectionCut, InvalidBan, KeyRefused, LinkLost, NetstructerError
 from netstructer.porter import Porter
 from netstructer.protocol.handshake import HELLO_BYTES, start_client
@@ -153,6 +155,54 @@ def test_a_ban_that_comes_while_a_link_is_let_in_closes_it(monkeypatch: pytest.M
         with pytest.raises((LinkLost, Banned)), Link(server.address, key=KEY) as link:
             link.recv(timeout=PATIENCE_SECONDS)
         eventually(lambda: server.count() == 0)
+
+
+def serving_asyncio(work: Callable[[aio.Server], None]) -> None:
+    """Run a server of asyncio, and what is done with it in another thread."""
+
+    async def serve() -> None:
+        async with aio.Server(key={"ann": ANN, "bob": BOB}) as server:
+            await asyncio.wait_for(asyncio.to_thread(work, server), 3 * PATIENCE_SECONDS)
+
+    asyncio.run(serve())
+
+
+def serving_threads(work: Callable[[Server], None]) -> None:
+    with Server(key={"ann": ANN, "bob": BOB}) as server:
+        work(server)
+
+
+@pytest.mark.parametrize("serving", [serving_threads, serving_asyncio])
+def test_a_key_that_ends_while_a_link_is_let_in_opens_none(serving: Callable[..., None]) -> None:
+    def knock(server: Any) -> None:
+        server._door.porter.check_holder = lambda key_id, user: server.keys.retire(ANN)
+        with pytest.raises((LinkLost, KeyRefused)), Link(server.address, key=ANN) as link:
+            link.recv(timeout=PATIENCE_SECONDS)
+        eventually(lambda: server.count() == len(server.suspended()) == 0)
+        eventually(lambda: [use.fingerprint for use in server.keys.uses()] == [BOB.fingerprint])
+        del server._door.porter.check_holder
+        with Link(server.address, key=BOB) as link:
+            assert link.ping() > 0
+
+    serving(knock)
+
+
+@pytest.mark.parametrize("serving", [serving_threads, serving_asyncio])
+def test_a_ban_that_comes_while_a_session_goes_on_elsewhere_ends_it(serving: Callable[..., None]) -> None:
+    def knock(server: Any) -> None:
+        def ban(key_id: bytes, user: str | None) -> None:
+            # As if the link were elsewhere still when whoever bans looks for it.
+            server.bans._enter(Ban(kind="network", name="127.0.0.1/32", since=0.0))
+
+        with Relay(server.address) as relay, Link(relay.address, key=ANN) as link:
+            assert link.ping() > 0
+            server._door.porter.check_holder = ban
+            relay.cut()
+            with pytest.raises((LinkLost, Banned)):
+                link.recv(timeout=PATIENCE_SECONDS)
+            eventually(lambda: server.count() == len(server.suspended()) == 0)
+
+    serving(knock)
 
 
 def test_an_asyncio_server_bans_from_any_thread() -> None:
