@@ -138,7 +138,10 @@ class UserKeys:
         if len(lines) > MOST_KEYS:
             raise Misuse(f"{self.path} has its {MOST_KEYS} keys: take some out first")
         rows = [json.dumps(line._asdict() | {"key": line.key.reveal()}, separators=(",", ":")) for line in lines]
-        private_files.replace(self.path, "".join(row + "\n" for row in rows).encode())
+        content = "".join(row + "\n" for row in rows).encode()
+        if len(content) > MOST_FILE_BYTES:
+            raise Misuse(f"{self.path} would be longer than {MOST_FILE_BYTES} bytes")
+        private_files.replace(self.path, content)
 
 
 class UserRing(KeyRing):
@@ -213,6 +216,13 @@ def default_user_keys_path(environ: Mapping[str, str] = os.environ) -> str | Non
     return None if directory is None else os.path.join(directory, "users")
 
 
+def _is_moment(until: object) -> bool:
+    try:
+        return isinstance(until, (int, float)) and not isinstance(until, bool) and isfinite(until)
+    except OverflowError:  # a number of JSON may have any length
+        return False
+
+
 def _parse(text: bytes) -> tuple[UserKey | None, str]:
     """Return what a line says and no fault, or nothing and the fault."""
     try:
@@ -226,7 +236,7 @@ def _parse(text: bytes) -> tuple[UserKey | None, str]:
         return None, "expected the name of a user"
     if isinstance(added, bool) or not isinstance(added, int):
         return None, "expected added as a number of seconds"
-    if until is not None and (isinstance(until, bool) or not isinstance(until, (int, float)) or not isfinite(until)):
+    if until is not None and not _is_moment(until):
         return None, "expected until as a number of seconds, or null"
     try:
         return UserKey(user, key_from("the key", key), added, until), ""

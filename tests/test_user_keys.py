@@ -73,6 +73,9 @@ def test_a_key_is_there_once_and_a_user_has_a_name(users: UserKeys) -> None:
         users.add("bob", key, now=NOW)
     with pytest.raises(Misuse):
         users.add("", Key.generate(), now=NOW)
+    with pytest.raises(Misuse, match="would be longer"):
+        users.add("x" * (8 << 20), Key.generate(), now=NOW)
+    assert [line.user for line in users] == ["ada"]
     assert key.reveal() not in str(caught.value)
 
 
@@ -109,6 +112,7 @@ GOOD = {"user": "ada", "key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "a
         (json.dumps(GOOD | {"added": True}), "added"),
         (json.dumps(GOOD | {"until": "soon"}), "until"),
         (json.dumps(GOOD | {"until": float("inf")}), "until"),
+        (json.dumps(GOOD | {"until": 10**400}), "until"),
     ],
 )
 def test_a_line_that_is_none_is_named_and_not_shown(users: UserKeys, line: str, fault: str) -> None:
