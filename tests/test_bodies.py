@@ -175,3 +175,8 @@ def _sums(items: list[bytes]) -> set[int]:
         total += 4 + len(item)
         sums.add(total)
     return sums
+
+
+def test_an_open_shows_no_secret() -> None:
+    assert repr(OPEN_NEW) == f"<Open in mode 1 of {OPEN_NEW.session_id.hex()}>"
+    assert "ssss" not in f"{[OPEN_NEW, OPEN_RESUME]}"

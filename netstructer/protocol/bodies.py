@@ -97,7 +97,7 @@ ROW_BYTES = _ROW.size
 class Open(NamedTuple):
     """The client's first record: its session, and where each direction of it stands.
 
-    `secret` is in mode 2 a proof of it.
+    `secret` is in mode 2 a proof of it.  Shows none.
     """
 
     mode: int
@@ -122,6 +122,9 @@ class Open(NamedTuple):
         if mode == OPEN_NEW and (found.expected, found.following, found.instance) != (1, 1, bytes(16)):
             raise IllegalFrame("a new session must begin at its beginning")
         return found
+
+    def __repr__(self) -> str:
+        return f"<Open in mode {self.mode} of {self.session_id.hex()}>"
 
 
 class Accept(NamedTuple):
