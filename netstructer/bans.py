@@ -5,7 +5,8 @@ has a reason, which is for whoever runs the server and never travels, and it may
 because a ban outlives the process: with a path, each change is on the disk before `add` or `remove` returns.
 
 The file is lines of JSON, one ban each, with exactly the fields that are written here.  What else is found in it is an
-error when the server is made, and nothing is guessed: a ban that was skipped would be a door left open.
+error when the server is made, and nothing is guessed: a ban that was skipped would be a door left open.  A file is one
+server's: it is read once, and two that keep the same one write over each other's changes.
 """
 
 from __future__ import annotations
