@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
-from netstructer.errors import NetstructerError, SessionLost
+from netstructer.errors import LinkClosed, NetstructerError, SessionLost
 from netstructer.limits import Limits
 from netstructer.protocol import kept
 from netstructer.protocol.events import Resumed, Suspended
@@ -212,10 +212,14 @@ def faults_under(*sabotages: str, seeds: int = 6, steps: int = 300) -> int:
     found = 0
     with sabotaged(*sabotages):
         for seed in range(seeds):
+            loop = Loop(seed, cut_share=0.1)
             try:
-                Loop(seed, cut_share=0.1).run(steps)
+                loop.run(steps)
             except (AssertionError, LookupError, ValueError, NetstructerError):  # the model itself trips over a double
                 found += 1
+            finally:
+                for end in loop.machine.pair.ends:
+                    end.session.fail(LinkClosed("the run is over"))
     return found
 
 

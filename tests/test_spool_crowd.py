@@ -69,8 +69,9 @@ def open_files() -> int:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """Every test gives back what it claimed from the process."""
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test gives back what it claimed from the process, whatever the links of other tests still have."""
+    monkeypatch.setattr(rooms, "_ledger", rooms._Ledger())
     yield
     gc.collect()
     rooms._ledger.settle()
