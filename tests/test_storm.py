@@ -186,15 +186,20 @@ def test_a_loop_is_left_in_the_middle_of_a_storm(factory: Factory) -> None:
 
 @each_loop
 def test_a_server_that_nobody_closes_leaves_nothing_behind(factory: Factory) -> None:
-    async def main() -> socket.socket:
-        server = await aio.Server(key=KEY).start()
-        await asyncio.sleep(0)
-        return socket.create_connection(server.address, timeout=PATIENCE_SECONDS)
+    for rounds in range(8):
 
-    with tidy(), asyncio.Runner(loop_factory=factory) as runner:
-        transport = runner.run(main())
-    with transport, contextlib.suppress(ConnectionError):
-        assert transport.recv(1) == b""
+        async def main(rounds: int = rounds) -> socket.socket:
+            server = await aio.Server(key=KEY).start()
+            await asyncio.sleep(0)
+            transport = socket.create_connection(server.address, timeout=PATIENCE_SECONDS)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            return transport
+
+        with tidy(), asyncio.Runner(loop_factory=factory) as runner:
+            transport = runner.run(main())
+        with transport, contextlib.suppress(ConnectionError):
+            assert transport.recv(1) == b""
 
 
 @each_loop

@@ -75,15 +75,11 @@ class Door:
         listener = Listener(transport)
         self._accepting = asyncio.get_running_loop().create_task(self._accept(listener), name="netstructer-door")
         # Also where the loop ends without `close`, even before the task has begun.
-        self._accepting.add_done_callback(lambda _: listener.close())
+        self._accepting.add_done_callback(lambda _: self._let_go(listener))
 
     async def close(self) -> None:
         """Stop accepting, and close whoever is half open.  May be called twice."""
-        self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        for visit in tuple(self._visits):
-            visit.send_off()
+        self._send_off()
         under_way = set(self._entering)
         if self._accepting is not None:
             self._accepting.cancel()
@@ -92,6 +88,17 @@ class Door:
             await asyncio.wait(under_way)
         for _ in range(ROUNDS_TO_CLOSE):
             await asyncio.sleep(0)
+
+    def _let_go(self, listener: Listener) -> None:
+        listener.close()
+        self._send_off()
+
+    def _send_off(self) -> None:
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for visit in tuple(self._visits):
+            visit.send_off()
 
     # --- accepting --------------------------------------------------------------------------------------------------
 
@@ -117,7 +124,7 @@ class Door:
                     await asyncio.sleep(FULL_PAUSE_SECONDS)
                     return
             except OSError:
-                break  # The one that waited is gone.
+                break  # The one that waited is gone, or the next round finds why it could not be taken.
             else:
                 self._meet(transport)
         await asyncio.sleep(0)

@@ -28,7 +28,8 @@ class Listener:
     async def accept(self) -> socket.socket:
         """Return the next transport; where one waits already, nobody else has a turn.
 
-        Raises `DescriptorsShort`, and any other `OSError` for a transport that broke before it was taken.
+        Raises `DescriptorsShort`, and any other `OSError` for a transport that broke before it was taken, or waits
+        still because the descriptors were short that moment: then the next call says so.
         """
         try:
             return self._rules.accept()
@@ -36,10 +37,7 @@ class Listener:
             self._transport.given = None
         try:
             fresh, _ = await asyncio.get_running_loop().sock_accept(self._transport)
-        except OSError:
-            # Where there was no descriptor for it, there is one in reserve.
-            return self._rules.accept()
-        except BaseException:
+        except asyncio.CancelledError:
             if self._transport.given is not None:
                 self._transport.given.close()
             raise
