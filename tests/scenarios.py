@@ -710,6 +710,28 @@ def a_server_that_closes_lets_handlers_answer_and_says_farewell(stage: Stage) ->
         ends.server.close()
 
 
+@scenario
+def what_is_answered_while_a_server_leaves_arrives(stage: Stage) -> None:
+    with stage.pair() as ends:
+
+        def answer_late(link: Any) -> None:
+            asked = link.recv()
+            with pytest.raises(LinkClosed):
+                ends.far.recv(timeout=PATIENCE_SECONDS)  # The server has begun to leave.
+            link.ping(timeout=PATIENCE_SECONDS)  # The client has been told.
+            link.send(("answer", asked))
+            with pytest.raises(LinkClosed):
+                link.accept_conversation(timeout=PATIENCE_SECONDS)
+            link.send("nothing more is waited for")
+
+        ends.far_house.handle(ends.server, answer_late)
+        with ends.near_house.connect(ends.server.address) as link:
+            link.send(1)
+            answers = Task(lambda: [link.recv(timeout=PATIENCE_SECONDS) for _ in range(2)])
+            ends.server.close(drain=PATIENCE_SECONDS)
+            assert answers.result() == [("answer", 1), "nothing more is waited for"]
+
+
 # --- across cuts ----------------------------------------------------------------------------------------------------
 
 

@@ -211,7 +211,7 @@ class Exchange:
         pump, opened = self.pump, self.pump.asides.opened
 
         def come() -> bool:
-            return bool(opened) or pump.closing or pump.left_by_peer or pump.ended
+            return bool(opened) or pump.closing or pump.left_by_peer or pump.ended or pump.draining
 
         if not await pump.waiters.until(come, deadline):
             raise LinkTimeout("nothing came in time")

@@ -71,7 +71,7 @@ class Pump:
         self.closing = False
         self.left_by_peer = False
         self.draining = False
-        """Whether this link is to end as soon as what is under way is done."""
+        """Whether this end lets what is under way be done, and then leaves; of the peer, that is only told."""
         self._open_pipes: set[Pipe] = set()
         self._room_bytes = session.limits.unsent_bytes
         self._round: asyncio.Handle | None = None
@@ -197,7 +197,6 @@ class Pump:
             elif isinstance(event, Resumed):
                 self._tell(lambda told: told.resumed())
             elif isinstance(event, Draining):
-                self.draining = True
                 self._tell(partial(_tell_draining, event.seconds))
             elif isinstance(event, NewKeyCame):
                 self._tell(partial(_tell_new_key, event.key))
