@@ -142,8 +142,8 @@ def end(pump: Pump, error: NetstructerError | None) -> None:
     try:
         with contextlib.suppress(Exception):
             pump.unsent.extend(pump.session.frames_to_send(pump.room_bytes, time.monotonic()))
-            while pump.unsent and pipe is not None:
-                sockets.write(pipe.transport, pump.unsent)
+            if pipe is not None:
+                _write_last(pump, pipe)
     finally:  # Nor must Ctrl-C.
         pump.ended = True
         pump.unsent.clear()
@@ -156,9 +156,28 @@ def end(pump: Pump, error: NetstructerError | None) -> None:
         pump.told.ended()
 
 
-def abort(pump: Pump, error: NetstructerError) -> None:
-    """End at once, at the application's wish."""
+def _write_last(pump: Pump, pipe: Pipe) -> None:
+    """Write what is sealed and the last word behind it: without that the peer would wait for this end's return.
+
+    A socket that is full is waited for as long as whoever ends the link allows: the keeper, which has other links to
+    serve, does not.
+    """
+    until = time.monotonic() + pump.patience_seconds
+    readiness = sockets.Readiness(pipe.transport)
+    while pump.unsent:
+        try:
+            sockets.write(pipe.transport, pump.unsent)
+        except (BlockingIOError, InterruptedError):
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            readiness.wait(read=False, write=True, seconds=left)
+
+
+def abort(pump: Pump, error: NetstructerError, patience_seconds: float = 0.0) -> None:
+    """End at once, at the application's wish; its last word may wait so long for room in the socket."""
     pump.closing = True
+    pump.patience_seconds = patience_seconds
     pump.handle(pump.session.abort(error))
     if not pump.ended:
         end(pump, pump.session.error)  # The session was over, and Ctrl-C came before that was dealt with.
@@ -170,11 +189,11 @@ def give_up(pump: Pump) -> None:
         abort(pump, LinkClosed("the link was dropped without being closed"))
 
 
-def leave_at_exit(pump: Pump) -> None:
+def leave_at_exit(pump: Pump, patience_seconds: float) -> None:
     """End at once, where nobody works here at this moment: the process ends, and the peer need not wait for it."""
     if pump.lock.plain.acquire(False):
         try:
-            abort(pump, LinkClosed("the process ended"))
+            abort(pump, LinkClosed("the process ended"), patience_seconds)
         finally:
             pump.lock.plain.release()
 

@@ -364,12 +364,12 @@ class Exchange:
         with self._lock.in_turn():
             self._begin_close()
 
-    def abort(self) -> None:
-        """End at once, without a word."""
+    def abort(self, patience_seconds: float = 0.0) -> None:
+        """End at once, without a farewell; that this end has gone may wait so long for room in the socket."""
         with self._lock.in_turn():
             self._pump.inbox.clear()
             self._pump.asides.clear()
-            self._pump.abort(LinkClosed("the link was aborted here"))
+            self._pump.abort(LinkClosed("the link was aborted here"), patience_seconds)
 
     def ping(self, deadline: float | None) -> float:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, what ended the session."""

@@ -37,6 +37,8 @@ LOOSE_SECONDS = 0.5
 """How often the time of links is kept that callers come to and leave again."""
 LONGEST_SECONDS = 3600.0
 """The longest sleep: a selector takes no infinity."""
+EXIT_SECONDS = 0.5
+"""How long the end of a process may wait for room for the last words of all its links together."""
 BUSY_SECONDS = 0.001
 """Pause where a link could not be served because somebody works in it at this moment."""
 
@@ -69,7 +71,7 @@ class Kept(Protocol):
     def due(self) -> float | None: ...
     def disown(self) -> None: ...
     def give_up(self) -> None: ...
-    def leave_at_exit(self) -> None: ...
+    def leave_at_exit(self, patience_seconds: float) -> None: ...
 
 
 class Keeper:
@@ -181,9 +183,10 @@ class Keeper:
 
     def leave(self) -> None:
         """At the end of the process: a link that nobody has closed tells its peer not to wait for it."""
+        until = time.monotonic() + EXIT_SECONDS
         for pump in tuple(self._pumps):
             with contextlib.suppress(Exception):
-                pump.leave_at_exit()
+                pump.leave_at_exit(max(0.0, until - time.monotonic()))
 
     def disown(self) -> None:
         """In a forked child: let go of every link and descriptor of the parent."""

@@ -53,6 +53,11 @@ logger = logging.getLogger("netstructer")
 logger.addHandler(logging.NullHandler())
 
 
+LAST_WORD_SECONDS = 0.5
+"""How long `abort` waits for room in the socket, to tell the peer not to wait: a reader that keeps up makes some in
+less."""
+
+
 class Link(Beside):
     """One end of an encrypted conversation: values in, values out, in order, none lost, none changed.
 
@@ -295,13 +300,16 @@ class Link(Beside):
             count = self._exchange.undelivered()
             level = logging.WARNING if count else logging.DEBUG
             logger.log(level, "= link %s: no farewell in time, %d values of unknown fate", self.id, count)
-        self.abort()
+        self._abort(0.0)
 
     def abort(self) -> None:
         """End at once, without a farewell: the peer sees a cut.  May be called twice."""
+        self._abort(LAST_WORD_SECONDS)
+
+    def _abort(self, patience_seconds: float) -> None:
         if self._courier is not None:
             self._courier.stop()
-        self._exchange.abort()
+        self._exchange.abort(patience_seconds)
         if self._courier is not None:
             self._courier.end()
 

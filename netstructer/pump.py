@@ -81,6 +81,8 @@ class Pump:
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
         self.room_bytes = session.limits.unsent_bytes
         self.ended = False
+        self.patience_seconds = 0.0
+        """How long the last word may wait for room in the socket."""
         self.left_by_peer = False
         self.closing = False
         self.draining = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from netstructer.errors import (
 from netstructer.protocol.handshake import BUSY, KEY_NOT_ACCEPTED, refusal
 from netstructer.testing import ChaosProxy, Stall
 
+NOISE = os.urandom(1 << 20)
 SHORT = Limits(resume_seconds=0.5)
 
 
@@ -197,6 +199,19 @@ def test_a_link_that_is_aborted_is_not_waited_for(who: int) -> None:
         with pytest.raises(ConnectionCut, match="abort"):
             ends[1 - who].recv(timeout=PATIENCE_SECONDS)
 
+        assert (server.count(), server.suspended()) == (0, ())
+
+
+def test_a_link_that_is_aborted_in_the_middle_of_much_is_not_waited_for_either() -> None:
+    with house() as (server, _, near, far):
+        sending = Task(near.send, Blob.from_iter(NOISE for _ in range(400)), compress=False)
+        blob = far.recv(timeout=PATIENCE_SECONDS)
+        reading = Task(lambda: sum(map(len, blob)))
+        eventually(lambda: far.stats.wire_received > 4 << 20)
+        near.abort()
+
+        assert isinstance(reading.error(), ConnectionCut)
+        assert isinstance(sending.error(), LinkClosed)
         assert (server.count(), server.suspended()) == (0, ())
 
 
