@@ -41,6 +41,9 @@ class Redialler:
         self._dialler, self._exchange = dialler, exchange
         self._backoff = Backoff(exchange.session, time.monotonic())
         self._running = False
+        self._handing = threading.Lock()
+        self._given: Key | None = None
+        self._learning = False
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
@@ -59,16 +62,36 @@ class Redialler:
         self._backoff.found(time.monotonic())
 
     def new_key(self, key: Key) -> None:
-        """Take the key that the server gives: a file may be written and the application told, so not in this thread."""
+        """Take the key that the server gives: a file may be written and the application told, so not in this thread.
+
+        One thread learns at a time, and of keys that come faster than it learns the last one counts.
+        """
+        with self._handing:
+            self._given, busy = key, self._learning
+            self._learning = True
+        if busy:
+            return
         try:
-            threading.Thread(target=self._learn, args=(key,), name="netstructer-new-key", daemon=True).start()
+            threading.Thread(target=self._learn, name="netstructer-new-key", daemon=True).start()
         except RuntimeError:
+            self._learning = False
             logger.error("no thread is left to take the new key %s", key.fingerprint)
 
-    def _learn(self, key: Key) -> None:
-        credentials = self._dialler.credentials
-        if credentials.learn(key) and credentials.on_new_key is not None:
-            credentials.on_new_key(key)
+    def _learn(self) -> None:
+        credentials, learnt = self._dialler.credentials, None
+        while True:
+            with self._handing:
+                key, self._given = self._given, None
+                self._learning = key is not None
+            if key is None:
+                break
+            try:
+                learnt = key if credentials.learn(key) else learnt
+            except BaseException:
+                self._learning = False
+                raise
+        if learnt is not None and credentials.on_new_key is not None:
+            credentials.on_new_key(learnt)
 
     @property
     def fingerprint(self) -> str:

@@ -147,6 +147,32 @@ def test_the_key_file_has_the_new_key_for_the_next_time(tmp_path: Path) -> None:
     assert Key.load(tmp_path / "key.old") == OLD
 
 
+@pytest.mark.parametrize("facade", ["threads", "asyncio"])
+def test_of_keys_that_come_at_once_the_last_is_learnt(facade: str, tmp_path: Path) -> None:
+    place, identity, keys = tmp_path / "key", Identity.generate(), [Key.generate() for _ in range(8)]
+    OLD.save(place)
+
+    def work(server: Server) -> None:
+        eventually(lambda: uses(server)[OLD.fingerprint] == 1)
+        for key in keys:
+            server.keys.add(key, user="ann")
+        eventually(lambda: Key.load(place) == keys[-1])
+
+    async def run(server: Server) -> None:
+        pinned = identity.fingerprint
+        async with await aio.connect(server.address, key=Key.load(place), server_identity=pinned) as link:
+            await asyncio.to_thread(work, server)
+            assert await link.ping() > 0
+
+    with Server(key={"ann": OLD}, identity=identity) as server:
+        if facade == "asyncio":
+            asyncio.run(run(server))
+        else:
+            with Link(server.address, key=Key.load(place), server_identity=identity.fingerprint) as link:
+                work(server)
+                assert link.ping() > 0
+
+
 def test_a_callback_may_use_its_link_and_fail(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     links: list[Link] = []
     trips: list[float] = []

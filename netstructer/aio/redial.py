@@ -38,6 +38,8 @@ class Redialler:
         self._backoff = Backoff(exchange.session, time.monotonic())
         self._task: asyncio.Task[None] | None = None
         self._learning: set[asyncio.Task[None]] = set()
+        self._given: Key | None = None
+        self._busy = False
 
     def suspended(self) -> None:
         """Begin to look for a transport."""
@@ -51,16 +53,29 @@ class Redialler:
         self._backoff.found(time.monotonic())
 
     def new_key(self, key: Key) -> None:
-        """Take the key that the server gives: a file may be written, so not in the loop's thread."""
-        task = self._exchange.pump.loop.create_task(self._learn(key), name="netstructer-new-key")
+        """Take the key that the server gives: a file may be written, so not in the loop's thread.
+
+        One task learns at a time, and of keys that come faster than it learns the last one counts.
+        """
+        self._given, busy = key, self._busy
+        if busy:
+            return
+        self._busy = True
+        task = self._exchange.pump.loop.create_task(self._learn(), name="netstructer-new-key")
         self._learning.add(task)  # The loop itself holds its tasks weakly.
         task.add_done_callback(self._learning.discard)
 
-    async def _learn(self, key: Key) -> None:
-        credentials = self._dialler.credentials
-        new = await self._exchange.pump.loop.run_in_executor(None, credentials.learn, key)
-        if new and credentials.on_new_key is not None:
-            credentials.on_new_key(key)
+    async def _learn(self) -> None:
+        credentials, learnt = self._dialler.credentials, None
+        try:
+            while self._given is not None:
+                key, self._given = self._given, None
+                if await self._exchange.pump.loop.run_in_executor(None, credentials.learn, key):
+                    learnt = key
+        finally:
+            self._busy = False
+        if learnt is not None and credentials.on_new_key is not None:
+            credentials.on_new_key(learnt)
 
     @property
     def fingerprint(self) -> str:
