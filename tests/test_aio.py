@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -656,6 +657,24 @@ def test_what_is_much_is_encoded_apart_whichever_way_it_goes(monkeypatch: pytest
         assert len(threads) == 7
 
     run(main)
+
+
+def test_a_link_whose_loop_is_over_can_be_let_go_of() -> None:
+    links: list[aio.Link] = []
+
+    async def main() -> None:
+        pair = Pair()
+        links.extend((await pair.__aenter__())[:2])
+
+    with warnings.catch_warnings(action="ignore"):  # asyncio's, of the transports that were left open
+        with asyncio.Runner() as runner:
+            runner.run(main())
+        for link in links:
+            link.abort()
+        assert all(link.closed for link in links)
+        del link
+        links.clear()
+        gc.collect()
 
 
 def test_a_link_is_of_one_loop_and_says_so_in_another() -> None:

@@ -301,6 +301,23 @@ def test_a_full_disk_refuses_only_what_is_not_kept(place: str, monkeypatch: pyte
         assert (outbox.first, outbox.last) == (2, kept + 1)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's length there")
+def test_an_outbox_closes_at_a_full_disk_as_well(place: str) -> None:
+    import resource
+
+    filled(place, 5)
+    outbox = Outbox(place, KEY)
+    outbox.append(content(6))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        outbox.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Outbox(place, KEY) as outbox:
+        assert everything(outbox) == {number: content(number) for number in range(1, 7)}
+
+
 # --- interruptions ----------------------------------------------------------------------------------------------------
 
 

@@ -52,8 +52,9 @@ class Pipe(asyncio.BufferedProtocol):
     def end(self) -> None:
         """Close the transport as soon as it has written what it holds.  Nothing of it is heard any more."""
         self._over = True
-        self._transport.close()
-        self._timer = call_at(self._pump.loop, time.monotonic() + LAST_WORD_SECONDS, self.hang_up)
+        with contextlib.suppress(RuntimeError):  # of a loop that is closed, and can close nothing any more
+            self._transport.close()
+            self._timer = call_at(self._pump.loop, time.monotonic() + LAST_WORD_SECONDS, self.hang_up)
 
     def hang_up(self) -> None:
         """Close the transport at once, without what it has not written.  Nothing of it is heard any more."""

@@ -332,11 +332,12 @@ class Outbox:
             self._closed = True
             try:
                 if self._error is None and self._process == os.getpid():
-                    self._decide()
-                    self._commit(self._trimmed(self._state)._replace(clean=True), [])
-                    self._store.settle()
-                    if self._mark is not None:
-                        self._mark.remove()
+                    with suppress(OutboxFull):  # as good as a process that died here: the mark stays
+                        self._decide()
+                        self._commit(self._trimmed(self._state)._replace(clean=True), [])
+                        self._store.settle()
+                        if self._mark is not None:
+                            self._mark.remove()
             finally:
                 self._let_go()
 
