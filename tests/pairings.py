@@ -24,7 +24,6 @@ try:
 except ImportError:
     uvloop = None
 
-KINDS = ["blocking", "asyncio", *(["uvloop"] if uvloop is not None else [])]
 PAIRINGS = [
     ("blocking", "blocking"),
     ("blocking", "asyncio"),

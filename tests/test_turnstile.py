@@ -9,7 +9,6 @@ from netstructer.turnstile import EVEN_PLACES, MOMENT_SECONDS, SLACK, Turnstile
 
 LIMITS = Limits(half_open=256, half_open_early=128)
 MOST = 128 - SLACK
-LEAST = MOST - SLACK
 
 
 def crowd(count: int, *, now: float = 0.0) -> Turnstile:

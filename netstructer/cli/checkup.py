@@ -14,7 +14,7 @@ from typing import Any
 
 import netstructer
 from netstructer import Key, Link, Server
-from netstructer.cli.options import FoundKey, find
+from netstructer.cli.options import find
 from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.screen import rate, seconds
 from netstructer.codec.tokens import Opener, Sealer
@@ -95,7 +95,7 @@ def _check_key(key_file: str | None) -> Step:
             advice="netstructer keygen makes one, and so does the first server; a client needs a copy of the server's",
         )
     facts = {"fingerprint": found.key.fingerprint, "source": found.source}
-    place = _file_of(found, key_file)
+    place = _file_of(key_file)
     if place is not None and os.name == "posix" and stat.S_IMODE(os.stat(place).st_mode) & 0o077:
         return Step(
             "key",
@@ -142,7 +142,7 @@ def _check_known_servers() -> Step:
     return Step("known", None, f"{len(known)} {noun} held to an identity, by {place}", facts={"servers": len(known)})
 
 
-def _file_of(found: FoundKey, key_file: str | None) -> str | None:
+def _file_of(key_file: str | None) -> str | None:
     if key_file is None and os.environ.get(KEY_VARIABLE, "").strip():
         return None
     return key_file or os.environ.get(FILE_VARIABLE) or default_key_path()
