@@ -21,7 +21,7 @@ test: venv  ## the suite
 long: venv  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout 3600
 
-chaos: venv  ## a million messages each way, ten thousand cuts: a quarter of an hour
+chaos: venv  ## a million messages each way, more than ten thousand cuts: a quarter of an hour
 	$(BIN)/python tests/chaos.py --messages 1000000 --cuts 10000
 
 cover: venv  ## branch coverage of the codec and the protocol

@@ -1,6 +1,6 @@
 """Real processes, real sockets, real cuts: nothing is lost, doubled or reordered, and each safeguard is needed.
 
-The trial is `chaos.py`; `make chaos` runs it with a million messages and ten thousand cuts.
+The trial is `chaos.py`; `make chaos` runs it with a million messages and more than ten thousand cuts.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from netstructer.errors import (
     OutboxDamaged,
     OutboxFull,
 )
-from netstructer.keys import Key
+from netstructer.keys import Key, fingerprint_of
 from netstructer.limits import Limits
 
 __all__ = ["Outbox"]
@@ -103,7 +103,7 @@ class Outbox:
         secret = unwrap(key, state.outbox, state.wrapped)
         if secret is None and state.key_id != key.key_id:
             raise InvalidKey(
-                f"the outbox {self.path} was sealed under the key {_fingerprint(state.key_id)}, and this is "
+                f"the outbox {self.path} was sealed under the key {fingerprint_of(state.key_id)}, and this is "
                 f"{key.fingerprint}: Outbox.rewrap(path, old, new) changes it"
             )
         if secret is None or not State.verifies(packed, (keys := FileKeys(state.outbox, secret)).state):
@@ -379,8 +379,3 @@ class Outbox:
 
 def _are_bytes(sealed: object, tag: object) -> bool:
     return isinstance(sealed, bytes) and isinstance(tag, bytes)
-
-
-def _fingerprint(key_id: bytes) -> str:
-    digits = key_id.hex()
-    return "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
