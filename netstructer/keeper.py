@@ -113,14 +113,6 @@ class Keeper:
         if wake:
             self._wake()
 
-    def hasten(self, pump: Kept) -> None:
-        """Take in that something on a link is due earlier than it was, other than by what was received."""
-        with self._lock:
-            self._untimed.append(pump)
-            wake = self._sleeping_long
-        if wake:
-            self._wake()
-
     def loosen(self, pump: Kept) -> None:
         """Take in that a caller has left a link: come by at the next round."""
         with self._lock:

@@ -130,15 +130,16 @@ def test_a_caller_takes_a_watched_link_back(keeper: Keeper, pump: FakePump) -> N
 
 def test_time_is_kept_on_watched_links_and_left_to_whoever_attends(keeper: Keeper, pump: FakePump) -> None:
     eventually(lambda: pump.standing is Standing.WATCHED)
-    pump.due_at = time.monotonic()
-    keeper.hasten(pump)
+    pump.due_at = time.monotonic() + 0.3
+    keeper.loosen(pump)
     eventually(lambda: pump.due_at is None)
+    pump.due_at = time.monotonic() + 0.3
+    keeper.loosen(pump)
+    eventually(lambda: pump.standing is Standing.WATCHED)
     pump.reading = True
     keeper.release(pump)
     eventually(lambda: pump.standing is Standing.ATTENDED)
     before = pump.attended
-    pump.due_at = time.monotonic()
-    keeper.hasten(pump)
     time.sleep(0.7)
 
     assert pump.attended == before
