@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Their assertions say what they found, as those of the tests do.
+pytest.register_assert_rewrite("pairings", "scenarios")
+
 # No deadline: the machines that run the gate are small and shared, and a slow input is the fuzzer's business.
 settings.register_profile("suite", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")

@@ -9,11 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-pytest.register_assert_rewrite("pairings", "scenarios")
-
-from pairings import PAIRINGS  # noqa: E402  # its assertions are to say what they found
-from scenarios import SCENARIOS, Stage  # noqa: E402
+from pairings import PAIRINGS
+from scenarios import SCENARIOS, Stage
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids="-".join)
