@@ -18,7 +18,7 @@ import pytest
 import chaos_ends
 from chaos import run_trial
 from chaos_ends import Course
-from loopback import KEY, PATIENCE_SECONDS, Task, python
+from loopback import KEY, PATIENCE_SECONDS, Task, eventually, python
 from netstructer import Limits, Link
 from netstructer.errors import NetstructerError
 from netstructer.testing import ChaosProxy, Hold
@@ -127,7 +127,7 @@ def test_a_server_that_stops_is_reported_and_nothing_is_lost(
             reported(link, dead_seconds)
             while time.monotonic() < began + stopped_seconds:
                 time.sleep(0.1)
-            assert "has lost its transport: Stalled" in caplog.text
+            eventually(lambda: "has lost its transport: Stalled" in caplog.text)
             assert waiting.running  # it does not end: it waits
             assert not link.closed
         finally:
