@@ -11,6 +11,7 @@ the old transport was found dead by then or not.
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -21,8 +22,6 @@ from netstructer.keeper import current_keeper
 from netstructer.pipe import Pipe
 
 if TYPE_CHECKING:
-    import socket
-
     from netstructer.keys import Key
     from netstructer.protocol.handshake import Agreement
     from netstructer.protocol.session import Session
@@ -43,6 +42,9 @@ __all__ = [
     "start",
     "suspend",
 ]
+
+
+_DISCARD_BYTES = 64 << 10
 
 
 class Told(Protocol):
@@ -157,13 +159,14 @@ def end(pump: Pump, error: NetstructerError | None) -> None:
 
 
 def _write_last(pump: Pump, pipe: Pipe) -> None:
-    """Write what is sealed and the last word behind it: without that the peer would wait for this end's return.
+    """Write what is sealed and the last word behind it, without which the peer would wait for this end's return.
 
-    A socket that is full is waited for as long as whoever ends the link allows: the keeper, which has other links to
-    serve, does not.
+    As long as whoever ends the link allows, a socket that is full is waited for, and then the peer's end: a socket that
+    is closed while something of the peer lies unread there is reset, and takes back what it had not yet sent.
     """
     until = time.monotonic() + pump.patience_seconds
     readiness = sockets.Readiness(pipe.transport)
+    heard = bool(pump.patience_seconds)
     while pump.unsent:
         try:
             sockets.write(pipe.transport, pump.unsent)
@@ -172,6 +175,11 @@ def _write_last(pump: Pump, pipe: Pipe) -> None:
             if left <= 0:
                 return
             readiness.wait(read=False, write=True, seconds=left)
+    if heard:
+        pipe.transport.shutdown(socket.SHUT_WR)
+    while heard and (left := until - time.monotonic()) > 0:
+        if readiness.wait(read=True, write=False, seconds=left)[0]:
+            heard = bool(pipe.transport.recv(_DISCARD_BYTES))
 
 
 def abort(pump: Pump, error: NetstructerError, patience_seconds: float = 0.0) -> None:
