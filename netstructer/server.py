@@ -10,33 +10,26 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from netstructer import descriptors, signals, sockets
-from netstructer.address import Address, parse_address
-from netstructer.bans import Ban, Bans
-from netstructer.credentials import find_identity, find_key
-from netstructer.dial import no_clock
+from netstructer.address import Address
 from netstructer.door import Door
-from netstructer.errors import MessageTooBig, Misuse, SessionLost
+from netstructer.errors import MessageTooBig, Misuse
 from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.leaving import close_in_time, close_links, drain_links
 from netstructer.limits import Limits
 from netstructer.link import Link
-from netstructer.occupancy import Occupancy
-from netstructer.porter import Porter
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.events import Event
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
 from netstructer.reception import Handler, Reception
-from netstructer.registry import Place, Registry
-from netstructer.rotation import Rotation
-from netstructer.stats import ServerStats
-from netstructer.stranger import Ceremony
+from netstructer.registry import Place
+from netstructer.serving import Serving
 
 if TYPE_CHECKING:
     import socket
@@ -54,7 +47,7 @@ class Broadcast(NamedTuple):
     skipped: tuple[Link, ...]
 
 
-class Server:
+class Server(Serving[Link]):
     """Accepts links in the background and keeps them.
 
         with Server(("127.0.0.1", 5000)) as server:
@@ -93,31 +86,23 @@ class Server:
         bans: str | os.PathLike[str] | None = None,
         pin_address: bool = False,
     ) -> None:
-        if padding not in (None, "bucket", "full"):
-            raise Misuse("expected padding=None, 'bucket' or 'full'")
-        if max_links < 1:
-            raise Misuse("expected max_links of at least 1")
-        self._address = parse_address(address)
-        self.keys: KeyRing = find_key(key, role="server")
-        """The keys that open links here: `add`, `retire`, `uses`, while the server runs."""
-        self.keys.set_clock(time.time)
-        self.identity: Identity | None = find_identity(identity)
-        """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
-        self._limits = limits or Limits.DEFAULT
-        self._reception = Reception(handler)
-        self._pin_address = pin_address
-        self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
+        super().__init__(
+            address,
+            key=key,
+            limits=limits,
+            max_links=max_links,
+            compress=compress,
+            padding=padding,
+            hide_clock=hide_clock,
+            identity=identity,
+            stealth=stealth,
+            bans=bans,
+            pin_address=pin_address,
+            close=close_in_time,
+        )
         self._door: Door | None = None
+        self._reception: Reception = Reception(handler)
         self._starting = threading.Lock()
-        self._accepted = 0
-        self._live: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
-        self._sessions: weakref.WeakValueDictionary[bytes, Link] = weakref.WeakValueDictionary()
-        self._rotation = Rotation(self.keys, self._live)
-        self._occupancy = Occupancy(self._limits, max_links, self._limits.sources())
-        self.bans = Bans(bans, wall=time.time, on_add=self._close_banned)
-        """Whom this server does not talk to: `add`, `remove`, `list`, while the server runs."""
-        self.registry: Registry[Link] = Registry(close_in_time)
-        """The open links, by peer IP."""
         _SERVERS.add(self)
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -130,20 +115,7 @@ class Server:
             descriptors.allow(self._occupancy.most, self._limits.half_open)
             listener = sockets.listening_socket(self._address)
             bound = Address(*listener.getsockname()[:2])
-            ceremony = Ceremony(
-                ring=self.keys,
-                limits=self._limits,
-                porter=Porter(self._limits, self.bans, self._occupancy.full),
-                make_room=self._make_room,
-                instance=os.urandom(16),
-                identity=self.identity.pair if self.identity is not None else None,
-                stealth=self._stealth,
-                padding=self._padding,
-                clock=time.monotonic,
-                wall=no_clock if self._hide_clock else time.time,
-                draw=os.urandom,
-            )
-            door = Door(listener, ceremony, welcome=self._welcome, resume=self._resume)
+            door = Door(listener, self._ceremony(), welcome=self._welcome, resume=self._resume)
             door.open()
             self._address, self._door = bound, door
         logger.info("= server at %s", self._address)
@@ -189,24 +161,6 @@ class Server:
     ) -> None:
         self.close()
 
-    @property
-    def address(self) -> Address:
-        """Where the server listens: host, and the port as bound once it has started."""
-        return self._address
-
-    @property
-    def stats(self) -> ServerStats:
-        """What the server has seen since it started."""
-        porter = self._door.porter if self._door is not None else None
-        return ServerStats(
-            links_accepted=self._accepted,
-            handshakes_refused=porter.refused if porter else 0,
-            strangers_dropped=porter.dropped if porter else 0,
-            key_refused=porter.key_refused if porter else 0,
-            banned=porter.banned if porter else 0,
-            penalised=porter.penalised if porter else 0,
-        )
-
     # --- new links --------------------------------------------------------------------------------------------------
 
     def accept(self, timeout: float | None = None) -> Link:
@@ -236,72 +190,16 @@ class Server:
         # What has come already is taken in before anybody can find the link and receive from it.
         self._sessions[session.session_id] = link
         link._exchange.begin(events)
-        self._live[link.id] = link
-        self._occupancy.enter(link.id, link.peer.host, link.user)
-        self._accepted += 1
-        self.registry.add(link)
-        self._rotation.opened(link, agreement)
-        if link._exchange.ended:
-            self.link_ended(link)  # It ended before it was entered.
-        elif link.suspended:
-            self.link_suspended(link)
-        if self._is_banned(link):
-            link.abort()  # Since the door asked; whoever bans looks for open links only after that.
+        self._enter(link, agreement)
         link._exchange.start()  # Not before: a client whose link is open can be found here.
         logger.debug("= link %s from %s open", link.id, link.peer)
         self._reception.welcome(link)
 
     def _resume(self, transport: socket.socket, session: Session, agreement: Agreement, session_id: bytes) -> None:
         """Give a link another transport.  Raises `SessionLost` where there is none such, or it is not that client's."""
-        link = self._sessions.get(session_id)
-        if link is None:
-            raise SessionLost("there is no such session")
-        if self._pin_address and sockets.peer_address(transport).host != link.peer.host:
-            raise SessionLost("the session is pinned to another address")
+        link = self._wanted(session_id, lambda: sockets.peer_address(transport).host)
         link._exchange.adopt(transport, session)
-        self._rotation.opened(link, agreement)
-        if self._is_banned(link):
-            link.abort()  # Since the door asked, or where it comes from now.
-
-    def _make_room(self, ip: str, user: str | None) -> bool:
-        """Let the first suspended link go whose place is the one that a client lacks who is here; say whether there is
-        room now.
-        """
-        for link in self.registry.suspended():
-            if not self._occupancy.full(ip, user, without=link.id):
-                link._exchange.fail(SessionLost("the session made way for a client that was there"))
-                break
-        return not self._occupancy.full(ip, user)
-
-    def link_suspended(self, link: Link) -> None:
-        """Keep a link apart that has lost its transport."""
-        self.registry.suspend(link)
-
-    def link_resumed(self, link: Link) -> None:
-        """Take a link back, from wherever it comes now."""
-        self._occupancy.enter(link.id, link.peer.host, link.user)
-        self.registry.resume(link)
-
-    def link_ended(self, link: Link) -> None:
-        """Forget a link."""
-        self._live.pop(link.id, None)
-        self._sessions.pop(link._session.session_id, None)
-        self._occupancy.leave(link.id)
-        if self._door is not None:
-            self._door.porter.report(link.peer.host, link._session.error, time.monotonic())
-        self.keys.closed(link.id)
-        self.registry.discard(link)
-
-    def _close_banned(self, ban: Ban) -> None:
-        """Close the open links that a new ban names, popped ones too."""
-        logger.info("= banned the %s %r", ban.kind, ban.name)
-        for reference in self._live.valuerefs():
-            link = reference()
-            if link is not None and self._is_banned(link):
-                link.abort()
-
-    def _is_banned(self, link: Link) -> bool:
-        return bool(self.bans.of_source(link.peer.host) or self.bans.of_holder(link.fingerprint, link.user))
+        self._taken_back(link, agreement)
 
     def _disown(self) -> None:
         """Be closed: this is a forked child, and the server is the parent's."""
@@ -313,53 +211,15 @@ class Server:
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
-    def get(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
-        """Return the newest open link from an IP, or None.  Also by `(ip, port)`, by `id=` and by `user=`."""
-        return self.registry.get(ip, id=id, user=user)
-
-    def all(self, ip: str | None = None) -> tuple[Link, ...]:
-        """Return the open links, oldest first; all, or those from one IP."""
-        return self.registry.all(ip)
-
-    def pop(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
-        """Take the newest open link from an IP out of the registry and return it, still open; None where there is
-        none.
-        """
-        return self.registry.pop(ip, id=id, user=user)
-
     def clear(self) -> None:
         """Take all links out of the registry and close them."""
         self.registry.clear()
-
-    def count(self) -> int:
-        """Return how many open links there are."""
-        return self.registry.count()
 
     def wait(self, ip: Place, timeout: float | None = None) -> Link | None:
         """Return the newest open link from an IP as soon as there is one; None where `timeout` seconds passed
         without.
         """
         return self.registry.wait(ip, timeout)
-
-    def suspended(self) -> tuple[Link, ...]:
-        """Return the links that have lost their transport and may come back, the longest lost first."""
-        return self.registry.suspended()
-
-    def __len__(self) -> int:
-        return self.registry.count()
-
-    def __contains__(self, ip: object) -> bool:
-        return ip in self.registry
-
-    def __iter__(self) -> Iterator[Link]:
-        return iter(self.registry)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise Misuse("a server cannot be copied or pickled")
-
-    def __repr__(self) -> str:
-        state = "closed" if self._reception.closed else "open" if self._door else "not started"
-        return f"<Server at {self._address} {state}, {self.registry.count()} links>"
 
     # --- to many ----------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ MODULES = {
     "netstructer.redial": "FACADES",
     "netstructer.tidings": "FACADES",
     "netstructer.reception": "FACADES",
+    "netstructer.serving": "FACADES",
     "netstructer.leaving": "FACADES",
     "netstructer.signals": "FACADES",
     "netstructer.goals": "PROTOCOL",

@@ -10,12 +10,11 @@ import contextlib
 import logging
 import os
 import time
-import weakref
-from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NoReturn
+from collections.abc import Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 from netstructer import descriptors, sockets
-from netstructer.address import Address, parse_address
+from netstructer.address import Address
 from netstructer.aio.announcing import Broadcast, announce
 from netstructer.aio.door import Door
 from netstructer.aio.exchange import Exchange
@@ -24,24 +23,17 @@ from netstructer.aio.link import Link
 from netstructer.aio.pipe import peer_of
 from netstructer.aio.reception import Handler, Reception
 from netstructer.aio.signals import terminable
-from netstructer.bans import Ban, Bans
-from netstructer.credentials import find_identity, find_key
-from netstructer.dial import no_clock
-from netstructer.errors import Misuse, SessionLost
+from netstructer.errors import Misuse
 from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.leaving import CLEAR_SECONDS
 from netstructer.limits import Limits
-from netstructer.occupancy import Occupancy
-from netstructer.porter import Porter
 from netstructer.protocol.events import Event
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
-from netstructer.registry import Place, Registry
-from netstructer.rotation import Rotation
-from netstructer.stats import ServerStats
-from netstructer.stranger import Ceremony
+from netstructer.registry import Place
+from netstructer.serving import Serving
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,7 +43,7 @@ __all__ = ["Server"]
 logger = logging.getLogger("netstructer")
 
 
-class Server:
+class Server(Serving[Link]):
     """Accepts links in the background and keeps them.
 
         async with aio.Server(("127.0.0.1", 5000)) as server:
@@ -80,30 +72,22 @@ class Server:
         bans: str | os.PathLike[str] | None = None,
         pin_address: bool = False,
     ) -> None:
-        if padding not in (None, "bucket", "full"):
-            raise Misuse("expected padding=None, 'bucket' or 'full'")
-        if max_links < 1:
-            raise Misuse("expected max_links of at least 1")
-        self._address = parse_address(address)
-        self.keys: KeyRing = find_key(key, role="server")
-        """The keys that open links here: `add`, `retire`, `uses`, while the server runs."""
-        self.keys.set_clock(time.time)
-        self.identity: Identity | None = find_identity(identity)
-        """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
-        self._limits = limits or Limits.DEFAULT
-        self._reception = Reception(handler)
-        self._pin_address = pin_address
-        self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
+        super().__init__(
+            address,
+            key=key,
+            limits=limits,
+            max_links=max_links,
+            compress=compress,
+            padding=padding,
+            hide_clock=hide_clock,
+            identity=identity,
+            stealth=stealth,
+            bans=bans,
+            pin_address=pin_address,
+            close=clear_links,
+        )
         self._door: Door | None = None
-        self._accepted = 0
-        self._live: weakref.WeakValueDictionary[str, Link] = weakref.WeakValueDictionary()
-        self._sessions: weakref.WeakValueDictionary[bytes, Link] = weakref.WeakValueDictionary()
-        self._rotation = Rotation(self.keys, self._live)
-        self._occupancy = Occupancy(self._limits, max_links, self._limits.sources())
-        self.bans = Bans(bans, wall=time.time, on_add=self._close_banned)
-        """Whom this server does not talk to: `add`, `remove`, `list`, while the server runs."""
-        self.registry: Registry[Link] = Registry(clear_links)
-        """The open links, by peer IP."""
+        self._reception: Reception = Reception(handler)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -111,21 +95,8 @@ class Server:
         """Bind, listen, and accept in the background; return the server.  Raises `CannotListen`."""
         if self._door is not None or self._reception.closed:
             raise Misuse("the server was started before")
-        ceremony = Ceremony(
-            ring=self.keys,
-            limits=self._limits,
-            porter=Porter(self._limits, self.bans, self._occupancy.full),
-            make_room=self._make_room,
-            instance=os.urandom(16),
-            identity=self.identity.pair if self.identity is not None else None,
-            stealth=self._stealth,
-            padding=self._padding,
-            clock=time.monotonic,
-            wall=no_clock if self._hide_clock else time.time,
-            draw=os.urandom,
-        )
         descriptors.allow(self._occupancy.most, self._limits.half_open)
-        self._door = door = Door(ceremony, welcome=self._welcome, resume=self._resume)
+        self._door = door = Door(self._ceremony(), welcome=self._welcome, resume=self._resume)
         try:
             # A name may have to be looked up.
             loop = asyncio.get_running_loop()
@@ -183,24 +154,6 @@ class Server:
     ) -> None:
         await self.close()
 
-    @property
-    def address(self) -> Address:
-        """Where the server listens: host, and the port as bound once it has started."""
-        return self._address
-
-    @property
-    def stats(self) -> ServerStats:
-        """What the server has seen since it started."""
-        porter = self._door.porter if self._door is not None else None
-        return ServerStats(
-            links_accepted=self._accepted,
-            handshakes_refused=porter.refused if porter else 0,
-            strangers_dropped=porter.dropped if porter else 0,
-            key_refused=porter.key_refused if porter else 0,
-            banned=porter.banned if porter else 0,
-            penalised=porter.penalised if porter else 0,
-        )
-
     # --- new links --------------------------------------------------------------------------------------------------
 
     async def accept(self, timeout: float | None = None) -> Link:
@@ -228,98 +181,31 @@ class Server:
         # What has come already is taken in before anybody can find the link and receive from it.
         self._sessions[session.session_id] = link
         exchange.begin(transport, events)
-        self._live[link.id] = link
-        self._occupancy.enter(link.id, link.peer.host, link.user)
-        self._accepted += 1
-        self.registry.add(link)
-        self._rotation.opened(link, agreement)
-        if exchange.ended:
-            self.link_ended(link)  # It ended before it was entered.
-        elif link.suspended:
-            self.link_suspended(link)
-        if self._is_banned(link):
-            link.abort()
+        self._enter(link, agreement)
         logger.debug("= link %s from %s open", link.id, link.peer)
         self._reception.welcome(link)
 
     def _resume(self, transport: asyncio.Transport, session: Session, agreement: Agreement, session_id: bytes) -> None:
         """Give a link another transport.  Raises `SessionLost` where there is none such, or it is not that client's."""
-        link = self._sessions.get(session_id)
-        if link is None:
-            raise SessionLost("there is no such session")
-        if self._pin_address and peer_of(transport).host != link.peer.host:
-            raise SessionLost("the session is pinned to another address")
+        link = self._wanted(session_id, lambda: peer_of(transport).host)
         link._exchange.adopt(transport, session)
-        self._rotation.opened(link, agreement)
-        if self._is_banned(link):
-            link.abort()  # Since the door asked, or where it comes from now.
-
-    def _make_room(self, ip: str, user: str | None) -> bool:
-        """Let the first suspended link go whose place is the one that a client lacks who is here; say whether there is
-        room now.
-        """
-        for link in self.registry.suspended():
-            if not self._occupancy.full(ip, user, without=link.id):
-                link._exchange.fail(SessionLost("the session made way for a client that was there"))
-                break
-        return not self._occupancy.full(ip, user)
-
-    def link_suspended(self, link: Link) -> None:
-        """Keep a link apart that has lost its transport."""
-        self.registry.suspend(link)
+        self._taken_back(link, agreement)
 
     def link_resumed(self, link: Link) -> None:
         """Take a link back, from wherever it comes now."""
-        self._occupancy.enter(link.id, link.peer.host, link.user)
-        self.registry.resume(link)
+        super().link_resumed(link)
         self._reception.waiters.wake()
 
-    def link_ended(self, link: Link) -> None:
-        """Forget a link."""
-        self._live.pop(link.id, None)
-        self._sessions.pop(link._session.session_id, None)
-        self._occupancy.leave(link.id)
-        if self._door is not None:
-            self._door.porter.report(link.peer.host, link._session.error, time.monotonic())
-        self.keys.closed(link.id)
-        self.registry.discard(link)
-
-    def _close_banned(self, ban: Ban) -> None:
-        """Close the open links that a new ban names, popped ones too."""
-        logger.info("= banned the %s %r", ban.kind, ban.name)
-        for reference in self._live.valuerefs():
-            link = reference()
-            if link is not None and self._is_banned(link):
-                # Whoever bans may do so in a thread, where the file of bans can be waited for.
-                with contextlib.suppress(RuntimeError):  # A loop that is closed has no links.
-                    link._exchange.pump.loop.call_soon_threadsafe(link.abort)
-
-    def _is_banned(self, link: Link) -> bool:
-        return bool(self.bans.of_source(link.peer.host) or self.bans.of_holder(link.fingerprint, link.user))
+    def _abort(self, link: Link) -> None:
+        # Whoever bans may do so in a thread, where the file of bans can be waited for.
+        with contextlib.suppress(RuntimeError):  # A loop that is closed has no links.
+            link._exchange.pump.loop.call_soon_threadsafe(link.abort)
 
     # --- the registry -----------------------------------------------------------------------------------------------
-
-    def get(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
-        """Return the newest open link from an IP, or None.  Also by `(ip, port)`, by `id=` and by `user=`."""
-        return self.registry.get(ip, id=id, user=user)
-
-    def all(self, ip: str | None = None) -> tuple[Link, ...]:
-        """Return the open links, oldest first; all, or those from one IP."""
-        return self.registry.all(ip)
-
-    def pop(self, ip: Place | None = None, *, id: str | None = None, user: str | None = None) -> Link | None:
-        """Take the newest open link from an IP out of the registry and return it, still open; None where there is
-        none.
-        """
-        return self.registry.pop(ip, id=id, user=user)
 
     async def clear(self) -> None:
         """Take all links out of the registry and close them."""
         await close_links(self.registry.empty(), time.monotonic() + CLEAR_SECONDS)
-
-    def count(self) -> int:
-        """Return how many open links there are."""
-        return self.registry.count()
 
     async def wait(self, ip: Place, timeout: float | None = None) -> Link | None:
         """Return the newest open link from an IP as soon as there is one; None where `timeout` seconds passed
@@ -335,26 +221,6 @@ class Server:
         if found is None:
             await self._reception.waiters.until(come, sockets.deadline_after(timeout))
         return found
-
-    def suspended(self) -> tuple[Link, ...]:
-        """Return the links that have lost their transport and may come back, the longest lost first."""
-        return self.registry.suspended()
-
-    def __len__(self) -> int:
-        return self.registry.count()
-
-    def __contains__(self, ip: object) -> bool:
-        return ip in self.registry
-
-    def __iter__(self) -> Iterator[Link]:
-        return iter(self.registry)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise Misuse("a server cannot be copied or pickled")
-
-    def __repr__(self) -> str:
-        state = "closed" if self._reception.closed else "open" if self._door else "not started"
-        return f"<Server at {self._address} {state}, {self.registry.count()} links>"
 
     # --- to many ----------------------------------------------------------------------------------------------------
 
