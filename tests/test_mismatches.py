@@ -91,7 +91,7 @@ def test_a_key_whose_end_the_clock_has_reached(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     wall = _Skewed(0.0)
-    monkeypatch.setattr("netstructer.server.time", wall)
+    monkeypatch.setattr("netstructer.serving.time", wall)
     with Server(key={"ann": KEY}, limits=QUICK) as server:
         server.keys.retire(user="ann", after=3600)
         assert carries(server)
