@@ -313,10 +313,10 @@ def test_a_bomb_is_refused_quickly_and_costs_no_memory(bomb: str) -> None:
     chunks = [payload[start : start + 65_536] for start in range(0, len(payload), 65_536)]
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(BadCompression):
         deque(expand(chunks, plain_bytes=plain_bytes, stated=stated), maxlen=0)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
@@ -398,14 +398,14 @@ def _mutate(runs: int) -> None:
     corpus = [_good(), squeeze(TEXT, None)[1], squeeze(os.urandom(3) * 50_000)[1], rle_bomb(MIB)]
     for data in itertools.islice((mutate(draw.choice(corpus), corpus, draw) for _ in itertools.count()), runs):
         for stated in (True, False):
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 found = sum(map(len, expand([data], plain_bytes=GOOD_BYTES, stated=stated)))
             except BadCompression:
                 pass
             else:
                 assert found == GOOD_BYTES
-            assert time.perf_counter() - began < 1.0
+            assert time.thread_time() - began < 1.0
 
 
 def test_the_library_would_have_trusted_the_frame() -> None:

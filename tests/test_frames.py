@@ -181,11 +181,11 @@ def test_ten_mebibytes_byte_by_byte_take_linear_time() -> None:
 
 def _seconds(frames: int) -> float:
     reader, wire = FrameReader(LIMIT), wire_of([token(LIMIT)] * frames)
-    began = time.perf_counter()
+    began = time.thread_time()
     for place in range(len(wire)):
         reader.feed(wire[place : place + 1])
         reader.next_token()
-    return time.perf_counter() - began
+    return time.thread_time() - began
 
 
 def _state(length: int) -> None:

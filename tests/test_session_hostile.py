@@ -330,10 +330,10 @@ def test_depth_and_width_are_the_decoders_business() -> None:
     hostile = opened(Role.SERVER)
     for payload in (os.urandom(3000), b"\xff" * 60_000, VALUE + b"\0", VALUE[:-1]):
         [message] = messages_in(hostile.data(payload))
-        began = time.perf_counter()
+        began = time.thread_time()
         with pytest.raises(BadValue):
             read(hostile.session, message)
-        assert time.perf_counter() - began < 1.0
+        assert time.thread_time() - began < 1.0
     assert hostile.session.state is State.READY
 
 

@@ -156,10 +156,10 @@ def test_the_path_of_what_is_too_deep_is_told() -> None:
 
 def test_a_very_deep_value_is_refused_quickly_and_in_little_memory() -> None:
     value = nested(100_000)
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(MessageTooBig) as caught:
         encode(value)
-    seconds = time.perf_counter() - started
+    seconds = time.thread_time() - started
     tracemalloc.start()
     with pytest.raises(MessageTooBig):
         encode({"k" * 30: value})
@@ -274,10 +274,10 @@ def test_a_bomb_is_refused_quickly_and_in_little_memory(name: str) -> None:
     gc.collect()
     best = 10.0
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(BadValue, match="at byte"):
             decode(data, limits=Limits.SMALL)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.thread_time() - started)
     tracemalloc.start()
     with pytest.raises(BadValue):
         decode((data[start : start + 65_536] for start in range(0, len(data), 65_536)), limits=Limits.SMALL)
