@@ -1,7 +1,8 @@
 """Faults of the wire: what is changed, cut, doubled, dropped or taken from elsewhere is refused, with all after it.
 
 A recording is what both ends said in one conversation of small messages, the same bytes every time.  It is played to a
-fresh end, whole or broken.  `delivered` is what the application was handed, in order.
+fresh end, whole or broken.  `delivered` is what the application was handed, in order.  Every bit, order and splice of
+longer sessions has its turn in `test_integrity.py`.
 """
 
 from __future__ import annotations
@@ -259,20 +260,6 @@ def check_truncation(role: Role, end: int) -> None:
     ended = error_in(listener.session.end(1.0))
     if listener.session.state is not State.CLOSED:
         assert type(ended) is ConnectionCut
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_single_bit_flips(role: Role) -> None:
-    bits = 8 * len(recording(role))
-    for bit in range(0, bits, 7):  # 7 is prime to 8: every bit of a byte and every part of a record has its turn
-        check_flip(role, bit)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("role", ROLES)
-def test_every_single_bit_flip(role: Role) -> None:
-    for bit in range(8 * len(recording(role))):
-        check_flip(role, bit)
 
 
 @pytest.mark.parametrize("role", ROLES)
