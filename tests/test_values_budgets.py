@@ -14,6 +14,7 @@ import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -74,6 +75,8 @@ EDGES: list[tuple[str, int, Callable[[int], Any]]] = [
     ("value_depth", 20, lambda found: {1: nested(found - 1)}),
     ("value_depth", 20, lambda found: [[nested(found - 1)]] * 16),
     ("value_depth", 20, lambda found: (frozenset({(nested(0),)}), nested(found - 1))),
+    ("value_depth", 20, lambda found: reduce(lambda inner, _: [inner], range(found - 1), {1})),
+    ("value_depth", 20, lambda found: reduce(lambda inner, _: frozenset({inner}), range(found - 1), frozenset({1}))),
     ("int_bits", 100, lambda found: (1 << found) - 1),
     ("int_bits", 100, lambda found: -((1 << found) - 1)),
     ("int_bits", 1000, lambda found: [{"x": 1 << found - 1}]),

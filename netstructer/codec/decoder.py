@@ -245,6 +245,8 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             items += count + SET_COST
                             if count < BULK_FROM and (raw := data[start:stop]).isascii():
                                 # All are ints of one byte: their order is that of their bytes.
+                                if count and len(stack) >= most_depth:
+                                    raise OverBudget("value_depth", "levels", most_depth, len(stack) + 1)
                                 value = set(raw) if tag == SET else frozenset(raw)
                                 if bytes(sorted(value)) != raw:
                                     raise Malformed("the members of a set are not in their order")

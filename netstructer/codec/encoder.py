@@ -247,6 +247,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                         # Most small sets are of small ints, whose encodings are themselves.
                         members.sort()
                         if members[0] >= 0 and members[-1] < 128:
+                            if len(stack) >= most_depth:
+                                raise OverBudget("value_depth", "levels", most_depth, len(stack) + 1)
                             out += bytes(members)
                             continue
                     marks.append([len(out)])
