@@ -37,6 +37,7 @@ from netstructer.protocol.records import HEADER
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State
 from pair import (
+    ALL_FEATURES,
     C2S,
     INSTANCE,
     S2C,
@@ -477,6 +478,14 @@ def test_vector(path: Path, split: str) -> None:
     assert (session.state is State.FAILED) == (error is not None)
 
 
+class Referred(Here):
+    """A blob that knows no more of its size than the reference to it says."""
+
+    @property
+    def size(self) -> int | None:
+        return self._expected_bytes
+
+
 def read_vector(path: Path) -> tuple[dict[str, str], bytes]:
     head, _, body = path.read_text("utf-8").partition("\n\n")
     return dict(line.split(": ", 1) for line in head.splitlines()), bytes.fromhex("".join(body.split()))
@@ -485,11 +494,13 @@ def read_vector(path: Path) -> tuple[dict[str, str], bytes]:
 def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, bytes, BaseException | None]:
     """Play a vector to the end that it is for; return the session, what it delivered, and its error.
 
-    What it delivered is the encoded values, in order, and then the bytes of those of their blobs that are whole.
+    What it delivered is the encoded values as they came, in order, and then the bytes of those of their blobs that are
+    whole.
     """
     role = Role(fields["end"])
     secrets = bytes.fromhex(fields["secret-c2s"]), bytes.fromhex(fields["secret-s2c"])
-    session = session_of(role, secrets=secrets, limits=LIMITS[fields.get("limits", "default")])
+    features = int(fields.get("features", ALL_FEATURES))
+    session = session_of(role, secrets=secrets, limits=LIMITS[fields["limits"]], features=features)
     session.opening.session_id = bytes.fromhex(fields.get("session", "00" * 16))
     session.frames_to_send(1 << 20, 0.0)
     values: list[object] = []
@@ -497,7 +508,7 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
 
     def blob_of(message: Message, place: int) -> Blob:
         blobs.append(Here(session, message, place))
-        return Blob._of(blobs[-1])
+        return Blob._of(Referred(session, message, place))
 
     error = None
     for piece in pieces:
@@ -512,7 +523,6 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
         if any(isinstance(event, ResumeAsked) for event in events):
             events += session.decline()  # there is no other session here
         error = error or error_in(events)
-    # Only now: a value is there before its blobs, and how long they are may not be known until they end.
     delivered = b"".join(buffer for value in values for buffer in encode(value).buffers)
     delivered += b"".join(bytes(Blob._of(blob)) for blob in blobs if blob.arrival.whole)
     return session, delivered, error

@@ -256,8 +256,10 @@ class Assembly:
             arrival.unwanted = True
         self._arrivals.begin(arrival, number, stream, header.codec, header.plain_bytes if stated else None)
         if stated:
-            parent.stated_blob_bytes += header.plain_bytes
-            self._arrivals.check_size(arrival, parent.stated_blob_bytes)
+            together = parent.stated_blob_bytes + header.plain_bytes
+            self._arrivals.check_size(arrival, together)
+            if not arrival.over:  # What is refused as it begins takes nothing from those behind it.
+                parent.stated_blob_bytes = together
         return arrival
 
     def _add(self, message: Message, chunk: memoryview) -> None:
