@@ -184,6 +184,8 @@ class Pair:
         self.now = 0.0
         shape: dict[str, Any] = {"features": features, "padding": padding, "secrets": secrets, "wall": wall}
         theirs = server_limits or limits
+        self.said: list[tuple[bool, bytes]] = []
+        """All that was ever sealed, in that order, each with whether the client has said it."""
         self.client = End(session_of(Role.CLIENT, limits=limits, peer_limits=theirs, **shape))
         self.server = End(session_of(Role.SERVER, limits=theirs, peer_limits=limits, **shape))
         if opened:
@@ -206,6 +208,8 @@ class Pair:
         sealed = b"".join(end.session.frames_to_send(room_bytes, self.now))
         end.wire += sealed
         end.said += sealed
+        if sealed:
+            self.said.append((end is self.client, sealed))
         return len(sealed)
 
     def carry(self, end: End, count: int | None = None) -> list[Event]:

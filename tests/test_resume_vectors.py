@@ -1,11 +1,11 @@
-"""Resumptions: what one end hears, does and says on one transport after the other, as files; both readers agree.
+"""Resumptions: what one end hears, does and says on one transport after the other, as files.
 
 A vector is for one end (`end:`).  `hears` and `says` are records before sealing, as in test_exchanges.py, OPEN and
 ACCEPT among them.  `transport` begins one: the first, or a further one, on which a client asks at once; `cut` says that
 the end has noticed that the one before is gone (without it, a server is taken over).  `sends`, `drains`, `leaves`,
 `aborts` are what its application does.  `expect` is how the *session* is in the end, or what who asked for it was told
-(`SessionLost` for status 2).  The binding of every handshake is SHA-256 of the bytes 00 to 1f.  ACK, GRANT, PING and
-PONG are an end's own choice; all else has to be the same.
+(`SessionLost` for status 2).  Every handshake has the same `binding`, every server the same `instance`.  ACK, GRANT,
+PING and PONG are an end's own choice; all else has to be the same.
 
 `python tests/test_resume_vectors.py` records anew what the end says.
 """
@@ -14,24 +14,20 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import reader
-from netstructer.codec.values import encode
 from netstructer.errors import LinkClosed, SessionLost
 from netstructer.limits import Limits
 from netstructer.protocol.events import Event, ResumeAsked, Resumed
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State
-from pair import C2S, RESUMABLE, Hostile, agreement, error_in, messages_in, send
+from pair import C2S, INSTANCE, RESUMABLE, Hostile, agreement, error_in, messages_in, send
 from test_exchanges import line, read, record_of
 
 VECTORS = sorted((Path(__file__).parent / "vectors" / "resumptions").glob("*.vector"))
-BINDING = sha256(C2S).digest()
 CHOSEN = {Kind.ACK, Kind.GRANT, Kind.PING, Kind.PONG}
-FIELDS = {"expect", "comment", "end", "values", "resumes"}
+FIELDS = {"expect", "comment", "instance", "binding", "end", "values", "resumes", "delivered"}
 
 
 class Player:
@@ -121,6 +117,7 @@ class Player:
             "expect": "success" if self.error is None else type(self.error).__name__,
             "values": str(len(self.values)),
             "resumes": str(self.resumes),
+            "delivered": sha256(b"".join(self.values)).hexdigest(),
         }
 
 
@@ -153,41 +150,6 @@ def test_a_resumption(path: Path) -> None:
     assert (player.session.state is State.FAILED) == (fields["expect"] != "success" and not refused)
 
 
-@pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
-def test_the_second_reader_says_the_same(path: Path) -> None:
-    fields, steps = read(path)
-    ours, theirs = ("server", "client") if fields["end"] == "server" else ("client", "server")
-    said: dict[str, Any] = {"client": reader.Direction(reader.OPEN, 1), "server": reader.Direction(reader.ACCEPT, 0)}
-    goes_on = agreed = True
-    try:
-        for step in steps:
-            verb, *words = step.split()
-            if verb == "transport":
-                agreed = False
-                said["client"].begin()
-                said["server"].begin()
-            if verb in ("hears", "says"):
-                said[theirs if verb == "hears" else ours].take(*record_of(words))
-            if not agreed and not said["client"]._begins and not said["server"]._begins:
-                agreed = True
-                goes_on = reader.goes_on(said["client"], said["server"], BINDING)
-        if goes_on:
-            reader.agree(said["client"], said["server"])
-    except reader.Unreadable:
-        assert fields["expect"] != "success" or path.stem in STRICT
-        return
-
-    assert path.stem in UNSEEN or (fields["expect"] == "success" or not goes_on)
-    if fields["expect"] == "success":
-        assert [b"".join(encode(value).buffers) for value in said[theirs].values] == play(fields, steps).values
-
-
-UNSEEN = {"abort", "aborted", "alert-aborted", "resumed-after-abort", "refused-then-resumed"}
-"""Ends that no rule was broken by, or by somebody else than who went on."""
-STRICT = {"number-had-before"}
-"""What a receiver bears, and no honest end says."""
-
-
 def test_there_are_resumptions_of_every_kind() -> None:
     fields = [read(path)[0] for path in VECTORS]
 
@@ -195,6 +157,7 @@ def test_there_are_resumptions_of_every_kind() -> None:
     assert {found["expect"] for found in fields} >= {"success", "IllegalFrame", "SessionLost", "Gap", "ConnectionCut"}
     assert {found["end"] for found in fields} == {"client", "server"}
     assert all(set(found) == FIELDS for found in fields)
+    assert {(found["instance"], found["binding"]) for found in fields} == {(INSTANCE.hex(), sha256(C2S).hexdigest())}
 
 
 def record_anew() -> None:

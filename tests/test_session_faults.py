@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise, permutations
 from pathlib import Path
@@ -23,10 +24,11 @@ from hypothesis import strategies as st
 from netstructer import errors
 from netstructer.codec.blob import Blob
 from netstructer.codec.values import encode
-from netstructer.errors import BadFrame, BadSeal, ConnectionCut, NetstructerError, OutOfOrder, PeerFault
+from netstructer.errors import BadCompression, BadFrame, BadSeal, ConnectionCut, NetstructerError, OutOfOrder, PeerFault
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
+from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft, ResumeAsked
 from netstructer.protocol.handshake import ExpectHello, start_client
@@ -505,6 +507,7 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
     session.frames_to_send(1 << 20, 0.0)
     values: list[object] = []
     blobs: list[Here] = []
+    asides = Asides(role)
 
     def blob_of(message: Message, place: int) -> Blob:
         blobs.append(Here(session, message, place))
@@ -520,11 +523,16 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
                 events += session.fail(fault)
                 break
             session.take(message)
+            if message.conversation and not asides.put(message):
+                values.pop()
+                session.forget(message)
         if any(isinstance(event, ResumeAsked) for event in events):
             events += session.decline()  # there is no other session here
         error = error or error_in(events)
     delivered = b"".join(buffer for value in values for buffer in encode(value).buffers)
-    delivered += b"".join(bytes(Blob._of(blob)) for blob in blobs if blob.arrival.whole)
+    for blob in blobs:
+        with suppress(BadCompression):  # which is its reader's affair
+            delivered += bytes(Blob._of(blob)) if blob.arrival.whole else b""
     return session, delivered, error
 
 
