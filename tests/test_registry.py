@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from netstructer.address import Address, normalise_ip
+from netstructer.address import Address
 from netstructer.errors import InvalidAddress, Misuse
 from netstructer.registry import Registry
 
@@ -205,73 +205,204 @@ def test_many_threads_at_once_lose_and_double_nothing() -> None:
 
 
 class Links(RuleBasedStateMachine):
-    """The registry against a list of links, oldest first."""
+    """The registry against plain lists: the links that have a transport, and those that have none, oldest first.
+
+    Beside each link that has one stands the IP under which it is found: its peer may have another one by now.
+    """
 
     @initialize()
     def begin(self) -> None:
-        self.registry: Registry[FakeLink] = Registry()
-        self.links: list[FakeLink] = []
+        self.cleared: list[FakeLink] = []
+        self.registry: Registry[FakeLink] = Registry(self.cleared.extend)
+        self.links: list[tuple[FakeLink, str]] = []
+        self.apart: list[FakeLink] = []
+        self.gone: list[FakeLink] = []
         self.count = 0
 
-    def _model(self, ip: str | None = None) -> list[FakeLink]:
-        return [one for one in self.links if not one.closed and ip in (None, one.peer.host)]
+    def _model(self, ip: str | None = None, port: int | None = None) -> list[FakeLink]:
+        found = [one for one, host in self.links if not one.closed and ip in (None, host)]
+        return [one for one in found if port in (None, one.peer.port)]
 
-    @rule(ip=st.sampled_from(IPS), user=st.sampled_from([None, "ann", "bob"]))
-    def add(self, ip: str, user: str | None) -> None:
+    def _known(self) -> list[FakeLink]:
+        return [*(one for one, _ in self.links), *self.apart]
+
+    def _forget(self, found: FakeLink | None) -> None:
+        if found is not None:
+            self.links = [entry for entry in self.links if entry[0] is not found]
+            self.apart = [one for one in self.apart if one is not found]
+            self.gone.append(found)
+
+    def _picked(self, pick: int, links: list[FakeLink]) -> FakeLink | None:
+        return links[pick % len(links)] if links else None
+
+    @rule(ip=st.sampled_from(IPS), user=st.sampled_from([None, "ann", "bob"]), port=st.sampled_from([None, 1, 2]))
+    def add(self, ip: str, user: str | None, port: int | None) -> None:
         self.count += 1
-        self.links.append(link(self.count, ip=ip, user=user))
-        self.registry.add(self.links[-1])
+        one = link(self.count, ip=ip, user=user, port=port)
+        self.links.append((one, ip))
+        self.registry.add(one)
 
-    @rule(ip=st.sampled_from(IPS), spelling=st.integers(0, 5))
-    def pop(self, ip: str, spelling: int) -> None:
+    @rule(ip=st.sampled_from(IPS), spelling=st.integers(0, 5), port=st.sampled_from([None, 1, 2]))
+    def pop(self, ip: str, spelling: int, port: int | None) -> None:
         text = SPELLINGS[ip][spelling % len(SPELLINGS[ip])]
-        found = self.registry.pop(text)
-        assert found is (self._model(ip)[-1] if self._model(ip) else None)
+        found = self.registry.pop(text if port is None else (text, port))
+        assert found is last_of(self._model(ip, port))
+        assert found is None or not found.closed
         self._forget(found)
 
     @rule(user=st.sampled_from(["ann", "bob"]))
     def pop_user(self, user: str) -> None:
-        model = [one for one in self._model() if one.user == user]
         found = self.registry.pop(user=user)
-        assert found is (model[-1] if model else None)
+        assert found is last_of([one for one in self._model() if one.user == user])
         self._forget(found)
 
     @rule(pick=st.integers(0, 99))
+    def pop_id(self, pick: int) -> None:
+        one = self._picked(pick, [*self._known(), *self.gone])
+        if one is not None:
+            found = self.registry.pop(id=one.id)
+            assert found is (one if one in self._model() else None)
+            self._forget(found)
+
+    @rule(pick=st.integers(0, 99))
     def close_one(self, pick: int) -> None:
-        if self.links:
-            self.links[pick % len(self.links)].closed = True
+        if one := self._picked(pick, self._known()):
+            one.closed = True
 
     @rule(pick=st.integers(0, 99))
     def discard(self, pick: int) -> None:
-        if self.links:
-            found = self.links[pick % len(self.links)]
-            assert self.registry.discard(found)
-            self._forget(found)
-            assert not self.registry.discard(found)
+        if one := self._picked(pick, self._known()):
+            assert self.registry.discard(one)
+            self._forget(one)
+        if one := self._picked(pick, self.gone):
+            assert not self.registry.discard(one)
+
+    @rule(pick=st.integers(0, 99))
+    def suspend(self, pick: int) -> None:
+        one = self._picked(pick, [*self._known(), *self.gone])
+        if one is None:
+            return
+        self.registry.suspend(one)
+        if any(entry[0] is one for entry in self.links):
+            self.links = [entry for entry in self.links if entry[0] is not one]
+            self.apart.append(one)
+
+    @rule(pick=st.integers(0, 99), ip=st.sampled_from(IPS))
+    def resume(self, pick: int, ip: str) -> None:
+        """A link has a transport again, or another one, from anywhere; one that has left does not come back."""
+        one = self._picked(pick, [*self._known(), *self.gone])
+        if one is None:
+            return
+        one.peer = Address(ip, one.peer.port)
+        self.registry.resume(one)
+        if one in self._known():
+            self.links = [*(entry for entry in self.links if entry[0] is not one), (one, ip)]
+            self.apart = [other for other in self.apart if other is not one]
+
+    @rule(pick=st.integers(0, 99), ip=st.sampled_from(IPS))
+    def roam(self, pick: int, ip: str) -> None:
+        """A peer has another IP, and the registry has not been told: the link is found where it was."""
+        if one := self._picked(pick, self._known()):
+            one.peer = Address(ip, one.peer.port)
 
     @rule()
     def empty(self) -> None:
-        assert list(self.registry.empty()) == self.links
+        assert list(self.registry.empty()) == self._known()
+        self._all_left()
+
+    @rule()
+    def clear(self) -> None:
+        self.cleared.clear()
+        self.registry.clear()
+        assert self.cleared == self._known()
+        self._all_left()
+
+    def _all_left(self) -> None:
+        self.gone += self._known()
         self.links.clear()
+        self.apart.clear()
+
+    @rule(ip=st.sampled_from(IPS), spelling=st.integers(0, 5), port=st.sampled_from([None, 1, 2, 9]))
+    def wait(self, ip: str, spelling: int, port: int | None) -> None:
+        text = SPELLINGS[ip][spelling % len(SPELLINGS[ip])]
+        assert self.registry.wait(text if port is None else (text, port), timeout=0) is last_of(self._model(ip, port))
 
     @invariant()
     def the_same_links(self) -> None:
         if not hasattr(self, "links"):
             return
-        assert list(self.registry.all()) == self._model()
+        registry, model = self.registry, self._model()
+        assert list(registry.all()) == list(registry) == model
+        assert len(registry) == registry.count() == len(model)
+        assert list(registry.suspended()) == self.apart
         for ip in IPS:
-            model = self._model(ip)
-            assert list(self.registry.all(ip)) == model
-            assert self.registry.get(normalise_ip(ip)) is (model[-1] if model else None)
-            assert all(self.registry.get((ip, one.peer.port)) is one for one in model)
-        assert all(self.registry.get(id=one.id) is one for one in self._model())
+            for text in SPELLINGS[ip]:
+                assert list(registry.all(text)) == self._model(ip)
+                assert registry.get(text) is last_of(self._model(ip))
+                assert (text in registry) == bool(self._model(ip))
+            for port in {1, 2, *(one.peer.port for one in model[-2:])}:
+                assert registry.get((ip, port)) is last_of(self._model(ip, port))
+        for one in (*self._known()[-6:], *self.gone[-3:]):
+            assert registry.get(id=one.id) is (one if one in model else None)
+            assert (one in registry) == (one in model)
+        for user in ("ann", "bob"):
+            assert registry.get(user=user) is last_of([one for one in model if one.user == user])
 
-    def _forget(self, found: FakeLink | None) -> None:
-        if found is not None:
-            self.links.remove(found)
+    def teardown(self) -> None:
+        if hasattr(self, "links"):
+            assert list(self.registry.close()) == self._known()
+            assert (self.registry._by_ip, self.registry._hosts, self.registry._links) == ({}, {}, {})
+            assert self.registry.suspended() == ()
 
 
+def last_of(links: list[FakeLink]) -> FakeLink | None:
+    return links[-1] if links else None
+
+
+SUITE = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 TestLinks = Links.TestCase
-TestLinks.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+TestLinks.settings = SUITE
+
+
+@pytest.mark.long
+def test_many_registries() -> None:
+    run_state_machine_as_test(Links, settings=settings(SUITE, max_examples=3000, stateful_step_count=80))
+
+
+def _forget_where(self: Registry[FakeLink], one: FakeLink) -> bool:
+    """Take a link out under the IP that its peer has now."""
+    self._hosts[one.id] = one.peer.host if one.id in self._hosts else ""
+    return _remove(self, one)
+
+
+def _let_anybody_in(self: Registry[FakeLink], one: FakeLink) -> None:
+    self.discard(one)
+    self.add(one)
+
+
+def _take_the_oldest(self: Registry[FakeLink], *asked: object) -> FakeLink | None:
+    return next((one for one in self._found(*asked) if not one.closed), None)  # type: ignore[arg-type]
+
+
+def _take_the_closed_too(self: Registry[FakeLink], *asked: object) -> FakeLink | None:
+    return next(iter(reversed(self._found(*asked))), None)  # type: ignore[arg-type]
+
+
+_remove = Registry._remove
+
+
+@pytest.mark.parametrize(
+    ("name", "worse"),
+    [
+        ("_remove", _forget_where),
+        ("resume", _let_anybody_in),
+        ("_newest", _take_the_oldest),
+        ("_newest", _take_the_closed_too),
+    ],
 )
+def test_a_registry_that_is_worse_is_found(name: str, worse: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sabotage twins."""
+    monkeypatch.setattr(Registry, name, worse)
+    finding = settings(SUITE, max_examples=200, phases=[Phase.generate], derandomize=True, database=None)
+    with pytest.raises((AssertionError, KeyError)):
+        run_state_machine_as_test(Links, settings=settings(finding, print_blob=False, verbosity=Verbosity.quiet))
