@@ -269,9 +269,9 @@ class Healing(Roaming):
 
 
 TestBroken = Broken.TestCase
-TestBroken.settings = settings(SUITE, max_examples=25)
+TestBroken.settings = settings(SUITE, max_examples=15)
 TestHealing = Healing.TestCase
-TestHealing.settings = settings(SUITE, max_examples=15)
+TestHealing.settings = settings(SUITE, max_examples=10)
 
 
 @pytest.mark.long
@@ -294,7 +294,7 @@ class FaultLoop(Loop):
 
     def step(self) -> None:
         chance, machine, pair = self.chance, self.machine, self.machine.pair
-        if pair.client_line is not pair.server_line and chance.random() < 0.3:
+        if (pair.client_line is None or pair.client_line is not pair.server_line) and chance.random() < 0.4:
             machine.notice_at_client()
             machine.redial(chance.choice((0, 10_000)), chance.choice((0, 10_000)))
         elif chance.random() < self._fault_share:
@@ -308,13 +308,13 @@ class FaultLoop(Loop):
 
 def test_a_long_run_under_faults_loses_doubles_and_changes_nothing() -> None:
     faults: Counter[str] = Counter()
-    for seed in range(3):
+    for seed in range(2):
         loop = FaultLoop(seed)
-        loop.run(400)
+        loop.run(300)
         faults += loop.machine.faults
 
     assert set(faults) == set(FAULTS)
-    assert faults.total() > 40
+    assert faults.total() > 30
 
 
 @pytest.mark.long

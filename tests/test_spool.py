@@ -7,14 +7,15 @@ import gc
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from netstructer.codec import room as rooms
 from netstructer.codec import slots
@@ -911,95 +912,270 @@ def test_a_spool_may_be_closed_while_others_use_it() -> None:
 # --- against a model --------------------------------------------------------------------------------------------------
 
 
+LINK_BYTES, OTHER_BYTES, PROCESS_BYTES = 500_000, 300_000, 600_000
+WHICH = st.integers(0, 3)
+
+
 class Rows(RuleBasedStateMachine):
-    """Three spools in one room, each beside a bytearray that says what it holds."""
+    """Four spools in two rooms of one process, each beside a bytearray that says what it holds.
+
+    Their disk may be full for a while, and give back other bytes than it was given.
+    """
 
     lengths = st.one_of(st.integers(0, 5000), st.sampled_from([SLOT_BYTES - 1, SLOT_BYTES, SLOT_BYTES + 1, 200_000]))
 
     def __init__(self) -> None:
         super().__init__()
-        self.room = small_room(
-            spool_memory_bytes=70_000, credit_bytes=100_000, spool_link_bytes=500_000, spool_process_bytes=600_000
-        )
-        self.spools = [Spool(self.room) for _ in range(3)]
-        self.rows = [bytearray() for _ in range(3)]
+        shape = {"spool_memory_bytes": 70_000, "credit_bytes": 100_000, "spool_process_bytes": PROCESS_BYTES}
+        self.rooms = [small_room(spool_link_bytes=count, **shape) for count in (LINK_BYTES, OTHER_BYTES)]
+        self.spools = [Spool(self.rooms[which // 2]) for which in range(4)]
+        self.rows = [bytearray() for _ in range(4)]
         self.seed = 0
+        self.disk_bytes: int | None = None
+        """How much the disk still takes, while it is full."""
+        self.rotten: set[tuple[int, int]] = set()
+        """Room and number of the slots that the disk has changed."""
+        self.failed_reads = self.refusals = 0
+        self._write_at = slots._write_at
+        slots._write_at = self._write
 
-    @rule(which=st.integers(0, 2), count=lengths)
+    def _write(self, descriptor: int, sealed: bytes, offset: int) -> None:
+        if self.disk_bytes is not None:
+            count, self.disk_bytes = min(len(sealed), self.disk_bytes), max(0, self.disk_bytes - len(sealed))
+            if count < len(sealed):
+                self._write_at(descriptor, sealed[:count], offset)
+                raise OSError(errno.ENOSPC, "no space left")
+        self._write_at(descriptor, sealed, offset)
+        room = next(number for number, room in enumerate(self.rooms) if descriptor in room.file._descriptors)
+        self.rotten.discard((room, offset // slots._STRIDE))
+
+    @rule(which=WHICH, count=lengths)
     def add(self, which: int, count: int) -> None:
         self.seed += 1
-        chunk = pattern(count, self.seed)
+        chunk, room = pattern(count, self.seed), self.rooms[which // 2]
+        claimed = room._claimed + room.promised_bytes, rooms._ledger.claimed
         try:
             self.spools[which].add(chunk)
         except SpoolFull:
+            over = claimed[0] + count > room.limits.spool_link_bytes or claimed[1] + count > PROCESS_BYTES
+            assert over or self.disk_bytes is not None
+            self.refusals += 1
             return
         self.rows[which] += chunk
 
-    @rule(which=st.integers(0, 2), share=st.floats(0, 1), most_bytes=st.integers(1, 200_000))
+    @rule(which=WHICH, count=st.integers(1, 80_000))
+    def add_what_was_promised(self, which: int, count: int) -> None:
+        """What was promised is there when it comes, however full the budgets are: only a disk may have no room."""
+        room = self.rooms[which // 2]
+        if self.disk_bytes is None and room.promised_bytes >= count:
+            room.keep(count)
+            self.seed += 1
+            chunk = pattern(count, self.seed)
+            self.spools[which].add(chunk)
+            self.rows[which] += chunk
+
+    @rule(which=WHICH, share=st.floats(0, 1), most_bytes=st.integers(1, 200_000))
     def read(self, which: int, share: float, most_bytes: int) -> None:
         spool, row = self.spools[which], self.rows[which]
         position = spool.start + int(share * (len(row) - spool.start))
-        piece = spool.read(position, most_bytes)
-        assert piece == row[position : position + len(piece)]
-        assert (1 if position < len(row) else 0) <= len(piece) <= most_bytes
+        piece = self._read(which, lambda: spool.read(position, most_bytes))
+        if piece is not None:
+            assert piece == row[position : position + len(piece)]
+            assert (1 if position < len(row) else 0) <= len(piece) <= most_bytes
 
-    @rule(which=st.integers(0, 2), share=st.floats(0, 1))
+    def _read(self, which: int, act: Callable[[], Any]) -> Any:
+        """Return what is read, or None where the disk does not give it back; then it has changed something there."""
+        try:
+            return act()
+        except SourceFailed:
+            assert {which // 2} <= {room for room, _ in self.rotten}
+            self.failed_reads += 1
+            return None
+
+    @rule(which=WHICH, share=st.floats(0, 1))
     def forget(self, which: int, share: float) -> None:
         spool, row = self.spools[which], self.rows[which]
         spool.forget(spool.start + int(share * (len(row) - spool.start)))
 
-    @rule(which=st.integers(0, 2), pieces=st.integers(1, 9))
+    @rule(which=WHICH, pieces=st.integers(1, 9))
     def take(self, which: int, pieces: int) -> None:
         spool, row, position = self.spools[which], self.rows[which], self.spools[which].start
-        for piece, _ in zip(spool, range(pieces), strict=False):
+        taking = iter(spool)
+        for _ in range(pieces):
+            piece = self._read(which, lambda: next(taking, None))
+            if piece is None:
+                break
             assert piece == row[position : position + len(piece)]
             position += len(piece)
 
-    @rule(which=st.integers(0, 2), in_full=st.booleans())
+    @rule(which=WHICH, in_full=st.booleans())
     def begin_anew(self, which: int, in_full: bool) -> None:
         if in_full:
-            assert whole(self.spools[which]) == self.rows[which][self.spools[which].start :]
+            found = self._read(which, lambda: whole(self.spools[which]))
+            assert found is None or found == self.rows[which][self.spools[which].start :]
             self.spools[which].close()
-        self.spools[which], self.rows[which] = Spool(self.room), bytearray()
+        self.spools[which], self.rows[which] = Spool(self.rooms[which // 2]), bytearray()
 
-    @precondition(lambda self: self.room.promised_bytes == 0)
-    @rule(count=st.integers(0, 600_000))
-    def promise(self, count: int) -> None:
-        free = min(500_000, 600_000) - self.room._claimed
-        assert self.room.promise(count) == (count <= free)
+    @rule(which=WHICH, count=lengths)
+    def close_and_add(self, which: int, count: int) -> None:
+        """A closed spool takes and forgets; its slots are there for others."""
+        spool, before = self.spools[which], self.spools[which].byte_count
+        spool.close()
+        spool.add(bytes(count))
+        assert spool.byte_count == spool.start == before + count
+        with pytest.raises(Misuse):
+            spool.read(spool.start, 1)
+        self.spools[which], self.rows[which] = Spool(self.rooms[which // 2]), bytearray()
 
+    @precondition(lambda self: self.disk_bytes is None)
+    @rule(count=st.sampled_from([0, 1, SLOT_BYTES, 3 * SLOT_BYTES]))
+    def the_disk_fills(self, count: int) -> None:
+        self.disk_bytes = count
+
+    @precondition(lambda self: self.disk_bytes is not None)
     @rule()
-    def keep(self) -> None:
-        self.room.keep(self.room.promised_bytes)
+    def the_disk_has_room_again(self) -> None:
+        self.disk_bytes = None
+
+    @rule(which=WHICH, pick=st.integers(0, 99), place=st.integers(0, SLOT_BYTES + 15), bit=st.integers(0, 7))
+    def the_disk_rots(self, which: int, pick: int, place: int, bit: int) -> None:
+        spool = self.spools[which]
+        indexes = [index for index, piece in enumerate(spool._pieces) if isinstance(piece, int)]
+        if not indexes:
+            return
+        index = indexes[pick % len(indexes)]
+        number = spool._pieces[index] & slots._NUMBER
+        place %= spool._end(index) - spool._starts[index] + slots._TAG
+        descriptor, offset = descriptor_of(spool), number * slots._STRIDE + place
+        byte = slots._read_at(descriptor, 1, offset)[0]
+        self._write_at(descriptor, bytes([byte ^ 1 << bit]), offset)
+        self.rotten.add((which // 2, number))
+
+    @rule(room=st.sampled_from([0, 1]), count=st.integers(0, PROCESS_BYTES))
+    def promise(self, room: int, count: int) -> None:
+        found = self.rooms[room]
+        free = min(
+            found.limits.spool_link_bytes - found._claimed - found.promised_bytes,
+            PROCESS_BYTES - rooms._ledger.claimed,
+        )
+        assert found.promise(count) == (count <= free)
+
+    @rule(room=st.sampled_from([0, 1]), share=st.sampled_from([0.3, 1.0]))
+    def keep(self, room: int, share: float) -> None:
+        found = self.rooms[room]
+        found.keep(int(share * found.promised_bytes))
 
     @invariant()
     def what_is_held_adds_up(self) -> None:
-        on_disk = sum(spool._sealed for spool in self.spools)
-        waiting = sum(spool._waiting_bytes for spool in self.spools)
         assert [spool.byte_count for spool in self.spools] == [len(row) for row in self.rows]
-        assert held(self.room)[:2] == (sum(spool._memory for spool in self.spools), on_disk)
-        assert self.room._claimed == on_disk + waiting <= 500_000
-        assert rooms._ledger.claimed == self.room._claimed + self.room.promised_bytes
+        for number, room in enumerate(self.rooms):
+            spools = self.spools[2 * number : 2 * number + 2]
+            on_disk = sum(spool._sealed for spool in spools)
+            waiting = sum(spool._waiting_bytes for spool in spools)
+            assert held(room)[:2] == (sum(spool._memory for spool in spools), on_disk)
+            assert room._claimed == on_disk + waiting <= room.limits.spool_link_bytes
+            assert room.memory_bytes <= 100_000 + 100_000 // 8
+            in_use = [piece & slots._NUMBER for spool in spools for piece in spool._pieces if isinstance(piece, int)]
+            assert [place for place, used in enumerate(room.file._used) if used] == sorted(in_use)
+        claimed = sum(room._claimed + room.promised_bytes for room in self.rooms)
+        assert rooms._ledger.claimed == claimed <= PROCESS_BYTES
         for spool in self.spools:
             pieces = spool._pieces[spool._head :]
             assert spool._waiting_bytes < SLOT_BYTES
             assert spool._memory - spool._waiting_bytes <= 70_000
             assert spool._memory == sum(len(piece) for piece in pieces if not isinstance(piece, int))
             assert spool._memory + spool._sealed >= spool.byte_count - spool.start
-        assert self.room.memory_bytes <= 100_000 + 100_000 // 8
-        in_use = [piece & slots._NUMBER for spool in self.spools for piece in spool._pieces if isinstance(piece, int)]
-        assert [number for number, used in enumerate(self.room.file._used) if used] == sorted(in_use)
 
     def teardown(self) -> None:
+        slots._write_at = self._write_at
         for spool in self.spools:
             spool.close()
-        self.keep()
-        assert held(self.room) == (0, 0, 0)
-        assert self.room._claimed == 0
+        for room in self.rooms:
+            room.keep(room.promised_bytes)
+            assert held(room) == (0, 0, 0)
+            assert room._claimed == 0
 
 
+ROWS = settings(max_examples=60, stateful_step_count=30)
 TestRows = Rows.TestCase
-TestRows.settings = settings(max_examples=60, stateful_step_count=30)
+TestRows.settings = ROWS
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_many_rows() -> None:
+    run_state_machine_as_test(Rows, settings=settings(ROWS, max_examples=2000, stateful_step_count=100))
+
+
+def _believe_the_disk(self: slots.SlotFile, slot: int, owner: int, position: int, count: int, **_: Any) -> bytes:
+    """Return what lies in a slot without a look at its tag."""
+    counter, number = slot >> slots._COUNTER_AT, slot & slots._NUMBER
+    sealed = slots._read_at(self._descriptors[0], count, number * slots._STRIDE)
+    assert self._cipher is not None
+    stream = self._cipher.encrypt(counter.to_bytes(12, "big"), bytes(count), None)[:count]
+    return (int.from_bytes(sealed, "big") ^ int.from_bytes(stream, "big")).to_bytes(count, "big")
+
+
+def _forget_a_byte_more(self: Spool, position: int) -> None:
+    _forget(self, min(position + 1, self.byte_count))
+
+
+def _give_too_much(self: SpoolRoom, memory_bytes: int, claimed_bytes: int, sealed_bytes: int) -> None:
+    _drop(self, memory_bytes, claimed_bytes + (sealed_bytes > 0), sealed_bytes)
+
+
+def _always_promise(self: SpoolRoom, count: int) -> None:
+    return
+
+
+_forget, _drop = Spool._forget, SpoolRoom.drop
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "worse"),
+    [
+        (slots.SlotFile, "read", _believe_the_disk),
+        (Spool, "_forget", _forget_a_byte_more),
+        (SpoolRoom, "drop", _give_too_much),
+        (SpoolRoom, "_check", _always_promise),
+    ],
+)
+def test_a_spool_that_is_worse_is_found(where: type, name: str, worse: object) -> None:
+    """The sabotage twins."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "_ledger", rooms._Ledger())  # what it holds in the end is wrong
+        patch.setattr(slots, "_write_at", slots._write_at)
+        patch.setattr(where, name, worse)
+        with pytest.raises((AssertionError, Misuse)):
+            use_by_chance(range(20))
+
+
+def test_what_is_not_worse_is_not_found() -> None:
+    use_by_chance(range(3))
+
+
+def use_by_chance(seeds: Iterable[int]) -> None:
+    """Do with spools what the machine does, by seeds."""
+    for seed in seeds:
+        chance, rows = Random(seed), Rows()
+        for _ in range(60):
+            _use(rows, chance, chance.randrange(4))
+            rows.what_is_held_adds_up()
+        rows.teardown()
+
+
+def _use(rows: Rows, chance: Random, which: int) -> None:
+    acts: list[Callable[[], None]] = [
+        *[lambda: rows.add(which, chance.choice((0, 100, 4000, SLOT_BYTES - 1, SLOT_BYTES, 200_000)))] * 4,
+        *[lambda: rows.read(which, chance.random(), chance.randrange(1, 200_000))] * 3,
+        lambda: rows.take(which, 3),
+        lambda: rows.forget(which, chance.random()),
+        lambda: rows.the_disk_rots(which, chance.randrange(100), chance.randrange(SLOT_BYTES), 3),
+        lambda: rows.promise(which // 2, chance.randrange(200_000)),
+        lambda: rows.keep(which // 2, 0.3),
+        lambda: rows.begin_anew(which, True),
+    ]
+    chance.choice(acts)()
 
 
 def test_a_spool_is_free_of_circles() -> None:
