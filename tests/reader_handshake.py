@@ -75,6 +75,7 @@ def read_parameters(parameters: bytes, own: bytes, *, of_server: bool) -> None:
     for name, (at, size, low, high, default) in BOUNDS.items():
         figure = int.from_bytes(parameters[at : at + size])
         expect(low <= figure <= high or (default and not figure), f"the bounds of {name}", "IllegalFrame")
+    expect(parameters[24:28] > parameters[20:24], "who is dead was pinged before", "IllegalFrame")
     expect(any(parameters[32:48]) == of_server, "a server has an instance, and a client none", "IllegalFrame")
     expect(min(greatest, own[1]) == 1, "version 1 is the best that both speak", "Downgrade")
 

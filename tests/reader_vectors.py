@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reader import Session, read_session
 from reader_direction import Direction
-from reader_handshake import Client, Server
+from reader_handshake import Client, Server, read_key
 from reader_parts import Kind, Limits, Part, Stated
 from reader_records import Records, open_token
 from reader_structs import Refused, Shape
@@ -23,13 +23,15 @@ Facts = dict[str, str]
 LIMITS = {
     "default": Limits(),
     "cramped": Limits(),
+    "narrow": Limits(value_bytes=1024),
     "small": Limits(4096, 8192, 1024, 64 << 10, 4),
 }
 TYPES = {
     "Point": Shape(0xFA, ("x", "y")),
     "Colour": Shape(0xFB, ("RED", "GREEN")),
     "Access": Shape(0xFB, bits=3),
-    "Celsius": Shape(0xFC, hashable=False),
+    "Celsius": Shape(0xFC),
+    "Empty": Shape(0xFA, hashable=False),
 }
 """The application types that vectors of values name: fields, members, all bits of a flag."""
 
@@ -55,6 +57,14 @@ def of_value(facts: Facts, body: str) -> Facts:
     budget = Budget(**({name: int(figure)} if name else {}))
     try:
         read_value(raw(body), len(facts.get("blobs", "").split()), budget, TYPES)
+    except Refused as refused:
+        return {"expect": refused.name}
+    return {"expect": "success"}
+
+
+def of_key(facts: Facts, body: str) -> Facts:
+    try:
+        read_key(raw(body).decode())
     except Refused as refused:
         return {"expect": refused.name}
     return {"expect": "success"}
@@ -197,6 +207,7 @@ def ends_of(facts: Facts) -> tuple[Session, Direction, Direction]:
 
 READERS: dict[str, Callable[[Facts, str], Facts]] = {
     "values": of_value,
+    "keys": of_key,
     "tokens": of_token,
     "records": of_record,
     "handshakes": of_handshake,

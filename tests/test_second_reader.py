@@ -21,6 +21,7 @@ from netstructer.codec.blob import Blob
 from netstructer.codec.tokens import Opener
 from netstructer.codec.values import decode
 from netstructer.errors import NetstructerError
+from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.records import RecordReader
 from reader_vectors import Facts, outcome, raw, read_vector
@@ -56,6 +57,14 @@ def of_value(facts: Facts, body: str) -> Facts:
 
     def run() -> Facts:
         decode(raw(body), limits=limits, types=TYPES, blobs=blobs)
+        return {}
+
+    return expected(run)
+
+
+def of_key(facts: Facts, body: str) -> Facts:
+    def run() -> Facts:
+        Key(raw(body).decode())
         return {}
 
     return expected(run)
@@ -104,6 +113,7 @@ def of_resumption(facts: Facts, body: str) -> Facts:
 
 PACKAGE: dict[str, Callable[[Facts, str], Facts]] = {
     "values": of_value,
+    "keys": of_key,
     "tokens": of_token,
     "records": of_record,
     "handshakes": of_handshake,

@@ -538,6 +538,7 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
 
 LIMITS = {
     "default": Limits.DEFAULT,
+    "narrow": Limits(value_bytes=1024),
     "small": Limits(value_bytes=4096, message_bytes=8192, body_bytes=1024, credit_bytes=64 << 10, streams=4),
 }
 """The limits that a vector may name."""
