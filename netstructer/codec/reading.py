@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from netstructer.codec.compression import NONE, expand
-from netstructer.errors import BytesGone, IllegalFrame, MessageTooBig, Misuse
+from netstructer.errors import BadCompression, BytesGone, IllegalFrame, MessageTooBig, Misuse, PeerFault
 
 __all__ = ["KEPT_BYTES", "PIECE_BYTES", "Arriving", "Chunks", "Payload", "Spooled"]
 
@@ -116,15 +116,19 @@ class Chunks(Iterator[Buffer]):
         size = self._arriving.size
         if piece is None:
             if self._passed != size:
-                raise IllegalFrame(f"a blob of {size} bytes ended after {self._passed}")
+                raise self._wrong_length(f"a blob of {size} bytes ended after {self._passed}")
             raise StopIteration
         self._passed += len(piece)
         if size is not None and self._passed > size:
-            raise IllegalFrame(f"a blob of {size} bytes has more")
+            raise self._wrong_length(f"a blob of {size} bytes has more")
         most = self._arriving.most_bytes
         if self._passed > most:
             raise MessageTooBig(f"a blob has more than {most} bytes", limit=most, found=self._passed)
         return piece
+
+    def _wrong_length(self, text: str) -> PeerFault:
+        """Return the error: of a frame that gives other than the total, or of a payload that is no more than it is."""
+        return IllegalFrame(text) if self._arriving.codec == NONE else BadCompression(text)
 
     def _begin(self) -> Iterator[Buffer]:
         if self._payload.begin():
