@@ -38,8 +38,12 @@ class Refused(Exception):  # it is an outcome
         self.name, self.rule = name, rule
 
 
+TAKEN_AWAY: set[str] = set()
+"""Rules that are not checked: for a test that shows that some vector misses each of them."""
+
+
 def expect(true: object, rule: str, name: str = "BadValue") -> None:
-    if not true:
+    if not true and rule not in TAKEN_AWAY:
         raise Refused(name, rule)
 
 
