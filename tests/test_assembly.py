@@ -253,10 +253,16 @@ def test_the_last_chunk_of_a_blob_may_be_empty_and_no_other() -> None:
 def test_a_total_that_is_not_what_was_declared_or_came(total: int) -> None:
     with pytest.raises(IllegalFrame, match="total"):
         Sender().first(b"ab", 2, total=total)
+    with pytest.raises(IllegalFrame, match="total"):
+        Sender().first(b"ab", 2, codec=ZSTD, total=total)
     sender = Sender()
     parent = sender.value(blobs=1)
     with pytest.raises(IllegalFrame, match="total"):
         sender.first(b"ab", U64, parent=parent, total=total)
+    sender = Sender()
+    parent = sender.value(blobs=1)
+    with pytest.raises(IllegalFrame, match="total"):
+        sender.first(b"ab", 2, codec=ZSTD, parent=parent, total=total)
 
 
 def test_more_bytes_than_declared_and_fewer() -> None:

@@ -158,6 +158,20 @@ def test_messages_do_not_share_a_context() -> None:
     assert squeeze(TEXT) == first
 
 
+def test_messages_that_are_compressed_by_turns_do_not_disturb_each_other() -> None:
+    """As on a link that sends two at once, each of which is asked for the next piece when there is room."""
+    plains = [bytes(draw.choices(b"abcdefgh", k=MIB)) for draw in (Random(1), Random(2))]
+    sources = [compress([plain], MIB) for plain in plains]
+    payloads: list[list[bytes]] = [[], []]
+    for turn in itertools.zip_longest(*(pieces for _, pieces in sources), fillvalue=b""):
+        for payload, piece in zip(payloads, turn, strict=True):
+            payload.append(bytes(piece))
+
+    assert min(map(len, payloads)) > 2
+    assert [codec for codec, _ in sources] == [ZSTD, ZSTD]
+    assert [restore(b"".join(payload), MIB) for payload in payloads] == plains
+
+
 def test_pieces_are_no_longer_than_a_block() -> None:
     plain = TEXT * 20_000
     _, payload = squeeze(plain)

@@ -22,6 +22,7 @@ from netstructer.codec.values import encode
 from netstructer.durable import Outbox, salvage
 from netstructer.durable.letter import Letter
 from netstructer.durable.outbox import MOST_ROW_BYTES
+from netstructer.durable.state import State
 from netstructer.durable.store import Store
 from netstructer.errors import (
     BacklogFull,
@@ -548,6 +549,24 @@ def test_what_sqlite_finds_sound_and_the_chain_does_not(place: str, statement: s
     database.close()
 
     with pytest.raises(OutboxDamaged):
+        Outbox(place, KEY)
+
+
+def test_rows_that_go_with_a_state_that_says_so_are_missed(place: str) -> None:
+    """All that was changed fits together, except for the seal of the state: nobody but who has the key makes that."""
+    with Outbox(place, KEY) as outbox:
+        outbox.append_all([content(number) for number in range(1, 21)])
+    database = sqlite3.connect(place)
+    with database:
+        state = State.unpack(database.execute("SELECT state FROM netstructer_outbox").fetchone()[0])
+        tag = database.execute("SELECT tag FROM netstructer_rows WHERE n = 5").fetchone()[0]
+        assert state is not None
+        forged = state._replace(trimmed=5, trimmed_tag=tag).pack(bytes(32))
+        database.execute("UPDATE netstructer_outbox SET state = ?", (forged,))
+        database.execute("DELETE FROM netstructer_rows WHERE n <= 5")
+    database.close()
+
+    with pytest.raises(OutboxDamaged, match="the state of the outbox"):
         Outbox(place, KEY)
 
 
