@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+GROUP ?=
 
-.PHONY: help venv test long chaos cover lint format types bench bench-full fuzz demo gate clean
+.PHONY: help venv test long chaos sabotage mutation cover lint format types bench bench-full fuzz demo gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +24,13 @@ long: venv  ## the tests that take minutes
 
 chaos: venv  ## a million messages each way, more than ten thousand cuts: a quarter of an hour
 	$(BIN)/python tests/chaos.py --messages 1000000 --cuts 10000
+
+sabotage: venv  ## one safeguard of the code after the other taken away, and the test that misses it
+	$(BIN)/python tests/breaking.py
+
+mutation: venv  ## small changes of the code, each to be found by a test: GROUP=tokens, handshake, session, values, spool
+	$(BIN)/pip install -q -e '.[mutation]'
+	$(BIN)/python tests/mutation.py $(GROUP)
 
 cover: venv  ## branch coverage of the codec and the protocol
 	$(BIN)/python -m pytest --cov
