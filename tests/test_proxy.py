@@ -7,12 +7,13 @@ import socket
 import time
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
 from loopback import PATIENCE_SECONDS, eventually, read_to_end
 from netstructer.address import Address
-from netstructer.errors import Misuse
+from netstructer.errors import CannotListen, Misuse
 from netstructer.testing import (
     Blackhole,
     ChaosProxy,
@@ -23,6 +24,7 @@ from netstructer.testing import (
     Fault,
     Flip,
     HalfClose,
+    Happening,
     Hold,
     Plan,
     Reset,
@@ -48,7 +50,7 @@ class Echo:
 
 
 @contextlib.contextmanager
-def proxied(plan: Plan = (), **options: int) -> Iterator[tuple[ChaosProxy, socket.socket, socket.socket]]:
+def proxied(plan: Plan = (), **options: Any) -> Iterator[tuple[ChaosProxy, socket.socket, socket.socket]]:
     """Give a proxy, and the two ends of its first connection: near, far."""
     echo = Echo()
     with (
@@ -485,3 +487,73 @@ def test_what_goes_wrong_in_a_plan_comes_out_of_close() -> None:
             assert read_to_end(near) == b""
         with pytest.raises(ZeroDivisionError):
             proxy.close()
+
+
+def test_it_listens_where_it_is_told_and_tells_what_happens() -> None:
+    told: list[Happening] = []
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = Address(*free.getsockname()[:2])
+    with proxied([[Cut(at=4)]], listen=place, on_event=told.append) as (proxy, near, far):
+        assert proxy.address == place
+        near.sendall(b"fourth")
+        assert read_to_end(far) == b"four"
+        peer = Address(*near.getsockname()[:2])
+        near.close()
+        far.close()
+        eventually(lambda: len(told) == 3)
+        proxy.down()
+        with contextlib.suppress(ConnectionError), socket.create_connection(place) as late:
+            was_reset(late)
+        eventually(lambda: len(told) == 4)
+
+    assert told[:3] == [
+        Happening(what="opened", connection=0, peer=peer),
+        Happening(what="fault", connection=0, fault=Cut(at=4), bytes_out=4),
+        Happening(what="closed", connection=0, bytes_out=4),
+    ]
+    assert (told[3].what, told[3].connection) == ("refused", 1)
+
+
+def test_nobody_at_the_target_is_told() -> None:
+    told: list[Happening] = []
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = Address(*free.getsockname()[:2])
+    with (
+        ChaosProxy(nobody, on_event=told.append) as proxy,
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(proxy.address, timeout=PATIENCE_SECONDS) as near,
+    ):
+        was_reset(near)
+        eventually(lambda: len(told) == 2)
+
+    assert [happening.what for happening in told] == ["opened", "unreachable"]
+
+
+def test_what_is_raised_for_an_event_ends_the_proxy_and_is_raised_by_close() -> None:
+    def fail(happening: Happening) -> None:
+        raise ZeroDivisionError(happening.what)
+
+    echo = Echo()
+    with echo.listener:
+        proxy = ChaosProxy(echo.address, on_event=fail)
+        with (
+            contextlib.suppress(ConnectionError),
+            socket.create_connection(proxy.address, timeout=PATIENCE_SECONDS) as near,
+        ):
+            was_reset(near)
+        with pytest.raises(ZeroDivisionError, match="opened"):
+            proxy.close()
+
+
+def test_a_place_that_is_taken_is_said() -> None:
+    echo = Echo()
+    with echo.listener, pytest.raises(CannotListen, match="cannot bind"):
+        ChaosProxy(echo.address, listen=echo.address)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mean_bytes": 0}, {"early": 1.5}, {"half_open": -0.1}, {"early_bytes": 0}, {"kinds": ()}]
+)
+def test_cuts_that_cannot_be_are_refused_when_they_are_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Misuse):
+        Cuts(**{"mean_bytes": 1000.0} | wrong)

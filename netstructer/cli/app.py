@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import netstructer
+from netstructer.cli.chaos import chaos
 from netstructer.cli.demo import demo
 from netstructer.cli.doctor import doctor
 from netstructer.cli.get import get
@@ -55,7 +56,7 @@ def _root(
     """Send any Python structure to another machine, encrypted, losing nothing and executing nothing."""
 
 
-for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor):
+for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor, chaos):
     app.command(epilog=SHORT_CODES)(_command)
 
 

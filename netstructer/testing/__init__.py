@@ -27,7 +27,7 @@ from netstructer.testing.faults import (
     Stall,
     Throttle,
 )
-from netstructer.testing.proxy import ChaosProxy, Counters
+from netstructer.testing.proxy import ChaosProxy, Counters, Happening
 
 __all__ = [
     "Blackhole",
@@ -41,6 +41,7 @@ __all__ = [
     "Fault",
     "Flip",
     "HalfClose",
+    "Happening",
     "Hold",
     "Plan",
     "Reset",

@@ -35,6 +35,7 @@ __all__ = [
     "Reset",
     "Stall",
     "Throttle",
+    "faults_for",
 ]
 
 Direction = Literal["out", "in"]
@@ -126,6 +127,16 @@ class Hold(Fault):
 Plan = Sequence[Iterable[Fault]] | Callable[[int, Random], Iterable[Fault]]
 
 
+def faults_for(plan: Plan, number: int, seed: int) -> list[Fault]:
+    """Return what a plan has for one connection.  The same seed and number give the same chance, whatever came before.
+
+    Raises what a plan that is a function raises.
+    """
+    if callable(plan):
+        return list(plan(number, Random(f"{seed} {number}")))
+    return list(plan[number]) if number < len(plan) else []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cuts:
     """A plan by chance: each connection ends by `Cut` or `Reset`, after `mean_bytes` of either direction on average.
@@ -145,6 +156,13 @@ class Cuts:
     half_open: float = 0.0
     late_bytes: int = 20_000
     late_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        shares = (self.early, self.half_open)
+        if not (self.mean_bytes > 0 and self.early_bytes > 0 and self.late_bytes > 0 and self.kinds):
+            raise Misuse("expected mean_bytes, early_bytes and late_bytes above zero, and kinds to choose from")
+        if not all(0 <= share <= 1 for share in shares):
+            raise Misuse("expected early and half_open, shares of the connections, from 0 to 1")
 
     def __call__(self, number: int, chance: Random) -> list[Fault]:
         """Return what is to happen to one connection."""

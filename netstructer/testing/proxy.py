@@ -14,20 +14,21 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from netstructer import sockets
 from netstructer.address import Address, parse_address
 from netstructer.errors import LinkTimeout, Misuse
 from netstructer.testing.connection import RESET_ON_CLOSE, Connection, Side
-from netstructer.testing.faults import Cut, Duplicate, Fault, Hold, Plan, Reset
+from netstructer.testing.faults import Cut, Duplicate, Fault, Hold, Plan, Reset, faults_for
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ChaosProxy", "Counters"]
+__all__ = ["ChaosProxy", "Counters", "Happening"]
 
 CLOSE_SECONDS = 10.0
 """How long the proxy's thread may take to do what it was asked: it never waits, so only a machine that is very busy."""
@@ -55,6 +56,25 @@ class Counters:
     """Bytes that the connecting ends were given."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """Something that a proxy did or saw, for `on_event`."""
+
+    what: Literal["opened", "fault", "refused", "unreachable", "closed"]
+    """A connection was begun; a fault took place in it; it was refused, because the proxy is `down`; nobody was at the
+    target; it is over."""
+    connection: int
+    """Its number, from 0."""
+    fault: Fault | None = None
+    """Which one took place."""
+    peer: Address | None = None
+    """Who connected: with `"opened"` and `"refused"`."""
+    bytes_out: int = 0
+    """What the target had been given by then."""
+    bytes_in: int = 0
+    """What the connecting end had been given by then."""
+
+
 class ChaosProxy:
     """A TCP proxy on a port of its own of this host, with faults on the way to `target`.
 
@@ -63,7 +83,9 @@ class ChaosProxy:
 
     `plan` says what happens to which connection; see `netstructer.testing.faults`.  `seed` is where its chance comes
     from.  `buffer_bytes` are what one direction of one connection may hold, `hold_bytes` what it may while a `Hold`
-    keeps it back; then its sender waits.  Raises `Misuse` and `InvalidAddress`.
+    keeps it back; then its sender waits.  `listen` is where it listens instead.  `on_event(happening)` is called for
+    each `Happening`, in the proxy's thread: it must not wait, and what it raises ends the proxy, and is raised by
+    `close`.  Raises `Misuse`, `InvalidAddress` and `CannotListen`.
     """
 
     def __init__(
@@ -74,11 +96,13 @@ class ChaosProxy:
         seed: int = 0,
         buffer_bytes: int = 64 << 10,
         hold_bytes: int = 1 << 20,
+        listen: tuple[str, int] | str = ("127.0.0.1", 0),
+        on_event: Callable[[Happening], object] | None = None,
     ) -> None:
         if buffer_bytes < 1 or hold_bytes < 1:
             raise Misuse("expected buffer_bytes and hold_bytes of at least 1")
         self._target = parse_address(target)
-        self._plan, self._seed = plan, seed
+        self._plan, self._seed, self._on_event = plan, seed, on_event
         self._bounds = {"buffer_bytes": buffer_bytes, "hold_bytes": hold_bytes}
         self._connections: list[Connection] = []
         self._count = self._unreachable = 0
@@ -89,9 +113,9 @@ class ChaosProxy:
         self._is_down = self._closing = False
         self._asked: deque[Callable[[], None]] = deque()
         self._failure: BaseException | None = None
+        self._listener = sockets.listening_socket(parse_address(listen))
         self._selector = selectors.DefaultSelector()
         self._bell, self._ear = socket.socketpair()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.address = Address(*self._listener.getsockname()[:2])
         """Where to connect instead of to the target."""
         for each in (self._bell, self._ear, self._listener):
@@ -243,11 +267,14 @@ class ChaosProxy:
             while not self._closing:
                 self._turn()
         except BaseException as error:  # Raised again by close(): a test must not pass over it.
-            self._failure = error
+            self._failure, self._on_event = error, None
         finally:
             for one in self._connections:
                 one.abandon(reset=True)
-            self._drop_closed()
+            try:
+                self._drop_closed()
+            except BaseException as error:  # what `on_event` raised at the last
+                self._failure = error
             self._selector.close()
             for each in (self._listener, self._bell, self._ear):
                 each.close()
@@ -274,7 +301,7 @@ class ChaosProxy:
 
     def _accept(self, now: float) -> None:
         try:
-            near, _ = self._listener.accept()
+            near, peer = self._listener.accept()
         except OSError:  # it was given up while it waited
             return
         number = self._count
@@ -282,9 +309,11 @@ class ChaosProxy:
         if self._is_down:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             near.close()
+            self._report(Happening(what="refused", connection=number, peer=Address(*peer[:2])))
             return
         try:
-            faults = list(self._faults_for(number))
+            faults = faults_for(self._plan, number, self._seed)
+            self._report(Happening(what="opened", connection=number, peer=Address(*peer[:2])))
         except BaseException:
             near.close()
             raise
@@ -293,19 +322,22 @@ class ChaosProxy:
             each.setblocking(False)
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         far.connect_ex(self._target)
-        one = Connection(number, near, far, faults, selector=self._selector, tell=self._tell, **self._bounds)
+        tell = partial(self._tell, number)
+        one = Connection(number, near, far, faults, selector=self._selector, tell=tell, **self._bounds)
         self._connections.append(one)
         one.step(now)
 
-    def _faults_for(self, number: int) -> Iterable[Fault]:
-        if callable(self._plan):
-            return self._plan(number, Random(f"{self._seed} {number}"))
-        return self._plan[number] if number < len(self._plan) else ()
-
-    def _tell(self, fault: Fault) -> None:
+    def _tell(self, number: int, fault: Fault) -> None:
         self._faults[type(fault).__name__] += 1
         if isinstance(fault, (Cut, Reset)) or (isinstance(fault, Hold) and fault.count is not None):
             self._cuts += 1
+        if self._on_event is not None:
+            out, back = next((_passed(one) for one in self._connections if one.number == number), (0, 0))
+            self._report(Happening(what="fault", connection=number, fault=fault, bytes_out=out, bytes_in=back))
+
+    def _report(self, happening: Happening) -> None:
+        if self._on_event is not None:
+            self._on_event(happening)
 
     def _live(self) -> list[Connection]:
         return [one for one in self._connections if not one.cut]
@@ -318,3 +350,10 @@ class ChaosProxy:
                 self._unreachable += one.unreachable
                 for direction, pipe in one.pipes.items():
                     self._gone[direction] += pipe.passed_bytes
+                what: Literal["unreachable", "closed"] = "unreachable" if one.unreachable else "closed"
+                out, back = _passed(one)
+                self._report(Happening(what=what, connection=one.number, bytes_out=out, bytes_in=back))
+
+
+def _passed(one: Connection) -> tuple[int, int]:
+    return one.pipes["out"].passed_bytes, one.pipes["in"].passed_bytes
