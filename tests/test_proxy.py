@@ -489,6 +489,23 @@ def test_what_goes_wrong_in_a_plan_comes_out_of_close() -> None:
             proxy.close()
 
 
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_who_writes_to_an_end_that_has_closed_is_told(direction: Direction) -> None:
+    with proxied() as (_, near, far):
+        sender, receiver = ends(direction, near, far)
+        receiver.close()
+        assert sender.recv(1) == b""
+
+        def refused() -> bool:
+            try:
+                sender.send(b"is anybody there")
+            except ConnectionError:
+                return True
+            return False
+
+        eventually(refused, "a refusal")
+
+
 def test_it_listens_where_it_is_told_and_tells_what_happens() -> None:
     told: list[Happening] = []
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -205,12 +205,15 @@ class Connection:
         side.outgoing.discard()
         side.incoming.end(Ending.BROKEN)
         self._close(side)
+        if side.incoming.finished:  # Its end was passed on already; that nothing can go there any more was not.
+            self.abandon(reset=True)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def _happen(self, item: Fault | Ending, side: Side, now: float) -> None:
         """Let a fault or an ending take place that has come to the front for a side."""
         if item is Ending.FINISHED or isinstance(item, HalfClose):
+            side.outgoing.finished = item is Ending.FINISHED
             side.outgoing.discard()
             self._finish(side)
         elif item is Ending.BROKEN or isinstance(item, Reset):

@@ -58,6 +58,8 @@ class Pipe:
         """Whether all that comes is thrown away."""
         self.ended = False
         """Whether the sending end will give no more."""
+        self.finished = False
+        """Whether the receiving end was told so."""
         self.take(b"")
 
     # --- in -----------------------------------------------------------------------------------------------------------
@@ -89,8 +91,13 @@ class Pipe:
         return self.taken_bytes == self._sever_at
 
     def end(self, ending: Ending) -> None:
-        """Take in that the sending end sends no more; that goes behind what it has sent."""
-        if not (self.ended or self.discarding):
+        """Take in that the sending end sends no more; that goes behind what it has sent.
+
+        One that had finished may break as well, where what comes for it is refused.
+        """
+        if self.ended and self._queue and self._queue[-1] is Ending.FINISHED:
+            self._queue[-1] = ending
+        elif not (self.ended or self.discarding):
             self._queue.append(ending)
         self.ended = True
 
