@@ -1,4 +1,4 @@
-"""Fakes for tests of programs that use the network: a proxy that breaks things, a clock that stands.  Floor: FAÇADES.
+"""A kit for testing programs that use the network: how it fails, made to order.  Floor: FAÇADES.
 
 Law: what goes wrong is said beforehand, by a plan or by a seed, so that it can go wrong the same way again.
 
@@ -7,11 +7,19 @@ Law: what goes wrong is said beforehand, by a plan or by a seed, so that it can 
             ...                         # whatever your program does; it must not notice
     print(proxy.counters)
 
-`ChaosProxy` takes any TCP program, not only netstructer's.  What can happen to a connection, and where: `Cut`, `Reset`,
-`HalfClose`, `Stall`, `Throttle`, `Flip`, `Duplicate`, `Blackhole`, `Hold`.
+    ChaosProxy                          a proxy that breaks what goes through it: any TCP program's
+    Cut Reset HalfClose Stall Throttle Flip Duplicate Blackhole Hold    what can happen to a connection, and where
+    link_pair                           both ends of a real link in one line; for asyncio, testing.aio.link_pair
+    session_pair                        both ends of the protocol without sockets, by a clock of the test's
+    wire_pair, FakeClock                a transport in memory, with the same faults; a clock by hand
+    values, frames, faults, plans       strategies for Hypothesis
+    TransportConformance                tests for anything that wants to be a transport
+
+docs/testing-kit.md shows each.  The fixtures for pytest are there once netstructer is installed: `pytest --fixtures`.
 """
 
 from netstructer.testing.clock import FakeClock
+from netstructer.testing.conformance import SocketLike, TransportConformance
 from netstructer.testing.faults import (
     Blackhole,
     Cut,
@@ -27,7 +35,12 @@ from netstructer.testing.faults import (
     Stall,
     Throttle,
 )
+from netstructer.testing.links import LinkPair, link_pair
 from netstructer.testing.proxy import ChaosProxy, Counters, Happening
+from netstructer.testing.session_end import SessionEnd
+from netstructer.testing.sessions import SessionPair, session_pair
+from netstructer.testing.spelling import parse_fault, read_plan, write_fault
+from netstructer.testing.wire import Wire, WireEnd, wire_pair
 
 __all__ = [
     "Blackhole",
@@ -43,8 +56,21 @@ __all__ = [
     "HalfClose",
     "Happening",
     "Hold",
+    "LinkPair",
     "Plan",
     "Reset",
+    "SessionEnd",
+    "SessionPair",
+    "SocketLike",
     "Stall",
     "Throttle",
+    "TransportConformance",
+    "Wire",
+    "WireEnd",
+    "link_pair",
+    "parse_fault",
+    "read_plan",
+    "session_pair",
+    "wire_pair",
+    "write_fault",
 ]
