@@ -99,7 +99,7 @@ def make_ndarray(text: str, shape: tuple[Any, ...], fortran: bool, raw: bytearra
     if math.prod(shape) * dtype.itemsize != len(raw):
         raise Malformed(f"an array of shape {shape} and dtype {text} comes with {len(raw)} bytes")
     numpy = sys.modules["numpy"]
-    if dtype.kind == "b" and raw and max(raw) > 1:
+    if dtype.kind == "b" and raw and numpy.frombuffer(raw, "u1").max() > 1:
         raise Malformed("an array of bool holds a byte that is neither 0 nor 1")
     flat = numpy.frombuffer(raw, dtype)
     _check_text(dtype, flat, Malformed)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netstructer.codec.bulk import classify, cut_rows, fill_holes, is_set_run, make_rows
-from netstructer.codec.collisions import check_collisions
+from netstructer.codec.bulk import cut_rows, fill_holes, has_bulk_form, is_set_run, make_rows
+from netstructer.codec.collisions import Weights, check_collisions
 from netstructer.codec.refusals import Malformed, OverBudget, hold_items
 from netstructer.codec.structs import make_struct, make_structs
 from netstructer.codec.tags import (
@@ -41,11 +41,13 @@ __all__ = ["close", "make_set"]
 ) = range(11)
 
 
-def close(kind: int, extra: Any, children: list[Any], limits: Limits, types: Types, room: int) -> tuple[Any, int]:
+def close(
+    kind: int, extra: Any, children: list[Any], limits: Limits, types: Types, room: int, weights: Weights
+) -> tuple[Any, int]:
     """Return the object and how many items it adds that were not counted when it was opened; `room` is how many may
     be."""
     if kind == CLOSE_STRUCT:
-        return make_struct(extra, children, limits), 0
+        return make_struct(extra, children, limits, room)
     if kind == CLOSE_TABLE:
         return _table(extra, children, room, limits)
     if kind == CLOSE_RAGGED:
@@ -54,11 +56,12 @@ def close(kind: int, extra: Any, children: list[Any], limits: Limits, types: Typ
             raise Malformed("the items of ragged rows are not in a list")
         return cut_rows(extra, lengths, children[1]), hold_items(len(lengths), room, limits.value_items)
     if kind == CLOSE_LONG_LIST:
-        if classify(children, types) is not None:
+        if has_bulk_form(children, types):
             raise Malformed("a list that has a bulk form came item by item")
         return children, 0
     if kind == CLOSE_LONG_DICT:
-        return _make_dict(_long_list(children[0]), _long_list(children[1]), limits.unseeded_members), 0
+        keys, values = _long_list(children[0]), _long_list(children[1])
+        return _make_dict(keys, values, limits.unseeded_members, types, weights), 0
     if kind == CLOSE_LONG_TUPLE:
         return tuple(_long_list(children[0])), 0
     if kind == CLOSE_HOLES:
@@ -79,11 +82,10 @@ def _long_list(child: Any) -> list[Any]:
 # --- dicts and sets ---------------------------------------------------------------------------------------------------
 
 
-def _make_dict(keys: list[Any], values: list[Any], most_alike: int) -> dict[Any, Any]:
+def _make_dict(keys: list[Any], values: list[Any], most_alike: int, types: Types, weights: Weights) -> dict[Any, Any]:
     """Make a dict; raises `Malformed` if a key is there twice or has no hash, `OverBudget` if too many share one."""
     try:
-        if len(keys) > most_alike:
-            check_collisions(keys, most_alike)
+        check_collisions(keys, most_alike, types, weights)
         made = dict(zip(keys, values, strict=True))
     except OverBudget:
         raise
@@ -94,11 +96,12 @@ def _make_dict(keys: list[Any], values: list[Any], most_alike: int) -> dict[Any,
     return made
 
 
-def make_set(members: list[Any], mutable: bool, most_alike: int) -> set[Any] | frozenset[Any]:
+def make_set(
+    members: list[Any], mutable: bool, most_alike: int, types: Types, weights: Weights
+) -> set[Any] | frozenset[Any]:
     """Make a set of members that are in order; raises as `make_dict` does, and for what should have been a run."""
     try:
-        if len(members) > most_alike:
-            check_collisions(members, most_alike)
+        check_collisions(members, most_alike, types, weights)
         made = set(members) if mutable else frozenset(members)
     except OverBudget:
         raise
@@ -139,7 +142,8 @@ def _table(extra: tuple[int, Any], children: list[Any], room: int, limits: Limit
         return _records(shape, children), added
     if rows == ROWS_STRUCT:
         added = hold_items(count * (1 + shape.cost), room, most)
-        return make_structs(shape, children, limits), added
+        made, further = make_structs(shape, children, limits, room - added)
+        return made, added + further
     added = hold_items(count * (1 + DICT_COST) if rows == ROWS_DICT else count, room, most)
     return make_rows(rows, keys, children), added
 

@@ -10,8 +10,8 @@ A node is read whole or not at all.  Where bytes are missing, `IndexError` or `S
 more bytes are gathered, and the node is read again from its start; nothing that a node changes is changed before all of
 its own bytes are there.
 
-Members of a set must come in the order of their encodings.  So while a set is open the bytes of its current member are
-kept (`spans`), and each member's bytes are compared with those of the one before.
+Members of a set must come in the order of their encodings.  So while a set is open the bytes of its current member and
+of the one before are kept (spans.py), and the two are compared.
 
 Law: whatever the bytes are, the result is a value or `Malformed` or `OverBudget`; nothing is called that came by name,
 but the registered `make` of an application type.
@@ -28,10 +28,11 @@ from typing import Any
 from netstructer.codec.blob import Blob
 from netstructer.codec.bulk import unpack_run
 from netstructer.codec.closing import close, make_set
-from netstructer.codec.collisions import check_collisions
+from netstructer.codec.collisions import Weights, check_collisions
 from netstructer.codec.heads import Short, big_int, open_container, read_blob, read_length, run_head
 from netstructer.codec.refusals import Malformed, OverBudget
 from netstructer.codec.source import Chunk, Source
+from netstructer.codec.spans import SHORT_BYTES, Span, is_before
 from netstructer.codec.tags import (
     BLOB,
     BLOB_COST,
@@ -84,18 +85,6 @@ _unpack_float = Packer(">d").unpack_from
 from_bytes = int.from_bytes
 
 
-class _Span:
-    """A set whose members are being read: how many are to come, and where in the whole value the present one began."""
-
-    __slots__ = ("left", "previous", "start", "tag")
-
-    def __init__(self, tag: int, left: int, start: int) -> None:
-        self.tag = tag
-        self.left = left
-        self.start = start
-        self.previous = b""
-
-
 def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, blobs: Sequence[Blob]) -> object:
     """Decode; raises `BadValue`, and what the source raises when it is asked for more."""
     feed = None if isinstance(source, bytes) else Source(source, limits.value_bytes)
@@ -103,7 +92,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
     end = len(data)
     position = 0
     stack: list[tuple[Any, ...]] = []
-    spans: list[_Span] = []
+    spans: list[Span] = []
     children: list[Any] = []
     append = children.append
     kind = _ROOT
@@ -118,6 +107,8 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
     items = 1
     wide = 0
     used_blobs = 0
+    weights: Weights = {}
+    weighty = False  # Whether anything came that could be a key whose comparison costs more than that of an int.
     value: Any
     try:
         if end > most_bytes:
@@ -224,12 +215,14 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             elif tag == STR:
                                 if size < 32:
                                     raise Malformed("a short text has a long tag")
-                                if not raw.isascii():
-                                    wide += widening_of(raw)
+                                short = size < SHORT_BYTES  # then it is quicker to look at the text itself
+                                text = raw.decode() if short else ""
+                                if len(text) != size if short else not raw.isascii():
+                                    wide += widening(text, size) if short else widening_of(raw)
                                     total = wide + position + (feed.dropped if feed else 0)
                                     if total > most_bytes:
                                         raise OverBudget("value_bytes", "bytes in memory", most_bytes, total)
-                                append(raw.decode())
+                                append(text if short else raw.decode())
                             elif tag == BYTEARRAY:
                                 append(raw if isinstance(raw, bytearray) else bytearray(raw))
                             else:
@@ -254,8 +247,9 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                                 position = stop
                                 continue
                             position = start
+                            weighty = True
                             opened = _SET
-                            detail = _Span(tag, count, position + (feed.dropped if feed else 0))
+                            detail = Span(tag, count, position + (feed.dropped if feed else 0))
                             spans.append(detail)
                             count = 1
                         elif tag == RUN:
@@ -287,9 +281,12 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             append(blob)
                             continue
                         else:
-                            opened, detail, count, added, start = open_container(tag, data, position, end, types)
+                            opened, detail, count, added, start = open_container(
+                                tag, data, position, end, types, most_items - items, most_items
+                            )
                             if items + added > most_items:
                                 raise OverBudget("value_items", "items", most_items, items + added)
+                            weighty = True
                             items += added
                             position = start
                         # A container, open: go on with its children.
@@ -310,8 +307,8 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             value = children
                         elif kind == _DICT:
                             try:
-                                if len(children) > most_pairs:
-                                    check_collisions(children[::2], most_alike)
+                                if len(children) > most_pairs or weighty:
+                                    check_collisions(children[::2], most_alike, types, weights)
                                 pairs = iter(children)
                                 value = dict(zip(pairs, pairs))  # noqa: B905  # an even number, by its tag
                             except OverBudget:
@@ -324,21 +321,26 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             value = tuple(children)
                         elif kind == _SET:
                             here = position + (feed.dropped if feed else 0)
-                            member = data[position - (here - extra.start) : position]
-                            if member < extra.previous:
+                            start = position - here + extra.start
+                            before = position - here + extra.previous
+                            if extra.previous >= 0 and (
+                                data[start:position] < data[before:start]
+                                if position - before < SHORT_BYTES
+                                else is_before(data, start, position, before, start)
+                            ):
                                 raise Malformed("the members of a set are not in their order")
                             extra.left -= 1
                             if extra.left:
-                                extra.previous = member
+                                extra.previous = extra.start
                                 extra.start = here
                                 level = repeat(None, 1)
                                 continue
                             spans.pop()
-                            value = make_set(children, extra.tag == SET, most_alike)
+                            value = make_set(children, extra.tag == SET, most_alike, types, weights)
                         elif kind == _ROOT:
                             break
                         else:
-                            value, added = close(kind, extra, children, limits, types, most_items - items)
+                            value, added = close(kind, extra, children, limits, types, most_items - items, weights)
                             items += added
                         level, children, kind, extra = stack.pop()
                         append = children.append
@@ -348,7 +350,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                 need = short.need if type(short) is Short else end + 1
                 if feed is None:
                     raise Malformed("the value ends too soon") from None
-                keep = spans[0].start - feed.dropped if spans else position
+                keep = spans[0].kept - feed.dropped if spans else position
                 data = feed.more(data, keep, need)
                 end = len(data)
                 position -= keep

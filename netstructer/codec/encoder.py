@@ -26,7 +26,7 @@ from typing import Any
 from netstructer.codec.arrays import RawBytes
 from netstructer.codec.blob import Blob
 from netstructer.codec.bulk import classify, is_set_run, pack_run
-from netstructer.codec.collisions import check_collisions
+from netstructer.codec.collisions import ATOMS, Weights, check_collisions
 from netstructer.codec.opening import open_entry, open_form
 from netstructer.codec.refusals import OverBudget, Unsendable
 from netstructer.codec.structs import SURROGATES, struct_of_class
@@ -113,6 +113,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
     most_alike = limits.unseeded_members
     items = 1
     wide = 0
+    weights: Weights = {}
     children: Any
     while True:
         for item in level:
@@ -123,8 +124,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                     raw = item.encode()
                 except UnicodeEncodeError:
                     out += SURROGATES.head
-                    items += 1
                     children = SURROGATES.take(item)
+                    items += 1 + SURROGATES.worth_of(children)
                 else:
                     size = len(raw)
                     if size < 32:
@@ -188,8 +189,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                         items += added
             elif kind is dict:
                 size = len(item)
-                if size > most_alike:
-                    check_collisions(item, most_alike)
+                if size > most_alike or not ATOMS.issuperset(map(type, item)):
+                    check_collisions(item, most_alike, types, weights)
                 if size < BULK_FROM:
                     put(FIX_DICT + size)
                     if not size:
@@ -241,8 +242,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                     if not size:
                         continue
                     items += size
-                    if size > most_alike:
-                        check_collisions(members, most_alike)
+                    check_collisions(members, most_alike, types, weights)
                     if _ALL_INTS.issuperset(map(type, members)):
                         # Most small sets are of small ints, whose encodings are themselves.
                         members.sort()
@@ -254,7 +254,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                     marks.append([len(out)])
                     children = chain(chain.from_iterable(zip(members, repeat(_MARK))), _END)
                 else:
-                    check_collisions(members, most_alike)
+                    check_collisions(members, most_alike, types, weights)
                     if is_set_run(members):
                         put(SET_RUN if kind is set else FROZENSET_RUN)
                         items += 1
@@ -277,7 +277,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                     row.check(item, limits)
                 out += row.head
                 children = row.take(item)
-                items += row.cost + len(children)
+                items += row.cost + len(children) + row.worth_of(children)
             elif (entry := types.of_class(kind)) is not None:
                 children, added = open_entry(entry, item, out)
                 items += added

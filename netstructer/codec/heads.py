@@ -128,10 +128,14 @@ def read_blob(data: bytes, position: int, end: int, blobs: Sequence[Blob], place
     return blob.named(name, size - 1 if size else None), stop
 
 
-def open_container(tag: int, data: bytes, position: int, end: int, types: Types) -> tuple[int, Any, int, int, int]:
+def open_container(
+    tag: int, data: bytes, position: int, end: int, types: Types, room: int, most: int
+) -> tuple[int, Any, int, int, int]:
     """Read the head of a rarer container.
 
     Returns what it is, what closing it needs to know, how many children it has, how many items it adds, where it ends.
+    `room` is how many of the `most` items there may still be: bits become a list of eight times as many items as bytes,
+    so they are counted before they are made.
     """
     start = position + 1
     if tag == LIST:
@@ -154,6 +158,7 @@ def open_container(tag: int, data: bytes, position: int, end: int, types: Types)
         return CLOSE_RAGGED, data[start], 2, 2, start + 1
     if tag == HOLES:
         count, start = _long_length(data, start, end)
+        hold_items(count + 1, room, most)
         stop = start + (count + 7) // 8
         if stop > end:
             raise Short(stop)

@@ -62,7 +62,8 @@ def open_form(form: Form, rows: list[Any], room: int, limits: Limits) -> tuple[b
             for item in rows:
                 row.check(item, limits)
         turned = list(map(list, zip(*map(row.take, rows), strict=True)))
-        return bytes((TABLE, kind, row.code)), turned, len(turned) + row.cost * len(rows)
+        worth = 0 if row.worth is None else sum(map(row.worth, *turned))
+        return bytes((TABLE, kind, row.code)), turned, len(turned) + row.cost * len(rows) + worth
     if kind == ROWS_DICT:
         hold_items(len(places) * len(rows), room, most)
         head = bytes((TABLE, kind)) + length_bytes(len(places))

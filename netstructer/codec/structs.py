@@ -15,7 +15,7 @@ import uuid
 import zoneinfo
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from importlib import resources
@@ -23,8 +23,17 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from netstructer.codec import arrays
-from netstructer.codec.refusals import Malformed, OverBudget, Unsendable
+from netstructer.codec.numbers import (
+    check_decimal,
+    decimal_worth,
+    fraction_worth,
+    make_decimal,
+    make_fraction,
+    take_decimal,
+)
+from netstructer.codec.refusals import Malformed, Unsendable, hold_items
 from netstructer.codec.tags import STRUCT
+from netstructer.codec.text import widening_of
 from netstructer.limits import Limits
 
 __all__ = ["Struct", "struct_of_class", "struct_of_code"]
@@ -45,10 +54,16 @@ class Struct(NamedTuple):
     """Whether taking apart what was made proves that it was spelled canonically; if not, `make` checks."""
     check: Callable[[Any, Limits], None] | None = None
     """Raises `OverBudget`; at the sender before the object is taken apart, at the receiver before it is made."""
+    worth: Callable[..., int] | None = None
+    """Items that the object costs for what its children are, in memory or in the time that making it takes (an item is
+    about 100 ns); counted at the receiver before it is made."""
 
     @property
     def head(self) -> bytes:
         return bytes((STRUCT, self.code))
+
+    def worth_of(self, children: tuple[Any, ...]) -> int:
+        return 0 if self.worth is None else self.worth(*children)
 
     @property
     def scalar(self) -> bool:
@@ -84,12 +99,16 @@ def _take_surrogates(text: str) -> tuple[Any, ...]:
 
 
 def _make_surrogates(raw: bytes) -> str:
-    text = raw.decode("utf-8", "surrogatepass")
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "surrogatepass")
     raise Malformed("a text without a lone surrogate is spelled as one with")
+
+
+def _surrogates_worth(raw: bytes) -> int:
+    """Count what may begin a surrogate, 200 ns each, and the memory by which the text is wider."""
+    return raw.count(0xED) + (widening_of(raw) >> 6)
 
 
 # --- collections ------------------------------------------------------------------------------------------------------
@@ -207,40 +226,32 @@ def _is_listed(key: str, roots: tuple[str, ...]) -> bool:
 
 # --- numbers and names ------------------------------------------------------------------------------------------------
 
-_PLAIN = Context(capitals=1, traps=[InvalidOperation])
-"""Decimals are read and written by this context, never by the thread's own, which can spell `1E+5` as `1e+5`."""
+
+_LONGEST_PATH = 1 << 16
+_LONGEST_ADDRESS = 256
+"""Characters; of an IPv6 address with a zone as well.  Its text is cut up before it is found to be none."""
 
 
-def _take_decimal(item: Decimal) -> tuple[Any, ...]:
-    return (_PLAIN.to_sci_string(item),)
+def _text_row(code: int, cls: type, cost: int, longest: int = _LONGEST_ADDRESS) -> Struct:
+    """A class whose text says everything, and which is made from its text: path or address."""
+
+    def take(item: Any) -> tuple[Any, ...]:
+        text = str(item)
+        if len(text) > longest:
+            raise Unsendable(f"a {cls.__name__} of more than {longest:,} characters does not travel")
+        return (text,)
+
+    def make(text: str) -> Any:
+        if len(text) > longest:
+            raise Malformed(f"a {cls.__name__} is longer than {longest:,} characters")
+        return cls(text)
+
+    return Struct(code, cls, ((str,),), take, make, cost, worth=_parts_of_path if longest == _LONGEST_PATH else None)
 
 
-def _make_decimal(text: str) -> Decimal:
-    return Decimal(text, _PLAIN)
-
-
-def _check_decimal(item: Decimal | tuple[str], limits: Limits) -> None:
-    if isinstance(item, tuple):
-        # Not made yet: a text is at most sign, digits, dot and exponent, so its length bounds the digits.
-        if len(item[0]) > limits.decimal_digits + 32:
-            raise OverBudget("decimal_digits", "digits in a Decimal", limits.decimal_digits, len(item[0]))
-        item = _make_decimal(item[0])
-    _sign, digits, exponent = item.as_tuple()
-    if len(digits) > limits.decimal_digits:
-        raise OverBudget("decimal_digits", "digits in a Decimal", limits.decimal_digits, len(digits))
-    if isinstance(exponent, int) and abs(exponent) > limits.decimal_exponent:
-        raise OverBudget("decimal_exponent", "as the exponent of a Decimal", limits.decimal_exponent, abs(exponent))
-
-
-def _make_fraction(numerator: int, denominator: int) -> Fraction:
-    if denominator <= 0:
-        raise Malformed("a fraction's denominator is not positive")
-    return Fraction(numerator, denominator)
-
-
-def _text_row(code: int, cls: type, cost: int) -> Struct:
-    """A class whose text says everything, and which is made from its text."""
-    return Struct(code, cls, ((str,),), lambda item: (str(item),), cls, cost)
+def _parts_of_path(text: str) -> int:
+    """Each part of a path is an object."""
+    return text.count("/") + text.count("\\")
 
 
 _TEXT = ((str,),)
@@ -256,7 +267,7 @@ _NUMPY_SCALAR = Struct(
 STRUCTS = (
     Struct(1, type(...), (), lambda item: (), lambda: ...),
     Struct(2, complex, ((float,), (float,)), lambda item: (item.real, item.imag), complex, verify=False),
-    Struct(3, None, ((bytes,),), _take_surrogates, _make_surrogates),
+    Struct(3, None, ((bytes,),), _take_surrogates, _make_surrogates, verify=False, worth=_surrogates_worth),
     Struct(4, range, (_INT, _INT, _INT), lambda item: (item.start, item.stop, item.step), range, verify=False),
     Struct(5, slice, (None, None, None), lambda item: (item.start, item.stop, item.step), slice, verify=False),
     Struct(
@@ -281,8 +292,15 @@ STRUCTS = (
     Struct(13, timedelta, (_INT, _INT, _INT), lambda item: (item.days, item.seconds, item.microseconds), timedelta),
     Struct(14, timezone, ((timedelta,), (NoneType, str)), _take_timezone, _make_timezone, verify=False),
     Struct(15, zoneinfo.ZoneInfo, _TEXT, _take_zoneinfo, _make_zoneinfo, verify=False),
-    Struct(16, Decimal, _TEXT, _take_decimal, _make_decimal, 1, check=_check_decimal),
-    Struct(17, Fraction, (_INT, _INT), lambda item: (item.numerator, item.denominator), _make_fraction),
+    Struct(16, Decimal, _TEXT, take_decimal, make_decimal, 1, check=check_decimal, worth=decimal_worth),
+    Struct(
+        17,
+        Fraction,
+        (_INT, _INT),
+        lambda item: (item.numerator, item.denominator),
+        make_fraction,
+        worth=fraction_worth,
+    ),
     Struct(18, uuid.UUID, ((bytes,),), lambda item: (item.bytes,), lambda raw: uuid.UUID(bytes=raw), 1, verify=False),
     _text_row(19, ipaddress.IPv4Address, 1),
     _text_row(20, ipaddress.IPv6Address, 1),
@@ -290,8 +308,8 @@ STRUCTS = (
     _text_row(22, ipaddress.IPv6Network, 6),
     _text_row(23, ipaddress.IPv4Interface, 9),
     _text_row(24, ipaddress.IPv6Interface, 9),
-    _text_row(25, pathlib.PurePosixPath, 5),
-    _text_row(26, pathlib.PureWindowsPath, 5),
+    _text_row(25, pathlib.PurePosixPath, 5, _LONGEST_PATH),
+    _text_row(26, pathlib.PureWindowsPath, 5, _LONGEST_PATH),
     Struct(27, arrays.array, ((str,), _INT, (bytes,)), arrays.take_array, arrays.make_array, 1, verify=False),
     _NUMPY_ARRAY,
     _NUMPY_SCALAR,
@@ -302,11 +320,14 @@ BY_CODE = {row.code: row for row in STRUCTS}
 BY_CLASS: dict[type, Struct] = {row.cls: row for row in STRUCTS if row.cls is not None}
 
 
-def make_struct(row: Struct, children: list[Any], limits: Limits) -> Any:
-    """Put an object together from what came for it; raises `Malformed` or `OverBudget`, and nothing else."""
+def make_struct(row: Struct, children: list[Any], limits: Limits, room: int) -> tuple[Any, int]:
+    """Put an object together from what came for it, and say how many items it is worth beside its cost; raises
+    `Malformed` or `OverBudget`, and nothing else.
+    """
     for child, allowed in zip(children, row.shapes, strict=True):
         if allowed is not None and type(child) not in allowed:
             raise Malformed(f"a part of a {_name(row)} is a {type(child).__name__}")
+    worth = hold_items(row.worth_of(tuple(children)), room, limits.value_items)
     try:
         if row.check is not None:
             row.check(tuple(children), limits)
@@ -317,14 +338,15 @@ def make_struct(row: Struct, children: list[Any], limits: Limits) -> Any:
                 raise Malformed(f"a {_name(row)} is not spelled in its one way")
     except _FAILURES as error:
         raise Malformed(f"the parts make no {_name(row)}") from error
-    return made
+    return made, worth
 
 
-def make_structs(row: Struct, columns: list[list[Any]], limits: Limits) -> list[Any]:
+def make_structs(row: Struct, columns: list[list[Any]], limits: Limits, room: int) -> tuple[list[Any], int]:
     """Put a table of them together from the columns of their parts; raises as `make_struct` does."""
     for column, allowed in zip(columns, row.shapes, strict=True):
         if allowed is None or not set(map(type, column)).issubset(allowed):
             raise Malformed(f"a column of a table of {_name(row)} holds another type")
+    worth = 0 if row.worth is None else hold_items(sum(map(row.worth, *columns)), room, limits.value_items)
     try:
         if row.check is not None:
             for parts in zip(*columns, strict=True):
@@ -334,7 +356,7 @@ def make_structs(row: Struct, columns: list[list[Any]], limits: Limits) -> list[
             raise Malformed(f"a {_name(row)} is not spelled in its one way")
     except _FAILURES as error:
         raise Malformed(f"the parts make no {_name(row)}") from error
-    return made
+    return made, worth
 
 
 _FAILURES = (ArithmeticError, ValueError, TypeError, KeyError, OSError)

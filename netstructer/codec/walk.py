@@ -113,12 +113,12 @@ class _Finder:
         if kind in (list, tuple, deque):
             return ((("", f"[{place}]"), child, in_set) for place, child in enumerate(list(item)))
         if kind in (dict, OrderedDict, Counter, defaultdict):
-            check_collisions(item, self._limits.unseeded_members)
+            check_collisions(item, self._limits.unseeded_members, self._types, {})
             if kind is defaultdict:
                 self._take(item)
             return _members(dict(item), in_set)
         if kind in (set, frozenset):
-            check_collisions(item, self._limits.unseeded_members)
+            check_collisions(item, self._limits.unseeded_members, self._types, {})
             return ((("", f"{{{_brief(child)}}}"), child, True) for child in list(item))
         if kind is slice:
             return ((("", f".{name}"), getattr(item, name), in_set) for name in ("start", "stop", "step"))
