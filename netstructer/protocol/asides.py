@@ -34,7 +34,10 @@ class Asides:
         self._next = 1 if role is Role.CLIENT else 2
         self._used = 0 if role is Role.CLIENT else -1
         self._ahead: set[int] = set()
-        self._queues: dict[int, deque[Message | Whole]] = {}
+        self._queues: dict[int, list[Message | Whole] | deque[Message | Whole]] = {}
+        """Of each the messages that wait; a list where there is one, because a deque takes ten times the memory and
+        the peer may open thousands before anybody accepts one.
+        """
         self.opened: deque[int] = deque()
         """Conversations that the peer opened and nobody has accepted."""
 
@@ -53,9 +56,13 @@ class Asides:
         if number not in self._queues:
             if number & 1 == self._parity or not self._use(number):
                 return False
-            self._queues[number] = deque()
+            self._queues[number] = [message]
             self.opened.append(number)
-        self._queues[number].append(message)
+            return True
+        queue = self._queues[number]
+        if isinstance(queue, list):
+            queue = self._queues[number] = deque(queue)
+        queue.append(message)
         return True
 
     def _use(self, number: int) -> bool:
@@ -87,11 +94,12 @@ class Asides:
 
     def next(self, number: int) -> Message | Whole:
         """Return the next message of a conversation that has one, and take it out."""
-        return self._queues[number].popleft()
+        queue = self._queues[number]
+        return queue.pop() if isinstance(queue, list) else queue.popleft()
 
     def close(self, number: int) -> deque[Message | Whole]:
         """End a conversation; return what nobody has read of it."""
-        return self._queues.pop(number, deque())
+        return deque(self._queues.pop(number, ()))
 
     def clear(self) -> list[Message | Whole]:
         """End those that nobody has accepted, and return all that nobody has read."""

@@ -25,6 +25,7 @@ __all__ = ["Assembly", "Message", "Whole"]
 # Plain integers: an operation on an IntFlag costs a microsecond.
 _ALL_FLAGS = int(Flag.FIRST | Flag.LAST | Flag.ACKNOWLEDGE | Flag.TAKEN)
 _WANTS = int(Flag.ACKNOWLEDGE | Flag.TAKEN)
+SHORT_BYTES = 4096
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
 
 
@@ -71,19 +72,36 @@ class Message:
         """Return the plain bytes of this value, without its blobs."""
         return self.plain_bytes
 
+    def condensed(self) -> Whole:
+        """Return a value that came in one record and has no blobs as what takes half the memory."""
+        chunk = b"".join(self.chunks)
+        return Whole(chunk, self.codec, self.plain_bytes, self.last_number, self.charge, self.flags, self.conversation)
+
 
 class Whole:
-    """A message that came in one record, or in a part of one: to those who read messages the same as a `Message`."""
+    """A message that came in one record, or in a part of one: to those who read messages the same as a `Message`.
 
-    __slots__ = ("charge", "chunks", "codec", "flags", "last_number", "plain_bytes")
-    blob_count = conversation = 0
+    Its chunk is a copy where it is short: a view and what it keeps alive are 400 bytes, and thousands of messages may
+    wait.
+    """
+
+    __slots__ = ("charge", "chunks", "codec", "conversation", "flags", "last_number", "plain_bytes")
+    blob_count = 0
     stated = True
     durable = False
 
     def __init__(
-        self, chunk: memoryview, codec: int, plain_bytes: int, last_number: int, charge: int, flags: int
+        self,
+        chunk: bytes | memoryview,
+        codec: int,
+        plain_bytes: int,
+        last_number: int,
+        charge: int,
+        flags: int,
+        conversation: int = 0,
     ) -> None:
-        self.chunks = (chunk,)
+        self.chunks = (bytes(chunk) if len(chunk) < SHORT_BYTES else chunk,)
+        self.conversation = conversation
         self.codec, self.plain_bytes = codec, plain_bytes
         self.last_number, self.charge, self.flags = last_number, charge, flags
 

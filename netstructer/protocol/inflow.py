@@ -99,6 +99,8 @@ class Inflow:
             self.inbound.whole(message.total_charge())
             if message.durable:
                 self.inbound.hold_back(message.last_number)
+            elif flags & _BOTH == _BOTH and not message.blob_count:
+                return message.condensed(), assembly.refusal
         return message, assembly.refusal
 
     def _charge(self, flags: int, stream: int, body: memoryview) -> int:

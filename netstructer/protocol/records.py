@@ -120,6 +120,8 @@ class RecordReader:
             if pad_bytes > len(body) or body[len(body) - pad_bytes :] != _ZERO[:pad_bytes]:
                 raise IllegalFrame("padding does not fit or is not zero")
             body = body[: len(body) - pad_bytes]
+            if pad_bytes > len(body):  # A view would keep all of it for as long as the body waits to be read.
+                body = memoryview(bytes(body))
         self._bytes += len(token)
         if kind != Kind.REKEY and (sequence - self._start >= MOST_RECORDS - 1 or self._bytes > MOST_BYTES):
             raise RekeyOverdue(f"the peer sealed {sequence - self._start + 1} records under one key")
