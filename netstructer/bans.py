@@ -16,6 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from typing import Any, Literal
 
 from netstructer import private_files
@@ -243,7 +244,7 @@ def _load(place: str) -> list[Ban]:
     if len(content) > MOST_BANS * LINE_BYTES:
         raise InvalidBan(f"{place} is too long to be a file of bans")
     bans: dict[tuple[Kind, str], Ban] = {}
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
+    for number, line in enumerate(BytesIO(content), 1):  # one at a time
         try:
             ban = _parse(line)
         except ValueError as error:  # of JSON and UTF-8 too, whose texts hold what was found

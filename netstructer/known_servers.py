@@ -94,7 +94,7 @@ class KnownServers:
         if len(content) > MOST_FILE_BYTES:
             raise InvalidKnownServers(f"{self.path} is longer than {MOST_FILE_BYTES} bytes")
         known: dict[Address, KnownServer] = {}
-        lines = content.split(b"\n")
+        lines = content.split(b"\n", MOST_SERVERS + 1)
         for number, line in enumerate(lines, 1):
             if number == len(lines) and not line:  # behind the last newline
                 break

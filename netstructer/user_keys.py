@@ -121,7 +121,7 @@ class UserKeys:
             return []
         if len(content) > MOST_FILE_BYTES:
             raise InvalidKey(f"{self.path} is longer than {MOST_FILE_BYTES} bytes")
-        lines = content.split(b"\n")
+        lines = content.split(b"\n", MOST_KEYS + 1)
         found: dict[bytes, UserKey] = {}
         for number, text in enumerate(lines, 1):
             if number == len(lines) and not text:  # behind the last newline

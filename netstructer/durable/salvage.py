@@ -25,6 +25,11 @@ from netstructer.limits import Limits
 
 __all__ = ["Salvage", "salvage"]
 
+MOST_ROWS = 1 << 22
+"""Rows that are looked for, one by one: four times what an outbox holds by default.  State and mark are taken as they
+are, and one wrong bit of theirs makes it 2^63.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Salvage:
@@ -74,6 +79,8 @@ def _read(store: Store, path: str, key: Key) -> Salvage:
         raise OutboxDamaged("the state of the outbox is lost, and with it the key of its rows")
     keys = FileKeys(state.outbox, secret)
     found = Salvage(outbox=state.outbox, first=state.trimmed + 1, last=max(state.last, _noted(path)))
+    if found.last - found.first >= MOST_ROWS:
+        raise OutboxDamaged(f"the outbox claims the rows {found.first} to {found.last}, more than one can have")
     for row in range(found.first, found.last + 1):
         plain = _plain(store, keys, row)
         if plain is None:

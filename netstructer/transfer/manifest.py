@@ -112,6 +112,8 @@ class Taken:
 
         Nothing is taken then.  Raises `LimitReached` for one entry too many, the directories above counted.
         """
+        if len(entry.name) > PATH_BYTES:  # before it is cut up: each part is an object
+            raise UnsafeName(f"{shown(entry.name)} is longer than a path may be", name=entry.name)
         parts = entry.parts
         if len(parts) > PATH_PARTS or 4 * len(entry.name) > PATH_BYTES:
             check_parts(parts)
@@ -176,11 +178,12 @@ def check_target(parts: tuple[str, ...], target: str) -> None:
     link is directories that the receiver made or opened, so in front they mean what they say.  A link that is its whole
     tree would point at what its receiver has beside it, and is refused.
     """
-    steps = target.split("/")
+    name = "/".join(parts)
+    too_long = len(target) > TARGET_CHARACTERS
+    steps = [] if too_long else target.split("/")
     up = next((count for count, step in enumerate(steps) if step != ".."), len(steps))
     down = steps[up:]
-    name = "/".join(parts)
-    if not target or len(target) > TARGET_CHARACTERS or up > len(parts) - 2:
+    if not target or too_long or up > len(parts) - 2:
         raise UnsafeName(f"the link {shown(name)} points outside", name=name)
     if down:
         try:
