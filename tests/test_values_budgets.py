@@ -218,7 +218,7 @@ def test_small_values_with_many_shared_parts_are_refused_before_they_grow() -> N
         assert peak < Limits.SMALL.value_bytes
 
 
-# --- honest values (bombs are in test_bombs.py) ------------------------------------------------------------------------
+# --- honest values (bombs: test_bombs.py) -----------------------------------------------------------------------------
 
 
 def test_honest_keys_that_are_not_seeded_are_never_too_many() -> None:

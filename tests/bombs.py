@@ -1,0 +1,188 @@
+"""Bombs: small inputs that ask for much, through which door they come in, and what taking them costs.
+
+A bomb is thrown on a thread of 256 KiB of stack.  Its time is the processor time of that thread, the best of three, so
+that a busy machine turns nothing red; its growth is what Python objects take at their most (`tracemalloc`).  What is
+outside of Python's objects is measured in a process of its own: `python tests/bombs.py rss`.
+
+`python tests/bombs.py` prints the table of docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import resource
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from netstructer import Limits
+
+STACK_BYTES = 256 * 1024
+MIB = 1 << 20
+SLACK_BYTES = 2 * MIB
+SECONDS = 0.1 if sys.gettrace() is None else 2.0  # coverage makes every line slower
+ITEM_SECONDS = 400e-9
+"""What an item may cost where a budget of millions of them admits a bomb: `Limits.DEFAULT` trusts who has a key that
+far (docs/testing.md)."""
+
+Door = Callable[[Any, Limits], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bomb:
+    """`make(limits)` gives what `door` is given; `error` is what it raises, None where it is taken.
+
+    `at_default` is the same for `Limits.DEFAULT`, where that is another.  `most_bytes(limits)` is the limit that
+    growth is held to, without the slack: for a value what docs/values.md says that one takes in memory.
+    """
+
+    name: str
+    kind: str
+    door: Door
+    make: Callable[[Limits], Any]
+    error: type[BaseException] | None
+    at_default: type[BaseException] | type[Same] | None = None
+    most_bytes: Callable[[Limits], int] = lambda limits: limits.value_bytes + 64 * limits.value_items
+    seconds: float = SECONDS
+    slow_to_trace: bool = False
+    """Whether tracing memory takes seconds; the suite leaves that to `make long`."""
+    fresh: bool = False
+    """Whether what is made can be thrown once only."""
+
+    def expected(self, limits: Limits) -> type[BaseException] | None:
+        """Return what it is to raise under these limits."""
+        if limits is not Limits.DEFAULT or self.at_default is Same:
+            return self.error
+        return self.at_default  # type: ignore[return-value]  # Same was excluded
+
+    def most_seconds(self, limits: Limits) -> float:
+        """Return how long it may take: what is admitted by a large budget costs what the budget says."""
+        if limits is Limits.DEFAULT and self.at_default is not Same:
+            return self.seconds + limits.value_items * ITEM_SECONDS
+        return self.seconds
+
+
+class Same:
+    """Says that a bomb fares under `Limits.DEFAULT` as it does under `Limits.SMALL`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What throwing a bomb came to."""
+
+    seconds: float
+    growth_bytes: int
+    error: BaseException | None
+
+
+def measure(bomb: Bomb, limits: Limits, *, tracing: bool = True) -> Cost:
+    """Throw a bomb up to three times for its time, and once for its growth."""
+    best, error = 1e9, None
+    thing = None if bomb.fresh else bomb.make(limits)
+    for _ in range(3):
+        figure, error = _throw(bomb, bomb.make(limits) if bomb.fresh else thing, limits)
+        best = min(best, figure)
+        if best < bomb.most_seconds(limits) / 2:
+            break
+    growth = 0.0
+    if tracing:
+        gc.collect()
+        growth, _ = _throw(bomb, bomb.make(limits) if bomb.fresh else thing, limits, traced=True)
+    return Cost(best, int(growth), error)
+
+
+def _throw(bomb: Bomb, thing: Any, limits: Limits, *, traced: bool = False) -> tuple[float, BaseException | None]:
+    """Throw once; return processor seconds, or bytes where memory is traced, and what was raised."""
+    found: list[tuple[float, BaseException | None]] = []
+
+    def run() -> None:
+        error: BaseException | None = None
+        kept: object = None
+        started = time.thread_time()
+        try:
+            kept = bomb.door(thing, limits)
+        except Exception as raised:
+            error = raised.with_traceback(None)
+        figure = tracemalloc.get_traced_memory()[1] if traced else time.thread_time() - started
+        del kept
+        found.append((figure, error))
+
+    if traced:
+        tracemalloc.start()
+    try:
+        on_a_small_stack(run)
+    finally:
+        tracemalloc.stop()
+    return found[0]
+
+
+def on_a_small_stack(run: Callable[[], None]) -> None:
+    """Run on a thread whose stack is that of a small C library's threads, or less."""
+    before = threading.stack_size(STACK_BYTES)
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+
+
+# --- what is outside of Python's objects ------------------------------------------------------------------------------
+
+
+def resident_growth(bombs: Iterable[Bomb], limits: Limits) -> dict[str, int]:
+    """Return by how much this process grew at most while each bomb was thrown: Linux only, in a process of its own."""
+    found = {}
+    for bomb in bombs:
+        thing = bomb.make(limits)
+        gc.collect()
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak begins anew
+        before = _status("VmHWM")
+        try:
+            bomb.door(thing, limits)
+        except Exception:  # what it raises is asked elsewhere
+            pass
+        found[bomb.name] = _status("VmHWM") - before
+    return found
+
+
+def _status(field: str) -> int:
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(field + ":"))
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Print the worst of each kind under both limits as a table."""
+    from test_bombs import BOMBS, OUTSIDE
+
+    if sys.argv[1:] == ["rss"]:
+        for name, growth in resident_growth(OUTSIDE, Limits.SMALL).items():
+            print(f"{growth} {name}")
+        return
+    worst: dict[tuple[str, str], list[Any]] = {}
+    profiles = {"SMALL": Limits.SMALL, "DEFAULT": Limits.DEFAULT}
+    for profile, limits in profiles.items():
+        for bomb in BOMBS:
+            cost = measure(bomb, limits)
+            row = worst.setdefault((bomb.kind, profile), [0, 0.0, "", 0, ""])
+            row[0] += 1
+            row[1:3] = max([row[1], row[2]], [cost.seconds, bomb.name])
+            row[3:5] = max([row[3], row[4]], [cost.growth_bytes, bomb.name])
+            if "-v" in sys.argv:
+                print(f"{profile:8}{bomb.kind:12}{cost.seconds * 1e3:9.1f} ms {cost.growth_bytes / MIB:8.2f} MiB  "
+                      f"{bomb.name}: {type(cost.error).__name__}", flush=True)  # fmt: skip
+    print("| kind | limits | bombs | worst time | of | worst growth | of |\n|---|---|---|---|---|---|---|")
+    for (kind, profile), (count, seconds, slow, growth, large) in sorted(worst.items()):
+        print(f"| {kind} | {profile} | {count} | {seconds * 1e3:.0f} ms | {slow} | {growth / MIB:.1f} MiB | {large} |")
+    print(f"peak of the whole process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, __file__.rpartition("/")[0])
+    main()

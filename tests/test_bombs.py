@@ -1,0 +1,156 @@
+"""Bombs: each is refused, or taken within the budgets, in little time and memory, on a small stack (bombs.py)."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import zstandard
+
+from bombs import SLACK_BYTES, Bomb, measure
+from bombs_of_files import FILES
+from bombs_of_links import RECORDS, TRANSFERS
+from bombs_of_values import EXPANSIONS, VALUES
+from loopback import ROOT, finish, python
+from netstructer import Limits
+from netstructer.codec import collisions
+from netstructer.errors import BadCompression
+from netstructer.protocol import records
+from netstructer.transfer import manifest
+
+salvaging = sys.modules["netstructer.durable.salvage"]  # the package has a function of that name
+BOMBS = [*VALUES, *EXPANSIONS, *RECORDS, *TRANSFERS, *FILES]
+OUTSIDE = EXPANSIONS
+
+
+def check(bomb: Bomb, limits: Limits, *, full: bool = False, like: Limits | None = None) -> None:
+    """Throw it, and hold what it cost to what it may under these limits, or under others."""
+    cost = measure(bomb, limits, tracing=full or not bomb.slow_to_trace)
+    limits = like or limits
+    expected = bomb.expected(limits)
+
+    assert cost.error is None if expected is None else type(cost.error) is expected, cost.error
+    assert cost.growth_bytes <= bomb.most_bytes(limits) + SLACK_BYTES
+    assert cost.seconds < bomb.most_seconds(limits)
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=[f"{bomb.kind}: {bomb.name}" for bomb in BOMBS])
+def test_a_bomb_costs_little(bomb: Bomb) -> None:
+    check(bomb, Limits.SMALL)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("limits", [Limits.SMALL, Limits.DEFAULT], ids=["small", "default"])
+@pytest.mark.parametrize("bomb", BOMBS, ids=[f"{bomb.kind}: {bomb.name}" for bomb in BOMBS])
+def test_a_bomb_costs_little_under_either_limits(bomb: Bomb, limits: Limits) -> None:
+    check(bomb, limits, full=True)
+
+
+# --- what is outside of Python's objects ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is begun anew by /proc")
+def test_what_is_outside_of_python_stays_small_too() -> None:
+    with python(str(ROOT / "tests" / "bombs.py"), "rss") as process:
+        out, _ = finish(process, 60.0)
+    grown = {name: int(figure) for figure, name in (line.split(" ", 1) for line in out.splitlines())}
+
+    assert set(grown) == {bomb.name for bomb in OUTSIDE}
+    most = {bomb.name: bomb.most_bytes(Limits.SMALL) for bomb in OUTSIDE}
+    # A window of zstd is 1 MiB, its tables as much again; an allocator gives pages back late.
+    assert [name for name, growth in grown.items() if growth > most[name] + 3 * SLACK_BYTES] == []
+
+
+# --- sabotage: the measurement sees what it would let through ---------------------------------------------------------
+
+
+def without(*names: str) -> Limits:
+    """Return SMALL with some budgets a thousand times as large, beyond what `Limits` itself would take."""
+    limits = dataclasses.replace(Limits.SMALL)
+    for name in names:
+        object.__setattr__(limits, name, 1000 * getattr(limits, name))
+    return limits
+
+
+def bomb(name: str) -> Bomb:
+    return next(found for found in BOMBS if found.name == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "budgets"),
+    [
+        ("lists, a million deep", ("value_depth", "value_items")),
+        ("10 MB of f300", ("value_items",)),
+        ("15 MiB of bits for holes", ("value_items",)),
+        ("one emoji in 5 MB", ("value_bytes",)),
+        ("lone surrogates only", ("value_items",)),
+        ("Decimals of a thousand digits", ("value_items",)),
+        ("fractions of 8,100 bits", ("value_items",)),
+        ("4,096 UUIDs", ("unseeded_members",)),
+        ("sets of sets, 32 a level, 2 deep", ("unseeded_members",)),
+        ("a path of 7 million parts", ("value_items",)),
+        ("2 KB of 15 MiB of empty lists", ("value_items",)),
+        ("a thousand pings", ()),
+        ("streams that are never finished", ("streams",)),
+    ],
+)
+def test_sabotage_of_a_budget_lets_a_bomb_through(name: str, budgets: tuple[str, ...]) -> None:
+    thrown = bomb(name)
+    if not budgets:
+        thrown = dataclasses.replace(thrown, error=None)
+
+    with pytest.raises(AssertionError):
+        check(thrown, without(*budgets), like=Limits.SMALL)
+
+
+def unbounded(thing: tuple[bytes, int | None, bool], limits: Limits) -> object:
+    """Expand as a naive reader would."""
+    return zstandard.ZstdDecompressor().decompressobj().decompress(thing[0])
+
+
+SABOTAGED: list[tuple[str, Callable[[pytest.MonkeyPatch], Bomb]]] = [
+    ("zstd", lambda patch: replace("a GiB of runs, 32 KB, stated as 1 MiB", door=unbounded, error=BadCompression)),
+    ("padding", lambda patch: patched(patch, "300 bytes in 18 MB of padding", records, "bytes", lambda view: view)),
+    ("weights", lambda patch: patched(patch, "sets of sets, 64 a level, 2 deep", collisions, "_Weigher", Weightless)),
+    (
+        "conversion",
+        lambda patch: patched(patch, "a Decimal and an int, 3,000 bits", collisions, "_numbers", lambda _: 0),
+    ),
+    ("names", lambda patch: patched(patch, "a target of 15 MiB", manifest, "TARGET_CHARACTERS", 1 << 30)),
+    ("salvage", lambda patch: patched(patch, "an outbox of 1099511627776 rows", salvaging, "MOST_ROWS", 1 << 63)),
+]
+
+
+class Weightless(collisions._Weigher):
+    def _weight(self, member: object) -> tuple[int, int]:
+        return 1, 0
+
+
+def replace(name: str, **changes: Any) -> Bomb:
+    return dataclasses.replace(bomb(name), **changes)
+
+
+def patched(patch: pytest.MonkeyPatch, name: str, owner: Any, attribute: str, value: object) -> Bomb:
+    patch.setattr(owner, attribute, value, raising=False)
+    if name.startswith("an outbox"):  # it would look for a million million rows
+        rows = iter(range(200_000))
+        patch.setattr(salvaging, "_plain", lambda *_: next(rows) and None)
+        return dataclasses.replace(bomb(name), error=StopIteration)
+    return bomb(name)
+
+
+@pytest.mark.parametrize(("name", "sabotage"), SABOTAGED, ids=[name for name, _ in SABOTAGED])
+def test_sabotage_of_the_code_is_seen(
+    name: str, sabotage: Callable[[pytest.MonkeyPatch], Bomb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thrown = sabotage(monkeypatch)
+
+    with pytest.raises(AssertionError):
+        check(thrown, Limits.SMALL)
+
+
+def test_there_are_many() -> None:
+    assert len({found.name for found in BOMBS}) == len(BOMBS) >= 200
