@@ -47,11 +47,14 @@ __all__ = ["Exchange"]
 
 
 class Exchange:
-    """The messages of one session.  Thread-safe.  `told` hears what becomes of it."""
+    """The messages of one session.  Thread-safe.  `told` hears what becomes of it.
 
-    def __init__(self, transport: socket.socket, session: Session, told: Told) -> None:
+    `dialled` is where a client has found its peer: one whose transport was reset says no more where it was.
+    """
+
+    def __init__(self, transport: socket.socket, session: Session, told: Told, dialled: Address | None = None) -> None:
         self.session = session
-        self._pump = Pump(transport, session, told)
+        self._pump = Pump(transport, session, told, dialled)
         self.start, self.board, self.adopt = self._pump.start, self._pump.board, self._pump.adopt
         self._lock = self._pump.lock
         self.receipts = threading.Lock()

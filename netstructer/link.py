@@ -143,7 +143,7 @@ class Link(Beside):
 
     def _begin(self, dialler: Dialler, transport: socket.socket, session: Session, events: list[Event]) -> None:
         """Go on with a new session, on its first transport."""
-        self._hold(transport, session, compress=self._compress)
+        self._hold(transport, session, compress=self._compress, dialled=dialler.address)
         self._told.redialler = Redialler(dialler, self._exchange)
         self._exchange.begin(events)
         self._exchange.start()
@@ -161,13 +161,15 @@ class Link(Beside):
         link._told.house = house
         return link
 
-    def _hold(self, transport: socket.socket, session: Session, *, compress: bool) -> None:
+    def _hold(
+        self, transport: socket.socket, session: Session, *, compress: bool, dialled: Address | None = None
+    ) -> None:
         self.id = session.id
         """Names this link in logs and in the registry: 16 hexadecimal digits, the same at both ends."""
         self._compress = compress
         self._session = session
         self._told = Tidings(weakref.ref(self))
-        self._exchange = Exchange(transport, session, self._told)
+        self._exchange = Exchange(transport, session, self._told, dialled)
 
     # --- values -----------------------------------------------------------------------------------------------------
 

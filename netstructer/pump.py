@@ -31,6 +31,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netstructer import changeover, sockets
+from netstructer.address import Address
 from netstructer.errors import LinkClosed, NetstructerError
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
@@ -52,11 +53,13 @@ ROUNDS = 4
 class Pump:
     """One session, on one socket at a time.  Thread-safe."""
 
-    def __init__(self, transport: socket.socket, session: Session, told: changeover.Told) -> None:
+    def __init__(
+        self, transport: socket.socket, session: Session, told: changeover.Told, dialled: Address | None = None
+    ) -> None:
         self.session = session
         self.pipe: Pipe | None = Pipe(transport)
         """The transport of now."""
-        self.peer = sockets.peer_address(transport)
+        self.peer = sockets.peer_address(transport, dialled)
         """Where the peer is, or was last."""
         self.hindrance: BaseException | None = None
         """What came of the last try to find another transport."""

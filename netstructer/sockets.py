@@ -165,9 +165,17 @@ def give_up_after(transport: socket.socket, dead_seconds: float) -> None:
             transport.setsockopt(socket.IPPROTO_TCP, option, min(math.ceil(dead_seconds * 1000), _MOST_MILLISECONDS))
 
 
-def peer_address(transport: socket.socket) -> Address:
-    """Return the peer's address, its IP normalised."""
-    host, port = transport.getpeername()[:2]
+def peer_address(transport: socket.socket, dialled: Address | None = None) -> Address:
+    """Return the peer's address, its IP normalised.
+
+    A transport that was reset has none any more: then this is `dialled`, or raises `OSError` without it.
+    """
+    try:
+        host, port = transport.getpeername()[:2]
+    except OSError:
+        if dialled is None:
+            raise
+        host, port = dialled
     with contextlib.suppress(InvalidAddress):
         host = normalise_ip(host)
     return Address(host, port)

@@ -7,12 +7,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, Task, eventually, raw_server
 from netstructer import Blob, Identity, Limits, Link, Server
 from netstructer.backoff import LONGEST_PAUSE_SECONDS, pause_seconds
+from netstructer.dial import Dialler
 from netstructer.errors import (
     BacklogFull,
     ConnectionCut,
@@ -439,3 +441,41 @@ def test_leaving_a_handler_lets_a_suspended_link_go() -> None:
         proxy.up()
         with pytest.raises(SessionLost):
             near.recv(timeout=PATIENCE_SECONDS)
+
+
+# --- cut before anything was said -------------------------------------------------------------------------------------
+
+
+def test_a_transport_that_is_reset_right_after_the_handshake_is_one_that_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A socket that was reset does not say any more where its peer was: the link opens all the same, and resumes."""
+    dialled = Dialler.open
+
+    def open_and_be_reset(self: Dialler, deadline: float | None) -> Any:
+        opened = dialled(self, deadline)
+        proxy.reset()
+        eventually(lambda: is_gone(opened[0]))
+        return opened
+
+    monkeypatch.setattr(Dialler, "open", open_and_be_reset)
+    with (
+        Server(key=KEY) as server,
+        ChaosProxy(server.address) as proxy,
+        Link(proxy.address, key=KEY) as near,
+        server.accept(timeout=PATIENCE_SECONDS) as far,
+    ):
+        assert near.peer == proxy.address
+        near.send("over the next transport")
+
+        assert far.recv(timeout=PATIENCE_SECONDS) == "over the next transport"
+        assert near.stats.resumes == 1
+        near.abort()
+
+
+def is_gone(transport: socket.socket) -> bool:
+    try:
+        transport.getpeername()
+    except OSError:
+        return True
+    return False
