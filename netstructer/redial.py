@@ -26,7 +26,7 @@ from netstructer.keys import Key
 if TYPE_CHECKING:
     from netstructer.exchange import Exchange
 
-__all__ = ["Redialler"]
+__all__ = ["Redialler", "without_frames"]
 
 logger = logging.getLogger("netstructer")
 
@@ -110,11 +110,11 @@ class Redialler:
                 exchange.fail(error)
             except (NetstructerError, OSError) as error:
                 logger.debug("= link %s found no transport: %s", exchange.session.id, type(error).__name__)
-                exchange.hindered(error)
+                exchange.hindered(without_frames(error))
             except Exception as error:
                 # A fault of ours in one try must not leave the link without anybody who looks.
                 logger.error("link %s: a try to find a transport: %s", exchange.session.id, type(error).__name__)
-                exchange.hindered(error)
+                exchange.hindered(without_frames(error))
 
     def _try(self) -> None:
         transport, agreement = self._dialler.again(time.monotonic() + TRY_SECONDS)
@@ -129,3 +129,15 @@ class Redialler:
     def _rest(self) -> None:
         """Take note, under the link's lock, that the thread is about to end."""
         self._running = False
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return an error that can be kept: its frames, and those of what it came from, would keep a handshake, with its
+    keys, and the link itself.
+    """
+    chain: list[BaseException | None] = [error]
+    for one in chain:
+        if one is not None:
+            one.__traceback__ = None
+            chain += [other for other in (one.__cause__, one.__context__) if other not in chain]
+    return error

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from netstructer.codec.frames import LENGTH_BYTES
 from netstructer.codec.tokens import sealed_bytes
@@ -64,6 +65,10 @@ class Ceremony:
     clock: Callable[[], float]
     wall: Callable[[], float]
     draw: Callable[[int], bytes]
+
+    def is_full(self, ip: str, user: str | None) -> bool:
+        """Say whether there is no place for a link from there, not even one that another makes."""
+        return self.porter.full(ip, user) and not self.make_room(ip, user)
 
 
 class Stranger:
@@ -164,12 +169,9 @@ class Stranger:
             wall=ceremony.wall,
             instance=ceremony.instance,
             padding=ceremony.padding,
-            full=lambda: self._is_full(agreement.user),
+            full=partial(ceremony.is_full, self.ip, agreement.user),  # not by way of `self`, which has the session
             clock=ceremony.clock,
         )
-
-    def _is_full(self, user: str | None) -> bool:
-        return self._ceremony.porter.full(self.ip, user) and not self._ceremony.make_room(self.ip, user)
 
     def _turn_away(self, answer: bytes) -> None:
         """Say why there will be no link, unless this server says nothing to strangers."""

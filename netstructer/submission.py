@@ -87,6 +87,8 @@ class Submission:
             if outgoing.error is not None:
                 raise outgoing.error
             if until():
+                if outgoing.done:
+                    outgoing.part_from_blobs()
                 return None
             if self._pump.ended:
                 raise self._pump.over()

@@ -44,6 +44,7 @@ class Tidings:
             logger.debug("= link %s to %s over%s", link.id, link.peer, f": {type(error).__name__}" if error else "")
             if self.house is not None:
                 self.house.link_ended(link)
+        self.redialler = None  # It holds the exchange, whose pump holds this: only the collector would find them.
 
     def suspended(self, error: NetstructerError) -> None:
         if (link := self._reference()) is not None:

@@ -18,7 +18,7 @@ from netstructer.aio.exchange import Exchange
 from netstructer.backoff import Backoff
 from netstructer.errors import IdentityChanged, NetstructerError
 from netstructer.keys import Key
-from netstructer.redial import TRY_SECONDS
+from netstructer.redial import TRY_SECONDS, without_frames
 
 if TYPE_CHECKING:
     import weakref
@@ -99,7 +99,7 @@ class Redialler:
                 self._exchange.fail(error)
             except (NetstructerError, OSError) as error:
                 logger.debug("= link %s found no transport: %s", self._exchange.session.id, type(error).__name__)
-                pump.hindrance = error
+                pump.hindrance = without_frames(error)
 
 
 class House(Protocol):
@@ -121,6 +121,7 @@ class Tidings(tidings.Tidings):
 
     def ended(self) -> None:
         """Tell the house, and let nobody look for a transport any more."""
+        redialler = self.redialler
         super().ended()
-        if self.redialler is not None:
-            self.redialler.stop()
+        if redialler is not None:
+            redialler.stop()

@@ -84,6 +84,8 @@ class Submission:
             if outgoing.error is not None:
                 raise outgoing.error
             if until():
+                if outgoing.done:
+                    outgoing.part_from_blobs()
                 return None
             if pump.ended:
                 raise pump.over()

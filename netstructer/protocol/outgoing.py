@@ -154,6 +154,11 @@ class Outgoing:
         """Let go of the bytes."""
         self._pieces, self._chunks, self._current, self._following = (), None, b"", None
 
+    def part_from_blobs(self) -> None:
+        """Forget the blobs, once all is done: each knows its value, and only the collector would find them."""
+        self.blobs.clear()
+        self.under_way.clear()
+
 
 class OutgoingBlob:
     """One blob of a value on its way out.  `pull` is for its sender's thread alone; all else has a single owner.
@@ -328,6 +333,9 @@ class Batch:
 
     def hungry(self) -> None:
         """Return None: there are no blobs in it."""
+
+    def part_from_blobs(self) -> None:
+        """The same."""
 
     def add(self, encoded: Encoded) -> None:
         """Take in one encoded value."""
