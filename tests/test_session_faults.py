@@ -8,6 +8,7 @@ longer sessions has its turn in `test_integrity.py`.
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -30,7 +31,7 @@ from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message
-from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft, ResumeAsked
+from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft, ResumeAsked, Suspended
 from netstructer.protocol.handshake import ExpectHello, start_client
 from netstructer.protocol.outgoing import Batch
 from netstructer.protocol.parameters import Parameters
@@ -315,6 +316,25 @@ def test_every_bit_and_every_length_of_a_hello_and_an_answer() -> None:
         for end in range(len(wire)):
             with pytest.raises(NetstructerError):
                 receive(wire[:end])
+
+
+@pytest.mark.parametrize("features", [5, 7])
+def test_what_came_before_a_fault_is_not_held_by_the_error_of_the_session(features: int) -> None:
+    pair = Pair(features=features)
+    send(pair.client.session, b"x" * 100_000, compress=False)
+    pair.seal(pair.client)
+    session = pair.server.session
+    fault = bytes(frame_of(bytes([0x80]) + bytes(88)))
+    gc.disable()
+    try:
+        events = session.receive_data(bytes(pair.client.wire) + fault, pair.now)
+        assert [type(event) for event in events] == [MessageArrived, Ended if features == 5 else Suspended]
+        assert isinstance(events[-1].error, BadSeal)
+        error, events = events[-1].error, []
+        assert session.arrivals.room.memory_bytes == 0
+        assert session.error in (None, error)
+    finally:
+        gc.enable()
 
 
 # --- whole records ----------------------------------------------------------------------------------------------------

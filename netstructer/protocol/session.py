@@ -281,7 +281,9 @@ class Session:
                 self.liveness.heard = now
                 self._handle(record, now, events)
         except NetstructerError as error:
-            events.extend(self.suffer(error, now))
+            # It is kept for ever, and with its traceback this frame would be: with what has just come, and who called.
+            error.__context__ = None
+            events.extend(self.suffer(error.with_traceback(None), now))
         return events
 
     @property
