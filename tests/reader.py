@@ -32,6 +32,11 @@ class Session:
         self.client.begin()
         self.server.begin()
 
+    def cut(self, own: Direction) -> None:
+        """Take in that a transport has ended: the end of all, where the peer has left and this end owes it nothing."""
+        owed = own.next_number - (own.farewell is not None)
+        self.lives = self.lives and not (own.other.farewell and own.other.stated.expected >= owed)
+
     def take(self, speaker: Direction, kind: int, flags: int, stream: int, body: bytes) -> None:
         """Hear what one of them says."""
         if speaker.begun or (kind == Kind.ALERT and speaker is self.server):

@@ -171,6 +171,8 @@ def of_resumption(facts: Facts, body: str) -> Facts:
         if verb == "transport":
             session.begin()
             over = False
+        if verb == "cut":
+            session.cut(own)
         if verb == "aborts":
             name, session.lives = "LinkClosed", False
         if verb == "says" and not over and session.lives | (int(words[0], 16) in (Kind.OPEN, Kind.ACCEPT)):

@@ -19,6 +19,7 @@ import pytest
 
 from netstructer.errors import LinkClosed, SessionLost
 from netstructer.limits import Limits
+from netstructer.protocol.arrivals import Arrival
 from netstructer.protocol.events import Event, ResumeAsked, Resumed
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Kind, Role, State
@@ -41,6 +42,7 @@ class Player:
         """The lines so far, as a vector has them."""
         self.error: BaseException | None = None
         self.values: list[bytes] = []
+        self.blobs: list[tuple[Arrival, bytearray]] = []
         self.resumes = self.transports = 0
 
     def transport(self) -> None:
@@ -80,6 +82,7 @@ class Player:
         for message in messages_in(events):
             self.session.take(message)
             self.values.append(b"".join(message.chunks))
+            self.blobs += [(self.session.arrival(message, place), bytearray()) for place in range(message.blob_count)]
         self.resumes += sum(isinstance(event, Resumed) for event in events)
         self.error = self.error or error_in(events)
 
@@ -113,11 +116,14 @@ class Player:
         self.speak()
 
     def outcome(self) -> dict[str, str]:
+        for arrival, got in self.blobs:
+            got += b"".join(arrival.spool)
+        whole = b"".join(got for arrival, got in self.blobs if arrival.whole)
         return {
             "expect": "success" if self.error is None else type(self.error).__name__,
             "values": str(len(self.values)),
             "resumes": str(self.resumes),
-            "delivered": sha256(b"".join(self.values)).hexdigest(),
+            "delivered": sha256(b"".join(self.values) + whole).hexdigest(),
         }
 
 

@@ -148,7 +148,7 @@ def test_there_are_vectors_of_every_kind() -> None:
     faults = Counter(read_vector(path)[0]["expect"] for path in VECTORS)
 
     assert counts.keys() == PACKAGE.keys() == reader_vectors.READERS.keys()
-    assert counts.total() >= 740
+    assert counts.total() >= 760
     assert min(counts.values()) >= 16
     assert faults.total() - faults["success"] >= 530
     assert len(faults) >= 24
