@@ -389,6 +389,8 @@ class Link(Beside):
         raise Misuse("a link cannot be copied or pickled: it is one end of one socket")
 
     def __repr__(self) -> str:
+        if not hasattr(self, "user"):  # a traceback with locals may ask while `__init__` still looks for the peer
+            return "<Link that is not open>"
         whose = "" if self.user is None else f" user {self.user!r}"
         state = "closed" if self.closed else "suspended" if self.suspended else "open"
         return f"<Link {self.id} to {self.peer}{whose} {state}>"
