@@ -8,6 +8,7 @@ import typer
 
 import netstructer
 from netstructer.cli.chaos import chaos
+from netstructer.cli.cores import leave_no_cores
 from netstructer.cli.demo import demo
 from netstructer.cli.doctor import doctor
 from netstructer.cli.get import get
@@ -52,8 +53,14 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and end.")
     ] = False,
+    cores: Annotated[
+        bool,
+        typer.Option("--cores", help="Let a crash leave a core file, as the system would: keys and values are in it."),
+    ] = False,
 ) -> None:
     """Send any Python structure to another machine, encrypted, losing nothing and executing nothing."""
+    if not cores:
+        leave_no_cores()
 
 
 for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor, chaos):
