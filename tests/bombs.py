@@ -4,7 +4,7 @@ A bomb is thrown on a thread of 256 KiB of stack.  Its time is the processor tim
 that a busy machine turns nothing red; its growth is what Python objects take at their most (`tracemalloc`).  What is
 outside of Python's objects is measured in a process of its own: `python tests/bombs.py rss`.
 
-`python tests/bombs.py` prints the table of docs/testing.md.
+`python tests/bombs.py [SMALL] [DEFAULT] [-v]` prints the table of docs/testing.md.
 """
 
 from __future__ import annotations
@@ -167,6 +167,7 @@ def main() -> None:
         return
     worst: dict[tuple[str, str], list[Any]] = {}
     profiles = {"SMALL": Limits.SMALL, "DEFAULT": Limits.DEFAULT}
+    profiles = {name: profiles[name] for name in profiles if name in sys.argv} or profiles
     for profile, limits in profiles.items():
         for bomb in BOMBS:
             cost = measure(bomb, limits)
