@@ -73,6 +73,7 @@ MODULES = {
     "netstructer.user_keys": "GROUND",
     "netstructer.pairing.hosting": "FACADES",
     "netstructer.pairing.visiting": "FACADES",
+    "netstructer.pytest_plugin": "FACADES",
     "netstructer.__main__": "ROOF",
 }
 """The floor of each module at the top of the package."""
@@ -103,14 +104,16 @@ DOORS = {
     "zstandard": {"netstructer.codec.compression"},
 }
 """The modules through which each dependency comes in."""
-EXTRAS = {
+EXTRAS: dict[str, str | tuple[str, ...]] = {
     "typer": "netstructer.cli",
     "rich": "netstructer.cli",
     "click": "netstructer.cli",
-    "numpy": "netstructer.codec",
+    "numpy": ("netstructer.codec", "netstructer.testing.drawing"),
     "spake2": "netstructer.pairing",
+    "hypothesis": ("netstructer.testing.drawing", "netstructer.testing.strategies"),
+    "pytest": "netstructer.pytest_plugin",
 }
-"""The folder in which an optional package may be imported."""
+"""The folders or modules in which an optional package may be imported."""
 
 WORLD = {
     *("socket", "socketserver", "ssl", "select", "selectors", "asyncio", "signal", "subprocess", "multiprocessing"),
@@ -309,7 +312,8 @@ def _reason_against(module: str, floor: str, target: str) -> str | None:
     if root in DOORS:
         return None if module in DOORS[root] else f"{root} has its doors, and this is none of them"
     if root in EXTRAS:
-        return None if _within(module, EXTRAS[root]) else f"{root} belongs to {EXTRAS[root]}"
+        homes = EXTRAS[root] if isinstance(EXTRAS[root], tuple) else (EXTRAS[root],)
+        return None if any(_within(module, home) for home in homes) else f"{root} belongs to {' and '.join(homes)}"
     return f"{root} is no dependency of netstructer"
 
 

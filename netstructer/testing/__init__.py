@@ -12,7 +12,7 @@ Law: what goes wrong is said beforehand, by a plan or by a seed, so that it can 
     link_pair                           both ends of a real link in one line; for asyncio, testing.aio.link_pair
     session_pair                        both ends of the protocol without sockets, by a clock of the test's
     wire_pair, FakeClock                a transport in memory, with the same faults; a clock by hand
-    values, frames, faults, plans       strategies for Hypothesis
+    values, frames, chaos_plans         strategies for Hypothesis
     TransportConformance                tests for anything that wants to be a transport
 
 docs/testing-kit.md shows each.  The fixtures for pytest are there once netstructer is installed: `pytest --fixtures`.
@@ -40,6 +40,7 @@ from netstructer.testing.proxy import ChaosProxy, Counters, Happening
 from netstructer.testing.session_end import SessionEnd
 from netstructer.testing.sessions import SessionPair, session_pair
 from netstructer.testing.spelling import parse_fault, read_plan, write_fault
+from netstructer.testing.strategies import chaos_faults, chaos_plans, frames, hashable_values, mutated_frames, values
 from netstructer.testing.wire import Wire, WireEnd, wire_pair
 
 __all__ = [
@@ -67,10 +68,16 @@ __all__ = [
     "TransportConformance",
     "Wire",
     "WireEnd",
+    "chaos_faults",
+    "chaos_plans",
+    "frames",
+    "hashable_values",
     "link_pair",
+    "mutated_frames",
     "parse_fault",
     "read_plan",
     "session_pair",
+    "values",
     "wire_pair",
     "write_fault",
 ]
