@@ -440,6 +440,7 @@ def test_nothing_secret_is_shown() -> None:
     second.read(first.write(b""))
     first.read(second.write(b""))
     secrets = first.secrets()
+    assert repr(secrets) == str(secrets) == "<Secrets>"
     shown = f"{first!r} {first} {secrets!r} {secrets} {CipherState(secrets.export)!r} {KeyPair(b's' * 32)!r}"
 
     for secret in (*secrets[:3], b"p" * 32, b"s" * 32):

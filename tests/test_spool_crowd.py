@@ -24,6 +24,7 @@ from test_fork import in_child
 
 CREDIT = 64 << 10
 """The least that a link can have."""
+MIB = 1 << 20
 DESCRIPTORS = Path("/proc/self/fd")
 
 needs_proc = pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="open files are counted through /proc")
@@ -133,6 +134,38 @@ def test_what_waited_before_the_crowd_came_is_sealed_with_what_comes() -> None:
     assert slots_of(spool) == [60_000, 60_000]
     assert b"".join(spool) == row
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lengths", "waiting"),
+    [
+        ((JOIN_BYTES - 1,), [], JOIN_BYTES - 1),
+        ((JOIN_BYTES,), [JOIN_BYTES], 0),
+        ((40_000, SLOT_BYTES - 40_000), [SLOT_BYTES], 0),
+        ((40_000, SLOT_BYTES - 39_999), [40_000, SLOT_BYTES - 39_999], 0),
+        ((3_000, SLOT_BYTES - 3_000), [SLOT_BYTES], 0),
+        ((3_000, SLOT_BYTES - 2_999), [3_000, SLOT_BYTES - 2_999], 0),
+        ((SLOT_BYTES,), [SLOT_BYTES], 0),
+        ((SLOT_BYTES + JOIN_BYTES - 1,), [SLOT_BYTES], JOIN_BYTES - 1),
+        ((SLOT_BYTES + JOIN_BYTES,), [SLOT_BYTES, JOIN_BYTES], 0),
+        ((60_000, 60_000, 5_000), [60_000, 65_000], 0),
+        ((60_000, 60_000, 3_000, 2_000), [60_000, 65_000], 0),
+    ],
+)
+def test_which_slots_a_row_has_in_a_crowd(chunks: tuple[int, ...], lengths: list[int], waiting: int) -> None:
+    room = SpoolRoom(Limits(credit_bytes=MIB, spool_memory_bytes=MIB))
+    full, spool, row = Spool(room), Spool(room), random.Random(3).randbytes(sum(chunks))
+    full.add(bytes(MIB))
+    position = 0
+    for count in chunks:
+        spool.add(row[position : position + count])
+        position += count
+
+    assert (slots_of(spool), spool._waiting_bytes) == (lengths, waiting)
+    assert sum(room.file._used) == len(lengths)
+    assert (room.memory_bytes, room.disk_bytes) == (MIB + waiting, sum(lengths))
+    assert b"".join(spool) == row
+    full.close()
 
 
 def test_a_slot_that_cannot_be_read_back_is_not_added_to() -> None:

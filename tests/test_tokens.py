@@ -118,6 +118,13 @@ def test_every_kind_of_bytes_seals_and_opens(kind: Any) -> None:
 # --- the long-lived cipher --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("size", "kind"), [(0, bytes), (16_000, bytes), (17_000, memoryview)])
+def test_a_large_record_is_handed_out_without_a_further_copy(size: int, kind: type) -> None:
+    key = bytes(range(32))
+
+    assert type(Opener(key).open(Sealer(key).seal(bytes(size), 0))) is kind
+
+
 def test_the_iv_is_the_drawn_block_under_the_cipher() -> None:
     blocks = [os.urandom(16) for _ in range(50)]
     sealer = Sealer(KEY)
