@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROUP ?=
 
-.PHONY: help venv test long chaos sabotage mutation cover lint format types bench bench-full fuzz demo gate clean
+.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz demo gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ long: venv  ## the tests that take minutes
 
 chaos: venv  ## a million messages each way, more than ten thousand cuts: a quarter of an hour
 	$(BIN)/python tests/chaos.py --messages 1000000 --cuts 10000
+
+integrity: venv  ## every bit, length, order and splice of recorded sessions, and a million changes by chance: ten minutes
+	$(BIN)/python tests/integrity.py
 
 sabotage: venv  ## one safeguard of the code after the other taken away, and the test that misses it
 	$(BIN)/python tests/breaking.py

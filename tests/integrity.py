@@ -515,11 +515,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 count, heard = runs.count(name, run)
                 if not holds(count, heard):
                     raise Wrong(f"{name}: {heard} of {count} were heard without an error")
+    runs.show()
+    runs = Runs()
     each = chosen.mutations // (len(ROLES) * len(FEATURES))
     for number, (role, features) in enumerate((role, features) for role in ROLES for features in FEATURES):
         wire, strangers = long_wire(role, features=features), strangers_of(role, features=features)
         runs.count("changes by chance", chances(wire, strangers, each, chosen.seed + number))
-    runs.show()
+        runs.show()
     return 0
 
 
@@ -544,6 +546,7 @@ class Runs:
         """Print it."""
         for name, (count, heard, seconds) in self._figures.items():
             sys.stdout.write(f"{name:42} {count:>9,} tried, {heard:>7,} without an error, {seconds:6.1f} s\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
