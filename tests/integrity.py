@@ -273,13 +273,13 @@ def duplications(wire: Wire) -> Iterator[bool]:
         yield post.verdict(b"".join(doubled)) is None
 
 
-def marks(role: Role, kind: int, *, dressed: bool) -> Iterator[bool]:
+def marks(role: Role, kind: int, *, dressed: bool, features: int = ALL_FEATURES) -> Iterator[bool]:
     """FIRST and LAST on every set of the six records of a value or a blob, by a peer that has the keys.
 
     `dressed` says whether the head goes with FIRST and the total with LAST, as an honest sender would have it; or the
     flags move alone.  Yields whether the message was taken as whole.
     """
-    hostile, blobs = Hostile(role, limits=LIMITS).stand(State.READY), []
+    hostile, blobs = Hostile(role, limits=LIMITS, features=features).stand(State.READY), []
     if kind == bodies.BLOB:
         body = bodies.number(hostile.next_number()) + bodies.First(bodies.VALUE, 0, 1, 1, 0).pack() + b"\xc0"
         events = hostile.say(Kind.DATA, int(Flag.FIRST | Flag.LAST), hostile.stream + 2, body + bodies.total(1))
@@ -488,7 +488,7 @@ def sets(role: Role, features: int) -> Iterator[tuple[str, Iterator[bool], Calla
         yield f"duplications ({shape})", duplications(wire), lambda count, heard: (count, heard) == (135, 0)
     for kind, name in ((bodies.VALUE, "value"), (bodies.BLOB, "blob")):
         for dressed in (False, True):
-            found = marks(role, kind, dressed=dressed)
+            found = marks(role, kind, dressed=dressed, features=features)
             yield f"FIRST and LAST anywhere ({name})", found, lambda count, heard: (count, heard) == (4096, 1)
     wire, strangers = long_wire(role, features=features), strangers_of(role, features=features)
     yield (
