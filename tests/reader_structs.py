@@ -24,7 +24,8 @@ from zoneinfo import ZoneInfo
 DAY, TICK, NONE = 86_400_000_000, timedelta(microseconds=1), type(None)
 UNITS = r"(\[([2-9]|[1-9]\d+)?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
 DTYPE = re.compile(r"\|[biu]1|\|S[1-9]\d*|[<>]([iu][248]|f[248]|c8|c16|U[1-9]\d*|[mM]8" + UNITS + ")")
-WIDTHS = {"bB": (1,), "hH": (2,), "iI": (4,), "lL": (4, 8), "qQ": (8,), "f": (4,), "d": (8,)}
+WIDTHS = {**dict.fromkeys("bB", (1,)), **dict.fromkeys("hH", (2,)), **dict.fromkeys("iIf", (4,))}
+WIDTHS |= {**dict.fromkeys("lL", (4, 8)), **dict.fromkeys("qQd", (8,))}
 FACTORIES = (bool, bytes, complex, dict, float, frozenset, int, list, set, str, tuple)
 BADLY = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 """What Python's own types raise for parts that they cannot be made of."""
@@ -103,7 +104,7 @@ class Struct(NamedTuple):
 
 
 def array(code: str, width: int, data: bytes) -> Array:
-    expect(any(code in codes and width in widths for codes, widths in WIDTHS.items()), "type code and width")
+    expect(width in WIDTHS.get(code, ()), "type code and width")
     expect(len(data) % width == 0, "whole items")
     return Array((code, width, data))
 
