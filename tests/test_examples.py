@@ -24,7 +24,8 @@ SHOWN = {
     "records.py": ["10000 entries", "equal: True", "amount=Decimal('0.25')", 'refused: value["where"][0]'],
     "request_reply.py": ["('mean', Fraction(5, 12))", "{1, 2, 4, 7, 14, 28}", "('error', "],
     "telemetry.py": ["attic was warmest at 00:01:39, 29.9 degrees", "new setting sent to 3, skipped 0"],
-    "under_cuts.py": ["1200 answers, every one right, and more than one cut: True"],
+    "test_with_fixtures.py": ["3 passed"],
+    "under_cuts.py": ["1200 answers, every one right, through more than one cut"],
 }
 """What each example must print."""
 KITS = {"netstructer.testing"}
@@ -38,7 +39,8 @@ def test_every_example_is_known_here() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_runs_and_shows_what_it_says(path: Path, empty_home: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-W", "error", str(path)]
+    as_tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(path.parent)]
+    command = [sys.executable, "-W", "error", *(as_tests if path.name.startswith("test_") else []), str(path)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=60)
 
     assert done.returncode == 0, done.stderr
@@ -62,6 +64,13 @@ def test_an_example_is_short_and_uses_public_names_only(path: Path) -> None:
     assert [module for module, _ in taken if module and module.startswith("netstructer.") and module not in KITS] == []
     assert [module for module in modules if module.startswith("netstructer")] == []
     assert private == []
+
+
+def test_a_test_under_cuts_takes_ten_lines() -> None:
+    tree = ast.parse((ROOT / "examples" / "under_cuts.py").read_text("utf-8"))
+    test = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"))
+
+    assert (test.end_lineno or 0) - test.lineno + 1 <= 10
 
 
 def test_the_two_programs_of_the_readme_talk_to_each_other() -> None:
