@@ -110,7 +110,7 @@ EXTRAS: dict[str, str | tuple[str, ...]] = {
     "click": "netstructer.cli",
     "numpy": ("netstructer.codec", "netstructer.testing.drawing"),
     "spake2": "netstructer.pairing",
-    "hypothesis": ("netstructer.testing.drawing", "netstructer.testing.strategies"),
+    "hypothesis": ("netstructer.testing.drawing", "netstructer.testing.mishaps", "netstructer.testing.strategies"),
     "pytest": "netstructer.pytest_plugin",
 }
 """The folders or modules in which an optional package may be imported."""

@@ -68,7 +68,7 @@ def frames(secret: bytes = bytes(32), *, most: int = 8) -> SearchStrategy[FrameS
     `secret` is the first traffic secret of that direction, 32 bytes.  The records have kinds, flags, streams and bodies
     of every sort: sealed and numbered rightly, and seldom what a conversation would say.
     """
-    drawn: SearchStrategy[FrameStream] = _drawing().frames(secret, most)
+    drawn: SearchStrategy[FrameStream] = _mishaps().frames(secret, most)
     return drawn
 
 
@@ -78,19 +78,19 @@ def mutated_frames(secret: bytes = bytes(32), *, most: int = 8) -> SearchStrateg
     A reader gives what stands before the first change, and then a `PeerFault`, or waits for more; never a record that
     was not sent at that place.
     """
-    drawn: SearchStrategy[Mutation] = _drawing().mutated_frames(secret, most)
+    drawn: SearchStrategy[Mutation] = _mishaps().mutated_frames(secret, most)
     return drawn
 
 
 def chaos_faults(*, most_bytes: int = 10_000) -> SearchStrategy[Fault]:
     """Return a strategy for faults of every kind, within so many bytes."""
-    drawn: SearchStrategy[Fault] = _drawing().faults(most_bytes)
+    drawn: SearchStrategy[Fault] = _mishaps().faults(most_bytes)
     return drawn
 
 
 def chaos_plans(*, most_bytes: int = 10_000, most_connections: int = 4) -> SearchStrategy[list[list[Fault]]]:
     """Return a strategy for plans: faults for the first connections, which heal; all is well from some number on."""
-    drawn: SearchStrategy[list[list[Fault]]] = _drawing().plans(most_bytes, most_connections)
+    drawn: SearchStrategy[list[list[Fault]]] = _mishaps().plans(most_bytes, most_connections)
     return drawn
 
 
@@ -98,7 +98,19 @@ def _drawing() -> Any:
     try:
         from netstructer.testing import drawing
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "hypothesis":
-            raise
-        raise Misuse(f"strategies need Hypothesis: {INSTALL_COMMAND}") from error
+        raise _missing(error) from error
     return drawing
+
+
+def _mishaps() -> Any:
+    try:
+        from netstructer.testing import mishaps
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return mishaps
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    if (error.name or "").partition(".")[0] != "hypothesis":
+        return error
+    return Misuse(f"strategies need Hypothesis: {INSTALL_COMMAND}")
