@@ -19,7 +19,7 @@ import pytest
 from loopback import KEY, PATIENCE_SECONDS, finish, python
 from netstructer import Key, Limits
 from netstructer.codec.values import encode
-from netstructer.durable import Outbox, salvage
+from netstructer.durable import Outbox, mark, salvage
 from netstructer.durable.letter import Letter
 from netstructer.durable.outbox import MOST_ROW_BYTES
 from netstructer.durable.state import State
@@ -648,6 +648,44 @@ def test_rows_whose_log_is_lost_are_named(place: str) -> None:
 
     assert found.lost == list(range(11, 21))
     assert found.rows == {number: content(number) for number in range(1, 11)}
+
+
+@pytest.mark.parametrize("figure", ["0000000000000003", "0000000000ffffff", "7fffffffffffffff", "ffffffffffffffff"])
+def test_rows_are_salvaged_though_the_figures_of_the_state_have_rotted(place: str, figure: str) -> None:
+    filled(place, 6)
+    database = sqlite3.connect(place)
+    with database:  # its `last`, behind 1 + 1 + 16 + 8 + 60 + 8 + 16 bytes
+        database.execute(
+            "UPDATE netstructer_outbox SET state = "
+            f"CAST(substr(state, 1, 110) || x'{figure}' || substr(state, 119) AS BLOB)"
+        )
+        database.execute("DELETE FROM netstructer_rows WHERE n = 4")
+    database.close()
+
+    found = salvage(place, KEY)
+
+    assert (found.first, found.last, found.lost) == (1, 6, [4])
+    assert found.rows == {number: content(number) for number in (1, 2, 3, 5, 6)}
+
+
+@pytest.mark.parametrize("row", [4_000_000, 1 << 62, (1 << 64) - 1])
+def test_a_mark_that_claims_more_rows_than_there_can_be_is_reported_at_once(place: str, row: int) -> None:
+    filled(place, 6)
+    Path(place + "-mark").write_bytes(2 * mark._pack(mark.Noted(row, bytes(16))))
+
+    with pytest.raises(OutboxDamaged, match="claims"):
+        salvage(place, KEY)
+
+
+@pytest.mark.parametrize("row", [b"", b"\x02value", b"\xffvalue"])
+def test_a_row_that_no_message_was_packed_into_is_reported(place: str, row: bytes) -> None:
+    with Outbox(place, KEY) as outbox:
+        outbox.append(row)
+
+    with pytest.raises(OutboxDamaged):
+        salvage(place, KEY).value(1)
+    with pytest.raises(OutboxDamaged):
+        Letter.unpack(row)
 
 
 def test_a_lost_state_is_the_end(place: str) -> None:

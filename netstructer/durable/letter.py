@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from netstructer.errors import OutboxDamaged
+
 __all__ = ["Letter"]
 
 COMPRESSIBLE = 1
@@ -27,5 +29,7 @@ class Letter(NamedTuple):
 
     @classmethod
     def unpack(cls, row: bytes) -> Letter:
-        """Return what a row holds, which was verified before."""
-        return cls(row[1:], bool(row[0] & COMPRESSIBLE))
+        """Return what a row holds.  Raises `OutboxDamaged` for a row that no letter was packed into."""
+        if not row or row[0] not in (0, COMPRESSIBLE):
+            raise OutboxDamaged("a row of the outbox holds no message")
+        return cls(row[1:], bool(row[0]))

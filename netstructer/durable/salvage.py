@@ -25,17 +25,12 @@ from netstructer.limits import Limits
 
 __all__ = ["Salvage", "salvage"]
 
-MOST_ROWS = 1 << 22
-"""Rows that are looked for, one by one: four times what an outbox holds by default.  State and mark are taken as they
-are, and one wrong bit of theirs makes it 2^63.
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Salvage:
     """What was found: the outbox's id, the bytes of its rows, and the numbers of those that are lost.
 
-    `first` and `last` are the rows that there should be.
+    `first` and `last` are the rows that there should be; where that has rotted, those that are there.
     """
 
     outbox: bytes
@@ -45,15 +40,19 @@ class Salvage:
     lost: list[int] = field(default_factory=list)
 
     def value(self, row: int, *, limits: Limits = Limits.DEFAULT) -> object:
-        """Return the value of a row that was found.  Raises `BadValue`: for a type that is not registered here, say."""
+        """Return the value of a row that was found.
+
+        Raises `BadValue`, for a type that is not registered here, say; `OutboxDamaged` for a row that is no letter.
+        """
         return decode(Letter.unpack(self.rows[row]).encoded, limits=limits)
 
 
-def salvage(path: str | os.PathLike[str], key: Key) -> Salvage:
+def salvage(path: str | os.PathLike[str], key: Key, *, limits: Limits = Limits.DEFAULT) -> Salvage:
     """Return what can be read of an outbox, from a copy of it; the file stays as it is.
 
-    The outbox must not be open.  Raises `OutboxDamaged` where the part of it is damaged without which no row opens,
-    `InvalidKey` for another key, `OSError`.
+    The outbox must not be open.  `limits` are those that it was written under: no outbox has more than twice their
+    `outbox_rows`, those that were taken and have not left included.  Raises `OutboxDamaged` where the part of it is
+    damaged without which no row opens, or where it claims more rows than that; `InvalidKey` for another key; `OSError`.
     """
     path = os.fspath(path)
     with tempfile.TemporaryDirectory(prefix="netstructer-") as directory:
@@ -64,12 +63,12 @@ def salvage(path: str | os.PathLike[str], key: Key) -> Salvage:
                 shutil.copyfile(path + beside, copy + beside)
         store = Store(copy)
         try:
-            return _read(store, copy, key)
+            return _read(store, copy, key, 2 * limits.outbox_rows)
         finally:
             store.close()
 
 
-def _read(store: Store, path: str, key: Key) -> Salvage:
+def _read(store: Store, path: str, key: Key, most_rows: int) -> Salvage:
     packed = store.state()
     state = State.unpack(packed)
     secret = None if state is None else unwrap(key, state.outbox, state.wrapped)
@@ -78,9 +77,13 @@ def _read(store: Store, path: str, key: Key) -> Salvage:
             raise InvalidKey("the outbox was sealed under another key")
         raise OutboxDamaged("the state of the outbox is lost, and with it the key of its rows")
     keys = FileKeys(state.outbox, secret)
-    found = Salvage(outbox=state.outbox, first=state.trimmed + 1, last=max(state.last, _noted(path)))
-    if found.last - found.first >= MOST_ROWS:
-        raise OutboxDamaged(f"the outbox claims the rows {found.first} to {found.last}, more than one can have")
+    first, last = state.trimmed + 1, state.last
+    if not isinstance(packed, bytes) or not State.verifies(packed, keys.state):
+        first, last = store.bounds()  # its figures may be anything: what is there must do
+    last = max(last, _noted(path))
+    if last - first >= most_rows:
+        raise OutboxDamaged(f"the outbox claims {last - first + 1} rows, and none has more than {most_rows}")
+    found = Salvage(outbox=state.outbox, first=first, last=last)
     for row in range(found.first, found.last + 1):
         plain = _plain(store, keys, row)
         if plain is None:

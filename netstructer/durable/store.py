@@ -140,6 +140,12 @@ class Store:
             found = self._connection.execute("SELECT sealed, tag FROM netstructer_rows WHERE n = ?", (number,))
             return found.fetchone()  # type: ignore[no-any-return]  # sqlite3 knows no types
 
+    def bounds(self) -> tuple[int, int]:
+        """Return the first and the last row that are there; 1 and 0 where there is none."""
+        with self.reading(0):
+            first, last = self._connection.execute("SELECT min(n), max(n) FROM netstructer_rows").fetchone()
+        return (1, 0) if last is None else (max(1, int(first)), int(last))
+
     def sealed_bytes(self, after: int, last: int) -> int:
         """Return how long the rows beyond `after` up to `last` are together."""
         question = "SELECT coalesce(sum(length(sealed)), 0) FROM netstructer_rows WHERE n > ? AND n <= ?"
