@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROUP ?=
 
-.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz demo gate clean
+.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz fuzz-long fuzz-corpus demo gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -55,8 +55,17 @@ bench: venv  ## the bench, a few minutes
 bench-full: venv  ## the bench behind docs/performance.md
 	$(BIN)/python -m bench --full
 
-fuzz: venv  ## the fuzzer, a minute
-	$(BIN)/python -m fuzz --seconds 60
+SECONDS ?= 60
+CORPORA ?= $(HOME)/.cache/netstructer-fuzz
+
+fuzz: venv  ## the fuzzer, SECONDS=60 for all targets together or for TARGET=
+	$(BIN)/python -m fuzz --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET)) $(if $(ENGINE),--engine $(ENGINE))
+
+fuzz-long: venv  ## ten million inputs to each target, over as many runs as it takes (CORPORA= keeps what was found)
+	nice -n 15 $(BIN)/python -m fuzz --until 10000000 --engine mutate --corpora $(CORPORA)
+
+fuzz-corpus: venv  ## the committed corpora anew, from what was found in CORPORA
+	$(BIN)/python -m fuzz.corpus --corpora $(CORPORA)
 
 demo: venv  ## a server and a link, on real input
 	$(BIN)/netstructer demo
@@ -65,5 +74,5 @@ gate:  ## what must hold before a change is taken
 	.ci/run
 
 clean:  ## remove what can be made again
-	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache fuzz/crashes bench/results
+	rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache bench/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

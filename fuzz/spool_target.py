@@ -13,9 +13,11 @@ from netstructer.errors import Misuse, SpoolFull
 from netstructer.limits import Limits
 
 LIMITS = Limits(spool_memory_bytes=20_000, credit_bytes=64 << 10, spool_link_bytes=400_000, spool_free_bytes=1)
-SIZES = (0, 1, 100, 4096, 5000, 65_535, 65_536, 65_537, 150_000)
-"""Of chunks: small ones that are joined, and around the length of a slot."""
-MOST_STEPS = 120
+SIZES = (0, 1, 100, 4096, 5000, 65_535, 65_536, 65_537, 150_000, 10, 500, 3000, 4095, 4097, 6000, 9000)
+"""Of chunks: small ones that are joined, and around the length of a slot.  Most are small: large ones take time."""
+MOST = (150_000, 65_537, 65_536)
+"""How much is read at a time."""
+MOST_STEPS = 40
 ADD, ADD_VIEW, READ, READ_LATE, FORGET, PROMISE, KEEP, CLOSE = range(8)
 
 
@@ -40,7 +42,7 @@ def one(data: bytes) -> None:
         if what in (ADD, ADD_VIEW):
             _add(spool, row, _chunk(SIZES[amount % len(SIZES)], at), view=what == ADD_VIEW)
         if what in (READ, READ_LATE):
-            _read(spool, row, amount, SIZES[-1 - amount % 3])
+            _read(spool, row, amount, MOST[amount % 3])
         if what == FORGET:
             spool.forget(spool.start + (spool.byte_count - spool.start) * amount // 255)
         if what == PROMISE and room.promise(amount << 10):

@@ -1,4 +1,8 @@
-"""Tokens: whatever bytes come, they open to nothing unless the key made them; what the key sealed, opens."""
+"""Tokens: whatever bytes come, they open to nothing unless the key made them; what the key sealed, opens.
+
+Each input is opened as it is, and then serves for one of three: its blocks under a right tag, which is what stands
+behind the seal; a record that is sealed and opened; and one in four of those is opened by stock Fernet.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ from functools import cache
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from netstructer.codec.tokens import Opener, Sealer
+from fuzz.splits import draw
+from netstructer.codec.tokens import Opener, Sealer, sealed_bytes
 from netstructer.errors import BadSeal
 
 KEY = bytes(range(100, 132))
 OPENER = Opener(KEY)
 SEALER = Sealer(KEY)
 STOCK = Fernet(base64.urlsafe_b64encode(KEY))
+HEAD = b"\x80" + bytes(24)
+_zero_cipher = Cipher(algorithms.AES(KEY[16:]), modes.CBC(bytes(16)))
 
 
 @cache
@@ -27,15 +34,22 @@ def seeds() -> list[bytes]:
 
 
 def one(data: bytes) -> None:
-    """Read the bytes as a token, as the blocks of a token with a right tag, and as a record."""
+    """Read the bytes as a token, and as the blocks of a token with a right tag or as a record."""
     try:
         OPENER.open(data)
     except BadSeal:
         pass
     else:
         assert data in seeds(), "a forged token was opened"
+    chance = draw(data)
+    if chance & 1:
+        _behind_the_tag(data)
+    else:
+        _sealed(data, stock=chance & 6 == 0)
 
-    blocks = data[: len(data) // 16 * 16] or bytes(16)
+
+def _behind_the_tag(data: bytes) -> None:
+    blocks = data[: len(data) & ~15] or bytes(16)
     try:
         record = OPENER.open(_tagged(blocks))
     except BadSeal:
@@ -44,11 +58,15 @@ def one(data: bytes) -> None:
     padded = 1 <= count <= 16 and blocks.endswith(bytes([count]) * count)
     assert record == (blocks[:-count] if padded else None), "padding was read wrongly"
 
+
+def _sealed(data: bytes, *, stock: bool) -> None:
     token = SEALER.seal(data, 1)
+    assert len(token) == sealed_bytes(len(data))
     assert OPENER.open(token) == data
-    assert STOCK.decrypt(base64.urlsafe_b64encode(token)) == data
+    if stock:
+        assert STOCK.decrypt(base64.urlsafe_b64encode(token)) == data
 
 
 def _tagged(blocks: bytes) -> bytes:
-    body = b"\x80" + bytes(24) + Cipher(algorithms.AES(KEY[16:]), modes.CBC(bytes(16))).encryptor().update(blocks)
+    body = HEAD + _zero_cipher.encryptor().update(blocks)
     return body + hmac.digest(KEY[:16], body, "sha256")

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from fuzz.splits import draw, pieces
 from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue
@@ -74,10 +75,9 @@ def seeds() -> list[bytes]:
 
 
 def one(data: bytes) -> None:
-    """Decode the bytes whole and cut in three; hold both to the law of the format."""
-    third = len(data) // 3
+    """Decode the bytes whole and in a split; hold both to the law of the format."""
     whole, fault = _read(data)
-    again, fault_in_pieces = _read((data[:third], data[third : 2 * third], data[2 * third :]))
+    again, fault_in_pieces = _read(_parts(data))
 
     assert fault == fault_in_pieces, f"the pieces make a difference: {fault!r}, {fault_in_pieces!r}"
     if fault:
@@ -86,6 +86,19 @@ def one(data: bytes) -> None:
     for value in (whole, again):
         encoded = encode(value, limits=Limits.SMALL, types=TYPES)
         assert b"".join(encoded.buffers) == data, "a value has a second encoding"
+
+
+def _parts(data: bytes) -> Any:
+    """Return the input as something that is not one piece of bytes: in a split, or in another kind of buffer."""
+    how = draw(data) & 7
+    if how == 0:
+        third = len(data) // 3
+        return data[:third], data[third : 2 * third], data[2 * third :]
+    if how == 1:
+        return bytearray(data)
+    if how == 2:
+        return [memoryview(bytearray(piece)) for piece in pieces(data)]
+    return pieces(data)
 
 
 def _read(source: Any) -> tuple[Any, str]:
