@@ -150,7 +150,7 @@ class _End:
         count = 0 if what == SEND else 1 + (amount >> 3) % 6
         payloads = self.session.payloads
         blobs = [Blob(_bytes(self.sizes[amount % 8] // (1 + place % 2))) for place in range(count)]
-        outgoing = payloads.compose(payloads.encode([amount] * (amount * 16) + blobs), compress=amount % 3 == 0)
+        outgoing = payloads.compose(payloads.encode([amount] * (amount * 4) + blobs), compress=amount % 3 == 0)
         outgoing.conversation = (2 - (self.role is Role.CLIENT)) if what == SEND_ASIDE else 0
         try:
             self.session.queue(outgoing)
