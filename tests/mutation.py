@@ -1,0 +1,337 @@
+"""Mutation testing: every small change that `mutmut` makes to the code has to turn a test red.
+
+    python tests/mutation.py tokens                 one group, as tests/mutation.toml has it
+    python tests/mutation.py spool session          some
+    python tests/mutation.py --sample 400 values    a fixed sample of it, drawn by a seed
+    python tests/mutation.py --again values         only what survived or timed out the last time
+    python tests/mutation.py --report values        what the last run found, without running anything
+
+It works in a copy of the tree, `build/mutation/GROUP`, and leaves it there for `mutmut show` and `mutmut browse`.  The
+process that has imported the tests is forked for each mutant, and runs the tests that reach the
+function, the fastest first, until one is red.
+
+A mutant that only changes the words of an error is not run, and counted apart: the type of an error is what programs
+go by, and no test repeats a sentence only to hold it.  What survives is compared with `tests/mutants/GROUP.txt`, which
+lists, each with its reason, the survivors that are known: *equivalent*, where no test could tell the mutant from the
+code, or *accepted*.  An unknown survivor makes the exit status 1, and so does a known one that is killed by now or is
+not made any more (when all mutants were run), so that the list stays true.
+
+The score is what was found, killed or caught in a loop without end, of what was run, the equivalent ones left out.  The
+floor of each group stands in the toml file too.  Mutants made by hand are breaking.py's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import difflib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+GROUPS = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text())["groups"]
+KNOWN = ROOT / "tests" / "mutants"
+COPIED = ("netstructer", "tests", "fuzz", "bench", "examples", "docs")
+FILES = ("README.md", "CHANGELOG.md", "Makefile", "setup.cfg", "LICENSE")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "results", "crashes")
+SEED = 5
+KILLED = (1, 3)
+"""Exit statuses of pytest: a test is red, or the mutant broke pytest itself."""
+NO_TESTS = (5, 33)
+TIMED_OUT = (24, -24, 36, 152, 255)
+LOOPS = """
+
+def pytest_sessionstart() -> None:
+    import os
+    import resource
+
+    if "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", ""):
+        resource.setrlimit(resource.RLIMIT_CPU, (20, 21))
+"""
+"""Added to the tests' conftest.py: a mutant may use the processor for so many seconds, then it loops."""
+
+Lines = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: where it is, and the lines before and after it.  `name` is mutmut's, and not lasting."""
+
+    name: str = field(compare=False)
+    path: str
+    function: str
+    old: Lines
+    new: Lines
+    only_words: bool = field(compare=False, default=False)
+
+    def __str__(self) -> str:
+        changed = [f"- {line}" for line in self.old] + [f"+ {line}" for line in self.new]
+        return "\n".join([f"{self.path} {self.function}", *changed])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], metavar="GROUP", help=", ".join(GROUPS))
+    parser.add_argument("--sample", type=int, metavar="N", help=f"so many mutants of a group, drawn by the seed {SEED}")
+    parser.add_argument("--children", type=int, default=os.cpu_count() or 1, help="mutants at a time")
+    parser.add_argument("--again", action="store_true", help="only what survived, timed out or was never run")
+    parser.add_argument("--report", action="store_true", help="tell what the last run found")
+    options = parser.parse_args()
+    verdicts = [run_group(name, options) for name in options.groups or GROUPS]
+    print("\n".join(verdict.line for verdict in verdicts))
+    return int(any(verdict.wrong for verdict in verdicts))
+
+
+def run_group(name: str, options: argparse.Namespace) -> Verdict:
+    group, place = GROUPS[name], ROOT / "build" / "mutation" / name
+    if not options.report:
+        copy_tree(place, group)
+        make_mutants(place, group)
+    mutants = [mutant for path in group["modules"] for mutant in mutants_of(place, path)]
+    chosen = [mutant for mutant in mutants if not mutant.only_words]
+    sample = options.sample or group.get("sample")
+    if sample and sample < len(chosen):
+        chosen = random.Random(SEED).sample(chosen, sample)
+    if not options.report:
+        found = results(place, group) if options.again else {}
+        due = [mutant for mutant in chosen if found.get(mutant.name) not in KILLED]
+        run_mutmut(place, [mutant.name for mutant in due], options.children)
+    return Verdict(name, group, mutants, chosen, results(place, group))
+
+
+def copy_tree(place: Path, group: dict[str, object]) -> None:
+    """Make the copy, or bring it up to date: what has not changed keeps its time, and mutmut its mutants."""
+    place.mkdir(parents=True, exist_ok=True)
+    for folder in COPIED:
+        shutil.rmtree(place / folder, ignore_errors=True)
+        shutil.copytree(
+            ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__", "results", "crashes")
+        )
+    for file in FILES:
+        shutil.copy2(ROOT / file, place / file)
+    (place / "pyproject.toml").write_text(settings_for(group))
+    with (place / "tests" / "conftest.py").open("a") as conftest:
+        conftest.write(LOOPS)
+    # mutmut keeps which test reaches which function: tests may have changed since.
+    (place / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
+    shutil.rmtree(place / "mutants" / "tests", ignore_errors=True)
+
+
+def settings_for(group: dict[str, object]) -> str:
+    """Return the project's settings, with those of mutmut, for tests in one process."""
+    text = (ROOT / "pyproject.toml").read_text()
+    text, count = re.subn(r'"-n", "auto",[^\n]*"worksteal",', "", text)
+    assert count == 1, "pyproject.toml does not say any more how the suite is shared among processors"
+    arguments = ["-n0", "-p", "no:cacheprovider", "--hypothesis-seed=0", *deselections(group)]
+    settings = {
+        "source_paths": ["netstructer"],
+        "only_mutate": group["modules"],
+        "also_copy": [*COPIED[2:], *FILES],
+        "pytest_add_cli_args": arguments,
+        "pytest_add_cli_args_test_selection": [f"tests/{test}" for test in group["tests"]],  # type: ignore[attr-defined]
+        "track_dependencies": False,
+        "use_setproctitle": False,
+        "use_git_change_detection": False,
+        # On the clock on the wall, which a busy machine stretches; what loops is told by `LOOPS`.
+        "timeout_multiplier": 60.0,
+        "timeout_constant": 10.0,
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    return "\n".join([text, "[tool.mutmut]", *lines, ""])
+
+
+def deselections(group: dict[str, object]) -> list[str]:
+    return [f"--deselect=tests/{test}" for test in group.get("without", [])]  # type: ignore[attr-defined]
+
+
+def run_mutmut(place: Path, names: list[str], children: int) -> None:
+    if not names:
+        return
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(children), *names]
+    with (place / "log").open("wb") as log:
+        status = subprocess.run(command, cwd=place, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    if status:
+        raise SystemExit(f"mutmut failed: see {place / 'log'}")
+
+
+def results(place: Path, group: dict[str, object]) -> dict[str, int | None]:
+    """Return the exit status of pytest for each mutant that was run."""
+    found: dict[str, int | None] = {}
+    for path in group["modules"]:  # type: ignore[attr-defined]
+        meta = place / "mutants" / f"{path}.meta"
+        if meta.exists():
+            found.update(json.loads(meta.read_text())["exit_code_by_key"])
+    return found
+
+
+# --- what mutants there are -------------------------------------------------------------------------------------------
+
+
+def make_mutants(place: Path, group: dict[str, object]) -> None:
+    """Let mutmut make the mutants of a group, which it then finds made."""
+    with contextlib.chdir(place):  # mutmut's settings are those of the directory, from the import on
+        from mutmut.__main__ import create_mutants_for_file
+        from mutmut.configuration import reset_config
+
+        reset_config()
+        for path in group["modules"]:  # type: ignore[attr-defined]
+            made = Path("mutants") / path
+            made.parent.mkdir(parents=True, exist_ok=True)
+            found = create_mutants_for_file(Path(path), made)
+            if found.error is not None:
+                raise found.error
+
+
+def mutants_of(place: Path, path: str) -> Iterator[Mutant]:
+    """Return the mutants that mutmut has made of a module: each a copy of its function, changed in one place."""
+    lines = (place / "mutants" / path).read_text().splitlines()
+    spans = json.loads((place / "mutants" / f"{path}.spans").read_text())["spans"]
+    module = path.removesuffix(".py").replace("/", ".")
+    for name in spans:
+        mangled, _, number = name.partition("__mutmut_")
+        if number == "orig":
+            continue
+        function = mangled.removeprefix("x_").removeprefix("xǁ").replace("ǁ", ".")
+        before, after = (
+            [line.replace(which, "f") for line in lines[spans[which][0] - 1 : spans[which][1]]]
+            for which in (f"{mangled}__mutmut_orig", name)
+        )
+        old, new = changed_lines(before, after)
+        # To compare trees takes its time, and words are in quotes.
+        only_words = any('"' in line for line in old) and without_words(before) == without_words(after)
+        yield Mutant(f"{module}.{name}", path, function, old, new, only_words)
+
+
+def changed_lines(before: list[str], after: list[str]) -> tuple[Lines, Lines]:
+    """Return the lines that a mutant takes away and those that it puts there, without their indents."""
+    old: list[str] = []
+    new: list[str] = []
+    for what, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if what != "equal":
+            old += [line.strip() for line in before[i:j]]
+            new += [line.strip() for line in after[k:m]]
+    return tuple(old), tuple(new)
+
+
+def without_words(source: list[str]) -> str:
+    """Return a function as a tree in which errors say nothing."""
+    tree = ast.parse(textwrap.dedent("\n".join(source)))
+    return ast.dump(_Silence().visit(tree))
+
+
+class _Silence(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in ERRORS:
+            node.args = [argument for argument in node.args if not _is_text(argument)]
+        return node
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | None))
+
+
+def _errors() -> set[str]:
+    sources = [ROOT / "netstructer" / "errors.py", ROOT / "netstructer" / "codec" / "refusals.py"]
+    trees = [ast.parse(source.read_text()) for source in sources]
+    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)} - {"OverBudget"}
+
+
+ERRORS = _errors()
+"""Whose texts are words.  `OverBudget` is not among them: it says by its text which limit it is."""
+
+# --- what is known, and what was found --------------------------------------------------------------------------------
+
+
+def known(name: str) -> dict[Mutant, str]:
+    """Return the survivors that are known, and whether they are `equivalent` or `accepted`.
+
+    The file has blocks: `== equivalent: the reason`, and behind it mutants, each a line that says where and the lines
+    before and after, as they are printed here.
+    """
+    file = KNOWN / f"{name}.txt"
+    found: dict[Mutant, str] = {}
+    if not file.exists():
+        return found
+    kind = ""
+    for block in re.split(r"\n(?=== |netstructer/)", "\n" + file.read_text()):
+        head, _, rest = block.strip().partition("\n")
+        if head.startswith("== "):
+            kind, _, reason = head.removeprefix("== ").partition(": ")
+            assert kind in ("equivalent", "accepted"), f"{file.name}: {head}"
+            assert reason, f"{file.name}: a block without a reason"
+        elif head.startswith("netstructer/"):
+            path, _, function = head.partition(" ")
+            lines = rest.splitlines()
+            old = tuple(line[2:] for line in lines if line.startswith("- "))
+            new = tuple(line[2:] for line in lines if line.startswith("+ "))
+            found[Mutant("", path, function, old, new)] = kind
+    return found
+
+
+class Verdict:
+    """What a run of one group found."""
+
+    def __init__(
+        self,
+        name: str,
+        group: dict[str, object],
+        mutants: list[Mutant],
+        chosen: list[Mutant],
+        found: dict[str, int | None],
+    ) -> None:
+        listed = known(name)
+        words = sum(mutant.only_words for mutant in mutants)
+        count: Counter[str] = Counter()
+        self.wrong = False
+        for mutant in chosen:
+            what = fate(found.get(mutant.name))
+            if what == "survived":
+                what = listed.get(mutant, what)
+            elif what == "killed" and mutant in listed:
+                print(f"\nkilled, and yet listed in {name}.txt:\n{mutant}")
+                self.wrong = True
+            count[what] += 1
+            if what not in ("killed", "equivalent", "accepted"):
+                print(f"\n{what}: {mutant.name}\n{mutant}")
+                self.wrong |= what != "timed out"
+        for gone in listed.keys() - set(mutants):
+            print(f"\nlisted in {name}.txt, and not made any more:\n{gone}")
+            self.wrong = True
+        dead = count["killed"] + count["timed out"]
+        counted = len(chosen) - count["equivalent"]
+        score, floor = 100 * dead / max(1, counted), float(group["floor"])  # type: ignore[arg-type]
+        self.wrong |= score < floor
+        told = "  ".join(f"{what} {number}" for what, number in sorted(count.items()))
+        self.line = (
+            f"{name:<10} made {len(mutants)}  only words {words}  run {len(chosen)}  {told}"
+            f"  score {score:.1f} % (raw {100 * dead / max(1, len(chosen)):.1f} %, floor {floor:.0f} %)"
+        )
+
+
+def fate(status: int | None) -> str:
+    """Return what became of a mutant, by the exit status of its tests."""
+    if status is None:
+        return "not run"
+    if status in NO_TESTS:
+        return "survived"  # no test reaches it
+    if status == 0:
+        return "survived"
+    return "timed out" if status in TIMED_OUT else "killed" if status in KILLED else "crashed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
