@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROUP ?=
 
-.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz fuzz-long fuzz-corpus demo gate clean
+.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz fuzz-long fuzz-corpus demo bombs gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ test: venv  ## the suite
 
 long: venv  ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout 3600
+
+bombs: venv  ## what each bomb costs, under both limits
+	$(BIN)/python tests/bombs.py -v
 
 chaos: venv  ## a million messages each way, more than ten thousand cuts: a quarter of an hour
 	$(BIN)/python tests/chaos.py --messages 1000000 --cuts 10000
