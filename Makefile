@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROUP ?=
 
-.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz fuzz-long fuzz-corpus demo bombs gate clean
+.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz fuzz-long fuzz-corpus demo bombs soak gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ sabotage: venv  ## one safeguard of the code after the other taken away, and the
 mutation: venv  ## small changes of the code, each to be found by a test: GROUP=tokens, handshake, session, values, spool
 	$(BIN)/pip install -q -e '.[mutation]'
 	$(BIN)/python tests/mutation.py $(GROUP)
+
+soak: venv  ## twenty minutes of links that come and go through cuts, and what each process holds meanwhile
+	$(BIN)/python -m bench.soak --minutes 20
 
 cover: venv  ## branch coverage of the codec and the protocol
 	$(BIN)/python -m pytest --cov
