@@ -47,7 +47,7 @@ from netstructer.protocol.events import (
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.outgoing import Batch
 from netstructer.protocol.session import Session
-from netstructer.protocol.states import Flag, Kind, Role, State
+from netstructer.protocol.states import CancelCode, Flag, Kind, Role, State
 from pair import (
     ALL_FEATURES,
     INSTANCE,
@@ -1285,3 +1285,37 @@ def test_blobs_that_a_lost_session_had_fail_and_its_spools_are_empty() -> None:
     for end in pair.ends:
         end.session.tick(pair.now + 121.0)
         assert end.state is State.FAILED
+
+
+def test_a_refusal_behind_values_beyond_the_credit_goes_once_the_peer_reads() -> None:
+    """What is numbered without a transport may be more than the peer's credit, and a CANCEL stands behind it.
+
+    So a peer that reads nothing before its own value is acknowledged waits for as long as it does so.
+    """
+    pair = roaming(Limits(credit_bytes=64 * KIB, body_bytes=4 * KIB, backlog_bytes=4 * MIB))
+    pair.cut(0, 0)
+    for number in range(40):
+        send(pair.server.session, bytes([number]) * 3000, compress=False)
+    pair.seal(pair.server)
+    pair.mend()
+    asked = send(pair.client.session, [Blob(os.urandom(600 * KIB))], flags=int(Flag.ACKNOWLEDGE))
+    pair.seal(pair.client, 20 * KIB)
+    pair.carry(pair.client)
+    [message] = pair.server.inbox
+    session = pair.server.session
+    unwanted = MessageCancelled("nobody reads it", code=CancelCode.ABANDONED)
+    session.arrivals.refuse(session.arrival(message, 0), CancelCode.ABANDONED, unwanted)
+    read: list[object] = []
+    for reading in (False, True):
+        for _ in range(40):
+            pair.now += 0.1
+            for end in pair.ends:
+                pair.seal(end)
+                pair.carry(end)
+            if reading:
+                read += pair.client.read()
+        assert asked.done is reading
+        assert bool(session.outflow.kept.waiting) is not reading
+
+    assert pair.client.session.acknowledged(asked.last_number)
+    assert read == [bytes([number]) * 3000 for number in range(40)]
