@@ -79,20 +79,23 @@ class Cost:
     error: BaseException | None
 
 
-def measure(bomb: Bomb, limits: Limits, *, tracing: bool = True) -> Cost:
-    """Throw a bomb up to three times for its time, and once for its growth."""
+def measure(bomb: Bomb, limits: Limits, *, tracing: bool = True, tries: int = 3) -> Cost:
+    """Throw a bomb up to so many times for its time, and once for its growth."""
     best, error = 1e9, None
     thing = None if bomb.fresh else bomb.make(limits)
-    for _ in range(3):
+    for _ in range(tries):
         figure, error = _throw(bomb, bomb.make(limits) if bomb.fresh else thing, limits)
         best = min(best, figure)
         if best < bomb.most_seconds(limits) / 2:
             break
-    growth = 0.0
-    if tracing:
-        gc.collect()
-        growth, _ = _throw(bomb, bomb.make(limits) if bomb.fresh else thing, limits, traced=True)
-    return Cost(best, int(growth), error)
+    return Cost(best, growth_of(bomb, limits) if tracing else 0, error)
+
+
+def growth_of(bomb: Bomb, limits: Limits) -> int:
+    """Throw a bomb once more, and return what Python's objects took at their most."""
+    thing = bomb.make(limits)
+    gc.collect()
+    return int(_throw(bomb, thing, limits, traced=True)[0])
 
 
 def _throw(bomb: Bomb, thing: Any, limits: Limits, *, traced: bool = False) -> tuple[float, BaseException | None]:

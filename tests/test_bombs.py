@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from bombs import SLACK_BYTES, Bomb, measure
+from bombs import SLACK_BYTES, Bomb, growth_of, measure
 from bombs_of_files import FILES
 from bombs_of_links import RECORDS, TRANSFERS
 from bombs_of_values import EXPANSIONS, VALUES
@@ -18,7 +18,7 @@ from loopback import ROOT, finish, python
 from netstructer import Limits
 from netstructer.codec import collisions
 from netstructer.errors import BadCompression
-from netstructer.protocol import records
+from netstructer.protocol import assembly, records
 from netstructer.transfer import manifest
 
 salvaging = sys.modules["netstructer.durable.salvage"]  # the package has a function of that name
@@ -28,13 +28,14 @@ OUTSIDE = EXPANSIONS
 
 def check(bomb: Bomb, limits: Limits, *, full: bool = False, like: Limits | None = None) -> None:
     """Throw it, and hold what it cost to what it may under these limits, or under others."""
-    cost = measure(bomb, limits, tracing=full or not bomb.slow_to_trace)
-    limits = like or limits
-    expected = bomb.expected(limits)
+    asked = like or limits
+    expected = bomb.expected(asked)
+    cost = measure(bomb, limits, tracing=False, tries=3 if like is None else 1)
 
     assert cost.error is None if expected is None else type(cost.error) is expected, cost.error
-    assert cost.growth_bytes <= bomb.most_bytes(limits) + SLACK_BYTES
-    assert cost.seconds < bomb.most_seconds(limits)
+    assert cost.seconds < bomb.most_seconds(asked)
+    if full or not bomb.slow_to_trace:
+        assert growth_of(bomb, limits) <= bomb.most_bytes(asked) + SLACK_BYTES
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=[f"{bomb.kind}: {bomb.name}" for bomb in BOMBS])
@@ -71,7 +72,7 @@ def without(*names: str) -> Limits:
     """Return SMALL with some budgets a thousand times as large, beyond what `Limits` itself would take."""
     limits = dataclasses.replace(Limits.SMALL)
     for name in names:
-        object.__setattr__(limits, name, 1000 * getattr(limits, name))
+        object.__setattr__(limits, name, (100_000 if name == "value_depth" else 1000) * getattr(limits, name))
     return limits
 
 
@@ -79,6 +80,7 @@ def bomb(name: str) -> Bomb:
     return next(found for found in BOMBS if found.name == name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "budgets"),
     [
@@ -119,7 +121,7 @@ def read_any_number(store: Any, path: str, key: Any, most_rows: int, read: Any =
 SABOTAGED: list[tuple[str, Callable[[pytest.MonkeyPatch], Bomb]]] = [
     ("zstd", lambda patch: replace("a GiB of runs, 32 KB, stated as 1 MiB", door=unbounded, error=BadCompression)),
     ("padding", lambda patch: patched(patch, "300 bytes in 18 MB of padding", records, "bytes", lambda view: view)),
-    ("weights", lambda patch: patched(patch, "sets of sets, 64 a level, 2 deep", collisions, "_Weigher", Weightless)),
+    ("weights", lambda patch: patched(patch, "sets of sets, 32 a level, 2 deep", collisions, "_Weigher", Weightless)),
     (
         "conversion",
         lambda patch: patched(patch, "a Decimal and an int, 3,000 bits", collisions, "_numbers", lambda _: 0),
@@ -140,6 +142,8 @@ def replace(name: str, **changes: Any) -> Bomb:
 
 def patched(patch: pytest.MonkeyPatch, name: str, owner: Any, attribute: str, value: object) -> Bomb:
     patch.setattr(owner, attribute, value, raising=False)
+    if owner is records:
+        patch.setattr(assembly, "SHORT_BYTES", 0)  # the second line behind it
     if name.startswith("an outbox"):  # it would look for a million million rows
         patch.setattr(salvaging, "_plain", lambda store, keys, row: None if row < 500_000 else next(iter(())))
         return dataclasses.replace(bomb(name), error=StopIteration)
@@ -157,4 +161,4 @@ def test_sabotage_of_the_code_is_seen(
 
 
 def test_there_are_many() -> None:
-    assert len({found.name for found in BOMBS}) == len(BOMBS) >= 200
+    assert len({(found.kind, found.name) for found in BOMBS}) == len(BOMBS) >= 200
