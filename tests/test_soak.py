@@ -181,7 +181,7 @@ def soaked(tmp_path: Path, **orders: Any) -> tuple[set[str], list[str], dict[str
     """Run a short soak; return the figures of the blocking server that are shown to grow, the faults, and what was
     counted.  It is too short to exclude as much as the long one does.
     """
-    given = Orders(role="", seed=4, pause_seconds=0.05, deaths=False, **orders)
+    given = Orders(role="", seed=4, pause_seconds=0.05, deaths=False, cut_seconds=3.0, resume_seconds=6.0, **orders)
     judged, faults, words = program.run(given, tmp_path, **SHORT)
     grown = {each.bound.figure for each in judged if each.grows and each.role == "server"}
     return grown, [fault for fault in faults if "in an hour" not in fault], words

@@ -7,7 +7,7 @@ import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,20 +17,16 @@ from bench.soak.course import PATIENCE_SECONDS, Tally
 from netstructer import Limits, backoff, keeper
 from netstructer.codec import room
 
-__all__ = ["HOST", "LIMITS", "RESUME_SECONDS", "Actor", "Gate", "Orders", "fill_executor"]
+__all__ = ["HOST", "LIMITS", "Actor", "Gate", "Orders", "fill_executor"]
 
 HOST = "127.0.0.1"
 SETTLE_SECONDS = 60.0
-"""How long what ends by itself may take: links of killed clients are given up after `RESUME_SECONDS`."""
+"""How long what ends by itself may take: links of killed clients are given up after `Orders.resume_seconds`."""
 SAME, SAME_SECONDS = 3, 0.4
 EXECUTOR_THREADS = 4
-RESUME_SECONDS = 30.0
-"""How long a link waits for a transport, on a machine that is busy; and a server for a client that was killed: every
-rest has to wait for that."""
-backoff.LONGEST_PAUSE_SECONDS = RESUME_SECONDS / 4
-"""A link that waits a quarter of the usual time for a transport looks as often in it as it would in two minutes."""
+PAUSES_IN_A_WAIT = 4
+"""A link that waits less than usual for a transport looks as often meanwhile as it would in two minutes."""
 LIMITS = Limits(
-    resume_seconds=RESUME_SECONDS,
     ping_seconds=2.0,
     dead_seconds=6.0,
     hello_seconds=2.0,
@@ -58,6 +54,9 @@ class Orders:
     pause_seconds: float = 0.3
     """Mean pause between two uses, so that the machine has time for others."""
     cut_seconds: float = 1.0
+    resume_seconds: float = 30.0
+    """How long a link waits for a transport, on a machine that is busy; and a server for a client that was killed:
+    every rest has to wait for that."""
     deaths: bool = True
     """Whether processes are killed; then every rest waits until a server has given their links up."""
     trace: int = 0
@@ -114,6 +113,8 @@ class Actor:
         self.orders, self.chance = orders, Random(f"{orders.role} {orders.seed}")
         self.tally, self.gate = Tally(), Gate()
         self.scratch = Path(orders.scratch)
+        self.limits = replace(LIMITS, resume_seconds=orders.resume_seconds)
+        backoff.LONGEST_PAUSE_SECONDS = orders.resume_seconds / PAUSES_IN_A_WAIT
 
     def start(self) -> Any:
         """Begin; return what the others have to know."""

@@ -16,7 +16,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from bench.soak.actor import HOST, LIMITS, Actor, Orders, fill_executor
+from bench.soak.actor import HOST, Actor, fill_executor
 from bench.soak.course import PATIENCE_SECONDS, Talk, Tally, stroll, use, walk
 from netstructer import Key, Link, aio
 from netstructer.errors import ConnectionCut, KeyRefused, LinkLost, LinkTimeout
@@ -80,7 +80,7 @@ class BlockingClient(Actor):
         place = HOST, chance.choice(self.orders.ports)
         strange = chance.random() < STRANGE
         try:
-            link = Link(place, key=Key.generate() if strange else self.orders.keys["plain"], limits=LIMITS)
+            link = Link(place, key=Key.generate() if strange else self.orders.keys["plain"], limits=self.limits)
         except DIAL_FAILURES:
             self.tally.count("dials_cut")
             return
@@ -102,7 +102,7 @@ class BlockingClient(Actor):
 
     def _stay(self, port: int) -> None:
         try:
-            link = Link((HOST, port), key=self.orders.keys["plain"], limits=LIMITS)
+            link = Link((HOST, port), key=self.orders.keys["plain"], limits=self.limits)
         except DIAL_FAILURES:
             return
         with link:
@@ -117,7 +117,7 @@ class BlockingClient(Actor):
         time.sleep(self.pause())
         with self._course():
             rows = self.chance.randrange(1, MOST_ROWS)
-            post(self.orders, self.tally, str(self.scratch / f"outbox-{place}.db"), rows)
+            post(self, self.tally, str(self.scratch / f"outbox-{place}.db"), rows)
 
     def end(self) -> None:
         """End every thread."""
@@ -168,7 +168,9 @@ class AioClient(Actor):
         place = HOST, chance.choice(self.orders.ports)
         strange = chance.random() < STRANGE
         try:
-            link = await aio.connect(place, key=Key.generate() if strange else self.orders.keys["plain"], limits=LIMITS)
+            link = await aio.connect(
+                place, key=Key.generate() if strange else self.orders.keys["plain"], limits=self.limits
+            )
         except DIAL_FAILURES:
             self.tally.count("dials_cut")
             return
@@ -196,7 +198,7 @@ class AioClient(Actor):
 
     async def _stay(self, port: int) -> None:
         try:
-            link = await aio.connect((HOST, port), key=self.orders.keys["plain"], limits=LIMITS)
+            link = await aio.connect((HOST, port), key=self.orders.keys["plain"], limits=self.limits)
         except DIAL_FAILURES:
             return
         async with link:
@@ -212,10 +214,11 @@ class AioClient(Actor):
         self._thread.join()
 
 
-def post(orders: Orders, tally: Tally, outbox: str, count: int) -> None:
+def post(actor: Actor, tally: Tally, outbox: str, count: int) -> None:
     """Send so many durable rows, wait until the last is taken, and close."""
+    place = HOST, actor.orders.ports[0]
     try:
-        link: Any = Link((HOST, orders.ports[0]), key=orders.keys["durable"], limits=LIMITS, durable=outbox)
+        link: Any = Link(place, key=actor.orders.keys["durable"], limits=actor.limits, durable=outbox)
     except DIAL_FAILURES:
         tally.count("dials_cut")
         return

@@ -74,10 +74,12 @@ class Mortal(Actor):
         try:
             while True:
                 if durable:
-                    post(self.orders, tally, str(self.scratch / "outbox-mortal.db"), NO_END)
+                    post(self, tally, str(self.scratch / "outbox-mortal.db"), NO_END)
                     continue
                 try:
-                    link = Link((HOST, chance.choice(self.orders.ports)), key=self.orders.keys["plain"], limits=LIMITS)
+                    link = Link(
+                        (HOST, chance.choice(self.orders.ports)), key=self.orders.keys["plain"], limits=self.limits
+                    )
                 except DIAL_FAILURES:
                     continue
                 talk = Talk(link, chance, tally, self.scratch)

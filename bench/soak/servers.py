@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bench.soak.actor import HOST, LIMITS, Actor, fill_executor
+from bench.soak.actor import HOST, Actor, fill_executor
 from bench.soak.course import serve, stroll, walk
 from netstructer import Link, Server, aio
 from netstructer.errors import LinkClosed
@@ -74,7 +74,7 @@ class BlockingServer(Serving):
 
     def start(self) -> int:
         """Serve; return the port."""
-        self.server = Server((HOST, 0), key=self.orders.keys, limits=LIMITS, handler=self._handle)
+        self.server = Server((HOST, 0), key=self.orders.keys, limits=self.limits, handler=self._handle)
         self.server.start()
         threading.Thread(target=self._tell, name="soak-news", daemon=True).start()
         return int(self.server.address.port)
@@ -136,7 +136,7 @@ class AioServer(Serving):
 
     async def _serve(self, started: threading.Event) -> None:
         await fill_executor()
-        async with aio.Server((HOST, 0), key=self.orders.keys, limits=LIMITS, handler=self._handle) as self.server:
+        async with aio.Server((HOST, 0), key=self.orders.keys, limits=self.limits, handler=self._handle) as self.server:
             started.set()
             serial = 0
             while not self.gate.over:
