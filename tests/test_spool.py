@@ -203,6 +203,32 @@ def test_a_small_part_of_something_large_does_not_keep_it(share: int, copied: bo
     assert isinstance(piece, bytes if copied else memoryview)
 
 
+@pytest.mark.parametrize(("whole_bytes", "copied"), [(20_000, False), (20_001, True), (29_999, True)])
+def test_a_part_keeps_no_more_alive_than_twice_its_bytes(whole_bytes: int, copied: bool) -> None:
+    spool = Spool(SpoolRoom(Limits()))
+    large = bytes(whole_bytes)
+    spool.add(memoryview(large)[:10_000])
+
+    assert (spool._pieces[0] == large[:10_000], type(spool._pieces[0]) is bytes) == (True, copied)
+    spool.close()
+
+
+@pytest.mark.parametrize("limits", [{}, {"spool_memory_bytes": 1}, {"spool_memory_bytes": 1, "credit_bytes": CREDIT}])
+def test_chunks_that_are_forgotten_together_are_given_back_together(limits: dict[str, int]) -> None:
+    """In memory, waiting for the disk, and sealed: at once, and all but the last byte of them."""
+    room = SpoolRoom(Limits(**limits))
+    for rest in (0, 1):
+        spool = Spool(room)
+        for _ in range(6):
+            spool.add(bytes(20_000))
+        spool.forget(120_000 - rest)
+
+        assert room.memory_bytes + room.disk_bytes == spool._memory + spool._sealed <= rest * 60_000
+        assert claimed_now() == spool._waiting_bytes + spool._sealed
+        spool.forget(120_000)
+        assert (held(room), claimed_now(), spool._waiting_bytes, spool._waiting_pieces) == ((0, 0, 0), 0, 0, 0)
+
+
 def test_what_waits_for_the_disk_is_plain_memory_once_the_reader_has_caught_up() -> None:
     room = small_room(spool_memory_bytes=10_000)
     spool = Spool(room)
