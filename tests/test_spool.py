@@ -244,7 +244,7 @@ def test_what_waits_for_the_disk_is_plain_memory_once_the_reader_has_caught_up()
     spool.add(bytes(6_000))
     spool.forget(26_000)
     spool.add(bytes(1_000))
-    assert (room._claimed, spool._waiting_pieces, room.memory_bytes) == (0, 0, 7_000)
+    assert (room._claimed, spool._waiting_pieces, room.memory_bytes, room.disk_bytes) == (0, 0, 7_000, 0)
     spool.close()
 
 

@@ -168,6 +168,24 @@ def test_which_slots_a_row_has_in_a_crowd(chunks: tuple[int, ...], lengths: list
     full.close()
 
 
+@pytest.mark.parametrize("beside", [0, 1])
+def test_the_more_there_is_the_less_may_wait(beside: int) -> None:
+    """Up to the credit less than a slot waits, up to an eighth beyond less than is worth a seal, and then nothing."""
+    room = SpoolRoom(Limits(credit_bytes=CREDIT, spool_memory_bytes=1))
+    first, second = Spool(room), Spool(room)
+    first.add(bytes(30_000))
+    second.add(bytes(CREDIT - 30_000 + beside))
+    crowd, full = crowded()
+    tails = [Spool(crowd) for _ in range(3)]
+    for tail, count in zip(tails, (JOIN_BYTES - 1, JOIN_BYTES - 1, 2 + beside), strict=True):
+        tail.add(bytes(count))
+
+    assert (first._waiting_bytes, second._waiting_bytes) == (30_000, 0 if beside else CREDIT - 30_000)
+    assert [tail._waiting_bytes for tail in tails] == [JOIN_BYTES - 1, JOIN_BYTES - 1, 0 if beside else 2]
+    for spool in (first, second, full, *tails):
+        spool.close()
+
+
 def test_a_slot_that_cannot_be_read_back_is_not_added_to() -> None:
     room, full = crowded()
     spool = Spool(room)
