@@ -677,6 +677,24 @@ def test_a_mark_that_claims_more_rows_than_there_can_be_is_reported_at_once(plac
         salvage(place, KEY)
 
 
+def test_a_schema_that_is_no_text_any_more_is_reported(place: str) -> None:
+    filled(place, 3)
+    database = sqlite3.connect(place)
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    database.close()
+    sound, causes = Path(place).read_bytes(), set()
+    begin = sound.index(b"tablenetstructer_rows")
+
+    for at in range(begin, begin + 60):
+        Path(place).write_bytes(sound[:at] + b"\xff" + sound[at + 1 :])
+        try:
+            salvage(place, KEY)
+        except OutboxDamaged as error:
+            causes.add(type(error.__cause__))
+
+    assert UnicodeDecodeError in causes
+
+
 @pytest.mark.parametrize("row", [b"", b"\x02value", b"\xffvalue"])
 def test_a_row_that_no_message_was_packed_into_is_reported(place: str, row: bytes) -> None:
     with Outbox(place, KEY) as outbox:

@@ -221,6 +221,10 @@ class Store:
 def _named(path: str, row: Any = 0) -> Iterator[None]:
     try:
         yield
+    except (
+        UnicodeDecodeError
+    ) as error:  # of what SQLite itself says: it names what it found in a schema that has rotted
+        raise OutboxDamaged(f"the outbox {path} cannot be read: its schema has rotted", row=0) from error
     except (sqlite3.Error, sqlite3.Warning) as error:
         name = getattr(error, "sqlite_errorname", "")
         if name in _NO_ROOM:
