@@ -134,7 +134,7 @@ def settings_for(group: dict[str, object]) -> str:
     text = (ROOT / "pyproject.toml").read_text()
     text, count = re.subn(r'"-n", "auto",[^\n]*"worksteal",', "", text)
     assert count == 1, "pyproject.toml does not say any more how the suite is shared among processors"
-    arguments = ["-n0", "-p", "no:cacheprovider", "--hypothesis-seed=0", *deselections(group)]
+    arguments = ["-n0", "-p", "no:cacheprovider", "--timeout=0", "--hypothesis-seed=0", *deselections(group)]
     settings = {
         "source_paths": ["netstructer"],
         "only_mutate": group["modules"],

@@ -19,6 +19,9 @@ from netstructer.errors import BadSeal, Misuse
 from netstructer.protocol import noise
 from netstructer.protocol.noise import NN_PSK0, NX_PSK0, CipherState, Handshake, KeyPair, Pattern, expand
 
+NN = Pattern("NN", ("e", "e ee"))
+NX = Pattern("NX", ("e", "e ee s es"))
+
 PATTERNS = """
 N    <s      e es
 K    >s <s   e es ss
@@ -194,8 +197,11 @@ def test_both_ends_of_every_pattern_agree(name: str, place: str) -> None:
     ]
     for number in range(len(pattern.messages)):
         writer, reader = ends if number % 2 == 0 else ends[::-1]
+        payload = b"payload %d" % number
+        message = writer.write(payload)
 
-        assert reader.read(writer.write(b"payload %d" % number)) == b"payload %d" % number
+        assert reader.read(message) == payload
+        assert not place or payload not in message  # a pre-shared key seals from the first message on
     assert ends[0].secrets() == ends[1].secrets()
     assert len(set(ends[0].secrets())) == 4
 
@@ -205,10 +211,21 @@ def test_our_patterns_are_those_of_the_paper() -> None:
     assert _pattern("NXpsk0") == NX_PSK0
 
 
+@pytest.mark.parametrize("short", [0, 1, 31])
+def test_a_message_is_at_least_as_long_as_its_keys(short: int) -> None:
+    """Without a pre-shared key no tag tells that a first message is short."""
+    message = Handshake(NN, initiator=True, prologue=b"").write(b"")
+
+    assert len(message) == 32
+    assert Handshake(NN, initiator=False, prologue=b"").read(message) == b""
+    with pytest.raises(BadSeal):
+        Handshake(NN, initiator=False, prologue=b"").read(message[:short])
+
+
 # --- two strangers ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", [NN_PSK0, NX_PSK0], ids=lambda pattern: pattern.name)
+@pytest.mark.parametrize("pattern", [NN_PSK0, NX_PSK0, NN, NX], ids=lambda pattern: pattern.name)
 @pytest.mark.parametrize("we_start", [True, False])
 def test_noiseprotocol_agrees(pattern: Pattern, we_start: bool) -> None:
     _against_noiseprotocol(pattern, we_start, 5)
@@ -226,11 +243,12 @@ def _against_noiseprotocol(pattern: Pattern, we_start: bool, count: int) -> None
     for _ in range(count):
         psk, prologue, static = os.urandom(32), os.urandom(29), os.urandom(32)
         stranger = connection.NoiseConnection.from_name(f"Noise_{pattern.name}_25519_ChaChaPoly_SHA256".encode())
-        stranger.set_psks(psk)
+        if pattern in (NN_PSK0, NX_PSK0):
+            stranger.set_psks(psk)
         stranger.set_prologue(prologue)
         if we_start:
             stranger.set_as_responder()
-            if pattern is NX_PSK0:
+            if pattern in (NX, NX_PSK0):
                 stranger.set_keypair_from_private_bytes(connection.Keypair.STATIC, static)
         else:
             stranger.set_as_initiator()
@@ -249,7 +267,7 @@ def _against_noiseprotocol(pattern: Pattern, we_start: bool, count: int) -> None
         assert stranger.get_handshake_hash() == secrets.transcript
         assert stranger.decrypt(CipherState(send).seal(b"to the stranger")) == b"to the stranger"
         assert CipherState(receive).open(stranger.encrypt(b"from the stranger")) == b"from the stranger"
-        if we_start and pattern is NX_PSK0:
+        if we_start and pattern in (NX, NX_PSK0):
             assert ours.peer_static == KeyPair(static).public
 
 
