@@ -120,3 +120,18 @@ def test_a_batch_that_was_had_before_or_is_too_much_for_this_end() -> None:
     assert found.batch(memoryview(batch), 0.0) == []
     with pytest.raises(IllegalFrame, match="over this end's limit"):
         found.batch(memoryview(bodies.batch(2, [(4097).to_bytes(4, "big"), bytes(4097)])), 0.0)
+
+
+def test_the_messages_of_a_batch_are_taken_with_the_last_of_them() -> None:
+    found = Short()
+    found.inbound.next_number = 7
+    parts: list[bytes | bytearray | memoryview] = []
+    for value in (b"a", b"bc", b"def"):
+        parts += [len(value).to_bytes(4, "big"), value]
+    messages = found.batch(memoryview(bodies.batch(7, parts)), 0.0)
+
+    assert [message.last_number for message in messages] == [6, 6, 7]
+    assert [bytes(chunk) for message in messages for chunk in message.chunks] == [b"a", b"bc", b"def"]
+    assert {(message.flags, message.codec, message.conversation) for message in messages} == {(0, NONE, 0)}
+    assert [message.charge for message in messages] == [257, 258, 259]
+    assert found.inbound.unread == 774

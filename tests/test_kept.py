@@ -206,6 +206,19 @@ def test_beyond_its_memory_it_spools_and_gives_all_back_in_order() -> None:
     assert (room.disk_bytes, room.memory_bytes) == (0, 0)
 
 
+def test_what_was_sealed_at_once_is_the_same_beyond_its_memory() -> None:
+    kept = new(spool_memory_bytes=1 << 16)
+    add(kept, bytes(KEPT_MEMORY_BYTES))
+    kept.sent()
+    kept.add_sent(DATA, 7, 5, b"beyond", 9, 2)
+    kept.rewind(2)
+    record = kept.next(ALL)
+
+    assert record is not None
+    assert (record[:3], b"".join(record[3])) == ((DATA, 7, 5), b"beyond")
+    assert (kept.next(8), [*kept.ids()]) == (None, [2])
+
+
 def test_a_spool_that_is_full_leaves_records_in_memory() -> None:
     kept = new(spool_memory_bytes=1 << 16, spool_link_bytes=2 * MIB, credit_bytes=1 << 16)
     bodies = [bytes([number]) * MIB for number in range(14)]

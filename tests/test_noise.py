@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from netstructer.errors import BadSeal, Misuse
 from netstructer.protocol import noise
-from netstructer.protocol.noise import NN_PSK0, NX_PSK0, CipherState, Handshake, KeyPair, Pattern, expand
+from netstructer.protocol.noise import NN_PSK0, NX_PSK0, CipherState, Handshake, KeyPair, Pattern, _Symmetric, expand
 
 NN = Pattern("NN", ("e", "e ee"))
 NX = Pattern("NX", ("e", "e ee s es"))
@@ -209,6 +210,15 @@ def test_both_ends_of_every_pattern_agree(name: str, place: str) -> None:
 def test_our_patterns_are_those_of_the_paper() -> None:
     assert _pattern("NNpsk0") == NN_PSK0
     assert _pattern("NXpsk0") == NX_PSK0
+
+
+@pytest.mark.parametrize("size", [31, 32, 33])
+def test_a_name_begins_the_transcript_filled_up_or_hashed(size: int) -> None:
+    """Chapter 5.2 of the paper; `Noise_N_25519_ChaChaPoly_SHA256` has 31 bytes."""
+    name = b"Noise_NN_25519_ChaChaPoly_SHA256/"[:size]
+    symmetric = _Symmetric(name)
+
+    assert symmetric._hash == symmetric._chaining == (name + bytes(32 - size) if size <= 32 else sha256(name).digest())
 
 
 @pytest.mark.parametrize("short", [0, 1, 31])

@@ -103,6 +103,10 @@ def test_the_writer_rekeys_by_bytes_and_by_age() -> None:
     writer.rekey(seconds=0, now=9.0)
     assert not writer.rekey_due(18.9)
     assert writer.rekey_due(19.0)
+    writer._bytes += (2 << 30) - (2 << 20) - 1
+    assert not writer.rekey_due(9.0)
+    writer._bytes += 1
+    assert writer.rekey_due(9.0)
 
 
 def test_the_reader_refuses_one_record_too_many() -> None:
@@ -121,8 +125,11 @@ def test_the_reader_refuses_one_record_too_many() -> None:
 def test_the_reader_refuses_one_byte_too_many() -> None:
     token = forged(HEADER.pack(0, 4, 0, 0, 0))
     for before, legal in ((records.MOST_BYTES - len(token), True), (records.MOST_BYTES - len(token) + 1, False)):
-        reader = ends()[1]
-        reader._bytes = before
+        writer, reader = ends()
+        reader.read(writer.rekey(seconds=0, now=0.0))
+        reader.rekey(0.0)
+        reader._bytes += before
+        token = writer.write(4, 0, 0, seconds=0)
         if legal:
             reader.read(token)
         else:

@@ -156,9 +156,18 @@ def test_small_values_are_sealed_at_once_or_take_their_turn() -> None:
     assert pair.exchange()[1] == [*values, "queued"]
     assert session.acknowledged(len(values))
     assert session.traffic.messages_sent == len(values) + 1
+    assert session.outflow.outbound.sent == pair.server.session.inflow.inbound.received
     session.say_farewell()
     with pytest.raises(LinkClosed):
         session.seal_now(single_of(session, 1), 0, 0.0)
+
+
+def test_what_is_sealed_at_once_is_named_while_its_fate_is_unknown() -> None:
+    session = Pair(features=RESUMABLE).client.session
+    for value in ("one", "two"):
+        session.seal_now(single_of(session, value), 0, 0.0)
+
+    assert [*session.outflow.kept.ids()] == [1, 2]
 
 
 def single_of(session: Session, value: object) -> Single:
@@ -232,6 +241,28 @@ def test_what_fits_into_a_batch() -> None:
     while session.fits(batch, one):
         batch.add(one)
     assert batch.count * 256 <= SMALL_WINDOW.credit_bytes // 2  # the credit of many messages is used up before
+
+
+def test_the_last_value_that_fits_into_a_batch() -> None:
+    session = session_of(Role.CLIENT, limits=Limits(credit_bytes=64 * KIB, body_bytes=32 * KIB))
+    encode = session.payloads.encode
+    batch, row = Batch(), encode("x" * 256)
+    while session.fits(batch, row):
+        batch.add(row)
+
+    assert (row.plain_bytes, batch.count) == (260, 63)  # 63 × (260 + 4 + 256), and 8 for the number: half of the credit
+    assert [encode("x" * count).plain_bytes for count in (4092, 4093)] == [4096, 4097]
+    assert [session.fits(Batch(), encode("x" * count)) for count in (4092, 4093)] == [True, False]
+
+
+@pytest.mark.parametrize("padding", [None, "bucket", "full"])
+def test_a_batch_says_how_long_it_was_on_the_wire(padding: str | None) -> None:
+    pair = Pair(padding=padding)
+    batch = Batch()
+    batch.add(pair.client.session.payloads.encode("row"))
+    pair.client.session.queue(batch)
+
+    assert pair.seal(pair.client) == batch.wire_bytes > 0
 
 
 def test_a_small_message_overtakes_a_large_one() -> None:
@@ -1215,6 +1246,12 @@ def test_has_output_says_whether_there_may_be_something() -> None:
     assert not session.has_output(pair.now)
     session.ping(pair.now)
     assert session.has_output(pair.now)
+    pair.exchange()
+    send(pair.server.session, 1)
+    pair.seal(pair.server)
+    pair.carry(pair.server)
+    due = pair.now + Limits.DEFAULT.ack_seconds
+    assert [session.has_output(now) for now in (pair.now, due - 0.001, due)] == [False, False, True]
 
 
 def test_a_full_server_tells_the_client_that_proved_its_key() -> None:
