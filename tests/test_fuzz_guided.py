@@ -15,9 +15,10 @@ import pytest
 import fuzz.guided as guided
 from fuzz import engines
 from fuzz.targets import Target, load_target, names
-from netstructer.codec.values import decode
+from netstructer.codec.values import encode
 
 with_atheris = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
+NONE = b"".join(encode(None).buffers)
 
 PLANTED = """
 import time
@@ -38,15 +39,15 @@ def one(data):
 """A target that reads values and breaks on some of them."""
 
 
-def planted(folder: Path, monkeypatch: pytest.MonkeyPatch, condition: str, harm: str) -> Target:
-    """Write a target where the process of the engine finds it."""
+def planted(folder: Path, monkeypatch: pytest.MonkeyPatch, condition: str, harm: str, *corpus: bytes) -> Target:
+    """Write a target where the process of the engine finds it, and begin with what is given beside its seed."""
     package = folder / "fuzz"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "planted_target.py").write_text(PLANTED.format(condition=condition, harm=harm))
     root = str(Path(guided.__file__).parent.parent)
     monkeypatch.setenv("PYTHONPATH", f"{root}:{folder}")
-    return Target(name="planted", corpus=(b"\x93\x01\x02\x03",), one=lambda data: None)
+    return Target(name="planted", corpus=(b"\x93\x01\x02\x03", *corpus), one=lambda data: None)
 
 
 @with_atheris
@@ -63,19 +64,19 @@ def test_it_finds_what_is_planted_and_keeps_its_corpus(tmp_path: Path, monkeypat
 
 @with_atheris
 def test_it_keeps_an_input_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = planted(tmp_path, monkeypatch, "value is None", "time.sleep(60)")
+    target = planted(tmp_path, monkeypatch, "value is None", "time.sleep(60)", NONE)
     monkeypatch.setattr(guided, "HANG_SECONDS", 1.0)
 
     found = guided.guide(target, None, seconds=50, seed=1)
 
     assert found.fault is not None
     assert found.fault.text.startswith("timeout under atheris")
-    assert decode(found.fault.data) is None
+    assert found.fault.data == NONE
 
 
 @with_atheris
 def test_it_keeps_an_input_that_takes_too_much_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = planted(tmp_path, monkeypatch, "value == 1", 'bytearray(b"x") * (200 << 20)')
+    target = planted(tmp_path, monkeypatch, "value == 1", 'bytearray(b"x") * (200 << 20)', b"\x01")
 
     found = guided.guide(target, None, seconds=50, seed=1)
 
