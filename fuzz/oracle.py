@@ -11,6 +11,7 @@ that takes 40 MiB of which the process had 30 to spare, a sample under `tracemal
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Judge:
             raise TooMuch(f"took {peak - self._peak >> 20} MiB; the limit is {JUMP_BYTES >> 20} MiB")
         self._peak = max(peak, self._peak)
         if took > self.worst_seconds:
-            self.worst_seconds = self._unhurried(data, took)
+            self.worst_seconds = max(self.worst_seconds, self._unhurried(data, took))
 
     def weigh(self, data: bytes) -> int:
         """Run one input under `tracemalloc`; return the bytes that it held at most.  Raises what a call does."""
@@ -112,7 +113,7 @@ class Judge:
 
 def peak_bytes() -> int:
     """Return the most memory that this process ever had, 0 where the system does not say."""
-    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT_BYTES
 
 
 def waited_seconds() -> float:
@@ -129,4 +130,5 @@ def resident_bytes() -> int:
     return 0
 
 
+PEAK_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 PAGE_BYTES = 4096 if resource is None else resource.getpagesize()
