@@ -1,8 +1,9 @@
 """Access: who is let in, as files and as state: any bytes as users' keys or bans are read strictly, or refused by line.
 
 The first byte of an input chooses.  The rest is the file of users' keys, and a later one that takes its place; or the
-file of bans; or a row of steps (keys added, retired and looked up while time passes) that a list remembers as well.
-A line that was skipped would be a door left open or shut: what is read must be what is written back.
+file of bans; or a client's file of known servers; or a row of steps (keys added, retired and looked up while time
+passes) that a list remembers as well.  A line that was skipped would be a door left open or shut: what is read must be
+what is written back.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from functools import cache
 
-from netstructer.address import parse_network
+from netstructer.address import Address, parse_network
 from netstructer.bans import Bans
-from netstructer.errors import InvalidBan, InvalidKey, Misuse
+from netstructer.errors import InvalidBan, InvalidKey, InvalidKnownServers, Misuse
 from netstructer.keyring import KeyRing
 from netstructer.keys import NO_KEY_ID, Key
+from netstructer.known_servers import KnownServers
 from netstructer.user_keys import UserKeys, UserRing
 
 NOW = 1_800_000_000.0
@@ -54,7 +56,20 @@ def seeds() -> list[bytes]:
         part for number in range(6) for part in (ADD, number, number, LOOK_UP, number, 0, OPENED, number, number)
     )
     ends = bytes(part for number in range(6) for part in (RETIRE_AFTER, number, 9, WAIT, 0, 5, LOOK_UP, number, 0))
-    files = [*((b"\0", text) for text in (*users, *wrong, *later)), *((b"\1", text) for text in bans)]
+    server = '{"host":"%s","port":%s,"fingerprint":"ns1:%s","first_seen":1767225600}\n'
+    servers = [
+        server % ("192.0.2.1", 5000, "a" * 32) + server % ("2001:db8::1", 5000, "b" * 32),
+        *(
+            server % (host, port, "c" * 32)
+            for host, port in (("Example.org", 1), ("::ffff:192.0.2.1", 2), ("a", 70000))
+        ),
+        server % ("example.org", 5000, "d" * 32) * 2,
+    ]
+    files = [
+        *((b"\3", text) for text in servers),
+        *((b"\0", text) for text in (*users, *wrong, *later)),
+        *((b"\1", text) for text in bans),
+    ]
     return [
         *(first + text.encode() for first, text in files),
         b"\2" + steps + ends,
@@ -140,6 +155,23 @@ def _bans(data: bytes) -> None:
         assert again.list() == bans.list(), "what is written is not what was read"
 
 
+# --- known servers ----------------------------------------------------------------------------------------------------
+
+
+def _servers(data: bytes) -> None:
+    known = KnownServers(_write("known", data))
+    try:
+        lines = list(known)
+    except InvalidKnownServers:
+        return
+    assert len(lines) == (_said(data) if data else 0), "a line was skipped"
+    for line in lines[:4]:
+        assert known.get(Address(line.host, line.port)) == line, "a server that is known is not found"
+    if len(data) & 7 == 0:
+        made = known.add(Address("198.51.100.7", 5000), "ns1:" + "a" * 32, now=NOW)
+        assert list(known) == (lines if made in lines else [*lines, made]), "what is written is not what was read"
+
+
 # --- the ring ---------------------------------------------------------------------------------------------------------
 
 
@@ -220,7 +252,7 @@ def _expect(error: type[Exception] | None, call: Callable[[], object]) -> None:
         assert error is None, "accepted against a reason"
 
 
-_READERS = (_users, _bans, _ring)
+_READERS = (_users, _bans, _ring, _servers)
 
 
 @cache
