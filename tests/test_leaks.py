@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 import tempfile
@@ -362,6 +363,23 @@ def test_cancelled_dials_leave_nothing() -> None:
     limits = Limits(resume_seconds=0.1)
     with Server(key=KEY, handler=answer, limits=limits) as server, AsyncioHouse() as house:
         assert grown_by(lambda: house.call(dial), TIMES) == []
+
+
+@pytest.mark.long  # a third of a second each: SPAKE2 in Python
+def test_pairings_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("spake2")
+    from netstructer.pairing import hosting
+    from test_pairing_sockets import Desk, Home
+
+    monkeypatch.setattr(hosting, "TICK_SECONDS", 0.01)
+    homes = (tmp_path / str(number) for number in itertools.count())
+
+    def visit() -> None:
+        directory = next(homes)
+        with Desk(directory) as desk:
+            assert Home(directory).pair(desk.address, desk.code()).user == desk.ended().names[0]
+
+    assert grown_by(visit, TIMES // 3) == []
 
 
 # --- what is planted is found -----------------------------------------------------------------------------------------
