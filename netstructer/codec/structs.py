@@ -336,6 +336,8 @@ def make_struct(row: Struct, children: list[Any], limits: Limits, room: int) -> 
             again = row.take(made)
             if again != tuple(children) or list(map(type, again)) != list(map(type, children)):
                 raise Malformed(f"a {_name(row)} is not spelled in its one way")
+    except Unsendable:  # its one spelling is too long
+        raise Malformed(f"a {_name(row)} is not spelled in its one way") from None
     except _FAILURES as error:
         raise Malformed(f"the parts make no {_name(row)}") from error
     return made, worth
@@ -354,6 +356,8 @@ def make_structs(row: Struct, columns: list[list[Any]], limits: Limits, room: in
         made = list(map(row.make, *columns))
         if row.verify and list(map(row.take, made)) != list(zip(*columns, strict=True)):
             raise Malformed(f"a {_name(row)} is not spelled in its one way")
+    except Unsendable:  # its one spelling is too long
+        raise Malformed(f"a {_name(row)} is not spelled in its one way") from None
     except _FAILURES as error:
         raise Malformed(f"the parts make no {_name(row)}") from error
     return made, worth
