@@ -12,10 +12,13 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 __all__ = ["Path", "config_directory", "locked", "make_directory", "note", "read", "replace", "write_new"]
 
 Path = str | os.PathLike[str]
+PIECE_BYTES = 64 * 1024
+"""What is read at once of a file that does not say how long it is, as a pipe."""
 
 
 def write_new(place: str, content: bytes) -> None:
@@ -62,9 +65,17 @@ def read(place: str, most: int, *, what: str) -> bytes:
     `what` it is begins the warning in the log that names a file which others may read.
     """
     with open(place, "rb") as file:
-        if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+        about = os.fstat(file.fileno())
+        if os.name == "posix" and stat.S_IMODE(about.st_mode) & 0o077:
             note("the %s %s may be read by others: chmod 600 it", what, place)
-        return file.read(most)
+        # In pieces: to read `most` takes that much memory, however short the file is.  All of it is the first piece.
+        return b"".join(_pieces(file, most, about.st_size + PIECE_BYTES))
+
+
+def _pieces(file: BinaryIO, most: int, step: int) -> Iterator[bytes]:
+    while most and (piece := file.read(min(most, step))):
+        yield piece
+        most -= len(piece)
 
 
 @contextmanager
