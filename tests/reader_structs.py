@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Applied:
 
     def __hash__(self) -> int:
         expect(self.shape.hashable, "keys and members have a hash")
-        return hash((self.name, self.parts))
+        return hash(self.parts if self.tag == 0xFA else (self.name, self.parts))
 
 
 @dataclass
@@ -101,6 +102,8 @@ class Struct(NamedTuple):
     """Which types each part may have; none: any."""
     make: Callable[..., Any]
     apart: Callable[[Any], tuple[Any, ...]]
+    worth: Callable[..., int] = lambda *parts: 0
+    """Items for what its parts are."""
 
 
 def array(code: str, width: int, data: bytes) -> Array:
@@ -155,9 +158,25 @@ def default(name: str | None, items: dict[Any, Any]) -> defaultdict[Any, Any]:
     return defaultdict(None if name is None else factories[name], items)
 
 
-def spelled(kind: type, beside: int) -> Struct:
+def spelled(kind: type, beside: int, worth: Callable[[str], int] = lambda text: 0, longest: int = 256) -> Struct:
     """Return the struct of what is known by its text."""
-    return Struct(kind, beside, ((str,),), kind, lambda value: (str(value),))
+
+    def make(text: str) -> Any:
+        expect(len(text) <= longest, "the longest text of an address or a path")
+        return kind(text)
+
+    return Struct(kind, beside, ((str,),), make, lambda value: (str(value),), worth)
+
+
+def parts_of_path(text: str) -> int:
+    return text.count("/") + text.count("\\")
+
+
+def surrogates_worth(data: bytes) -> int:
+    """Count each byte `ed`, and a 64th of the bytes by which the text is larger in memory."""
+    found = data.decode("utf-8", "surrogatepass")
+    width = 4 if max(found, default="") > "\uffff" else 2
+    return data.count(0xED) + max(0, len(found) * width - len(data)) // 64
 
 
 INT, ZONE = (int,), (NONE, timezone, ZoneInfo)
@@ -165,7 +184,7 @@ STRUCTS = {
     1: Struct(type(...), 0, (), lambda: ..., lambda value: ()),
     2: Struct(complex, 0, ((float,), (float,)), complex, lambda value: (value.real, value.imag)),
     3: Struct(str, 0, ((bytes,),), lambda data: data.decode("utf-8", "surrogatepass"),
-              lambda value: (value.encode("utf-8", "surrogatepass"),)),
+              lambda value: (value.encode("utf-8", "surrogatepass"),), surrogates_worth),
     4: Struct(range, 0, (INT, INT, INT), range, lambda value: (value.start, value.stop, value.step)),
     5: Struct(slice, 0, ((), (), ()), slice, lambda value: (value.start, value.stop, value.step)),
     6: Struct(deque, 11, ((NONE, int), (list,)), lambda most, items: deque(items, most),
@@ -182,14 +201,15 @@ STRUCTS = {
     14: Struct(timezone, 0, ((timedelta,), (NONE, str)), in_zone,
                lambda value: (*value.__getinitargs__(), None)[:2]),
     15: Struct(ZoneInfo, 0, ((str,),), ZoneInfo, lambda value: (value.key,)),
-    16: spelled(Decimal, 1),
-    17: Struct(Fraction, 0, (INT, INT), Fraction, lambda value: (value.numerator, value.denominator)),
+    16: spelled(Decimal, 1, lambda text: len(text) // 16, sys.maxsize),
+    17: Struct(Fraction, 0, (INT, INT), Fraction, lambda value: (value.numerator, value.denominator),
+               lambda *parts: prod(part.bit_length() for part in parts) >> 16),
     18: Struct(UUID, 1, ((bytes,),), lambda data: UUID(bytes=data), lambda value: (value.bytes,)),
     **{19 + at: spelled(getattr(ipaddress, kind), beside) for at, (kind, beside) in enumerate([
         ("IPv4Address", 1), ("IPv6Address", 1), ("IPv4Network", 6), ("IPv6Network", 6), ("IPv4Interface", 9),
         ("IPv6Interface", 9)])},
-    25: spelled(PurePosixPath, 5),
-    26: spelled(PureWindowsPath, 5),
+    25: spelled(PurePosixPath, 5, parts_of_path, 65_536),
+    26: spelled(PureWindowsPath, 5, parts_of_path, 65_536),
     27: Struct(Array, 1, ((str,), INT, (bytes,)), array, lambda value: value.parts),
     28: Struct(Array, 4, ((str,), (tuple,), (bool,), (bytearray,)), ndarray, lambda value: value.parts),
     29: Struct(Scalar, 1, ((str,), (bytes,)), scalar, lambda value: value.parts),

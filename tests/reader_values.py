@@ -8,12 +8,12 @@ form that its items do not ask for.  What a value costs is counted on the way, b
 from __future__ import annotations
 
 import struct
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
+from reader_costs import meet, of_one_hash, product
 from reader_spelling import write
 from reader_structs import BADLY, STRUCTS, Applied, Reference, Refused, Shape, expect
 
@@ -107,9 +107,12 @@ class Values:
         self.unseeded(keys)
         return dict(zip(keys, values, strict=True))
 
-    def unseeded(self, members: Iterable[Any]) -> None:
-        hashes = Counter(hash(member) for member in members if type(member) not in (str, bytes))
-        expect(max(hashes.values(), default=0) <= self.budget.unseeded_members, "unseeded_members")
+    def unseeded(self, members: Collection[Any]) -> None:
+        if {*map(type, members)} in ({str}, {bytes}):
+            return
+        groups = [group for group in of_one_hash(members) if len(group) > 1]
+        expect(max(map(product, groups), default=0) <= self.budget.unseeded_members, "unseeded_members")
+        expect(not any(map(meet, groups)), "no Decimal shares a hash with a large number")
 
     def members(self, make: Callable[[Any], Any], *, run: bool) -> Any:
         before = self.blobs
@@ -179,6 +182,7 @@ class Values:
         made = STRUCTS[code]
         for part, allowed in zip(parts, made.parts, strict=True):
             expect(not allowed or type(part) in allowed, "the types of a struct's parts")
+        self.spend(made.worth(*parts))
         value = made.make(*parts)
         if code == 16:
             _, digits, exponent = value.as_tuple()

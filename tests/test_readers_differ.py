@@ -6,6 +6,7 @@ the seal is read.  What it must come to nobody says; that both readers say the s
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections import Counter
 from functools import cache
@@ -20,12 +21,13 @@ import reader_vectors
 from netstructer.codec.tokens import Sealer
 from netstructer.codec.values import decode
 from netstructer.errors import BadValue
+from netstructer.limits import Limits
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.states import RELIABLE, Kind
 from pair import frame_of
 from reader_records import Records
 from reader_structs import Refused
-from reader_values import read_value
+from reader_values import Budget, read_value
 from reader_vectors import Facts, raw, read_vector
 from strategies import TYPES
 from test_session_faults import play_vector
@@ -67,26 +69,33 @@ def values() -> list[bytes]:
     return [data for data in found if len(data) <= LONGEST_BYTES]
 
 
-def of_value(data: bytes) -> tuple[str, str]:
-    """Return what the package and the second reader make of an encoding."""
+def of_value(data: bytes, limits: dict[str, int]) -> tuple[str, str]:
+    """Return what the package and the second reader make of an encoding, where one limit is not the default."""
     ours = theirs = "success"
     try:
-        decode(data, types=TYPES)
+        decode(data, types=TYPES, limits=dataclasses.replace(Limits.DEFAULT, **limits))
     except BadValue:
         ours = "BadValue"
     try:
-        read_value(data, types=reader_vectors.TYPES)
+        read_value(data, budget=Budget(**limits), types=reader_vectors.TYPES)
     except Refused as refused:
         theirs = refused.name
     return ours, theirs
 
 
+def one_limit(draw: Random) -> dict[str, int]:
+    """Return a limit that counts what is in a value, as small as vectors have it, or none."""
+    name = draw.choice(("unseeded_members", "value_items", ""))
+    figures = (2, 3, 4, 7, 8) if name == "unseeded_members" else (16, 18, 50, 200)
+    return {name: draw.choice(figures)} if name else {}
+
+
 def try_values(seed: int, count: int) -> Counter[str]:
     draw, found = Random(seed), Counter[str]()
     for _ in range(count):
-        data = mutated(draw.choice(values()), draw.choice(values()), draw)
-        ours, theirs = of_value(data)
-        assert ours == theirs, data.hex()
+        data, limits = mutated(draw.choice(values()), draw.choice(values()), draw), one_limit(draw)
+        ours, theirs = of_value(data, limits)
+        assert ours == theirs, (data.hex(), limits)
         found[ours] += 1
     return found
 
