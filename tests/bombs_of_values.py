@@ -390,6 +390,7 @@ def _arrays() -> Iterable[Bomb]:
     def array(dtype: bytes, shape: Any, raw: bytes = b"") -> bytes:
         return struct(28, text(dtype), plain(shape), b"\xeb", blob_of(raw, 0xFE))
 
+    yield _value("arrays", "a shape of 8,000 dimensions", lambda: array(b"<f8", (1 << 62,) * 8_000))
     yield _value("arrays", "a shape of 60,000 dimensions", lambda: array(b"<f8", (1 << 62,) * 60_000))
     yield _value("arrays", "dimensions of 8,000 bits", lambda: array(b"<f8", (1 << 8000,) * 15))
     yield _value("arrays", "2^62 floats of no bytes", lambda: array(b"<f8", (1 << 31, 1 << 31)))
