@@ -54,6 +54,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.protocol.parameters": {"getattr by a name": "the fields of its own class"},
     "netstructer.penalties": {"getattr by a name": "the values of its own enum"},
     "netstructer.cli.diagnosis": {"getattr by a name": "a constant tuple of names"},
+    "netstructer.testing.drawing": {
+        "importlib.metadata": "tells whether numpy is installed",
+        "frombuffer": "of a dtype from a list of its own, in what Hypothesis draws",
+    },
     "netstructer.testing.endings": {"getattr by a name": "a constant tuple of names"},
     "netstructer.testing.workbench": {"setattr by a name": "a constant tuple of names"},
     "netstructer.testing.spelling": {"getattr by a name": "the fields of its own class"},
