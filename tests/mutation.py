@@ -38,7 +38,9 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUPS = tomllib.loads((ROOT / "tests" / "mutation.toml").read_text())["groups"]
@@ -98,17 +100,14 @@ def run_group(name: str, options: argparse.Namespace) -> Verdict:
     group, place = GROUPS[name], ROOT / "build" / "mutation" / name
     if not options.report:
         copy_tree(place, group)
-        make_mutants(place, group)
+        make_mutants(place, group, options.sample or group.get("sample"))
     mutants = [mutant for path in group["modules"] for mutant in mutants_of(place, path)]
-    chosen = [mutant for mutant in mutants if not mutant.only_words]
-    sample = options.sample or group.get("sample")
-    if sample and sample < len(chosen):
-        chosen = random.Random(SEED).sample(chosen, sample)
     if not options.report:
         found = results(place, group) if options.again else {}
-        due = [mutant for mutant in chosen if found.get(mutant.name) not in KILLED]
+        due = [mutant for mutant in mutants if found.get(mutant.name) not in KILLED and not mutant.only_words]
         run_mutmut(place, [mutant.name for mutant in due], options.children)
-    return Verdict(name, group, mutants, chosen, results(place, group))
+    count = json.loads((place / "made.json").read_text())["count"]
+    return Verdict(name, group, count, mutants, results(place, group))
 
 
 def copy_tree(place: Path, group: dict[str, object]) -> None:
@@ -179,19 +178,46 @@ def results(place: Path, group: dict[str, object]) -> dict[str, int | None]:
 # --- what mutants there are -------------------------------------------------------------------------------------------
 
 
-def make_mutants(place: Path, group: dict[str, object]) -> None:
-    """Let mutmut make the mutants of a group, which it then finds made."""
+def make_mutants(place: Path, group: dict[str, object], sample: int | None) -> None:
+    """Make the mutants of a group, all or a sample of them, as mutmut does, and where it finds them made."""
+    sources = {path: (place / path).read_text() for path in group["modules"]}  # type: ignore[attr-defined]
+    made = {"sample": sample, "sources": sha256(repr(sources).encode()).hexdigest()}
+    stamp = place / "made.json"
+    if stamp.exists() and {**json.loads(stamp.read_text()), **made} == json.loads(stamp.read_text()):
+        return
+    shutil.rmtree(place / "mutants", ignore_errors=True)
     with contextlib.chdir(place):  # mutmut's settings are those of the directory, from the import on
-        from mutmut.__main__ import create_mutants_for_file
         from mutmut.configuration import reset_config
+        from mutmut.mutation.file_mutation import create_mutations
 
         reset_config()
-        for path in group["modules"]:  # type: ignore[attr-defined]
-            made = Path("mutants") / path
-            made.parent.mkdir(parents=True, exist_ok=True)
-            found = create_mutants_for_file(Path(path), made)
-            if found.error is not None:
-                raise found.error
+        found = {path: create_mutations(path, source) for path, source in sources.items()}
+        every = [
+            (path, place)
+            for path, (_, mutations, _, _) in found.items()
+            for place, mutation in enumerate(mutations)
+            if mutation.contained_by_top_level_function is not None
+        ]
+        chosen = set(random.Random(SEED).sample(every, sample)) if sample and sample < len(every) else set(every)
+        for path, (module, mutations, classes, functions) in found.items():
+            kept = [mutation for place, mutation in enumerate(mutations) if (path, place) in chosen]
+            _write_mutants(Path(path), module, kept, classes, functions)
+    stamp.write_text(json.dumps({**made, "count": len(every)}))
+
+
+def _write_mutants(path: Path, module: Any, mutations: list[Any], classes: set[str], functions: set[str]) -> None:
+    from mutmut.mutation.data import MutantLineSpans, SourceFileMutationData
+    from mutmut.mutation.file_mutation import combine_mutations_to_source
+    from mutmut.utils.format_utils import get_mutant_name
+
+    made = combine_mutations_to_source(module, mutations, classes, functions)
+    place = Path("mutants") / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(made.code)
+    data = SourceFileMutationData(path=path)
+    data.exit_code_by_key = {get_mutant_name(path, name): None for name in made.mutant_names}
+    data.save()
+    MutantLineSpans(path=path, span_by_function_name=made.line_span_by_function_name).save()
 
 
 def mutants_of(place: Path, path: str) -> Iterator[Mutant]:
@@ -289,12 +315,12 @@ class Verdict:
         self,
         name: str,
         group: dict[str, object],
+        made: int,
         mutants: list[Mutant],
-        chosen: list[Mutant],
         found: dict[str, int | None],
     ) -> None:
         listed = known(name)
-        words = sum(mutant.only_words for mutant in mutants)
+        chosen = [mutant for mutant in mutants if not mutant.only_words]
         count: Counter[str] = Counter()
         self.wrong = False
         for mutant in chosen:
@@ -308,7 +334,7 @@ class Verdict:
             if what not in ("killed", "equivalent", "accepted"):
                 print(f"\n{what}: {mutant.name}\n{mutant}")
                 self.wrong |= what != "timed out"
-        for gone in listed.keys() - set(mutants):
+        for gone in listed.keys() - set(mutants) if made == len(mutants) else ():
             print(f"\nlisted in {name}.txt, and not made any more:\n{gone}")
             self.wrong = True
         dead = count["killed"] + count["timed out"]
@@ -317,7 +343,7 @@ class Verdict:
         self.wrong |= score < floor
         told = "  ".join(f"{what} {number}" for what, number in sorted(count.items()))
         self.line = (
-            f"{name:<10} made {len(mutants)}  only words {words}  run {len(chosen)}  {told}"
+            f"{name:<10} there are {made}  tried {len(mutants)}  only words {len(mutants) - len(chosen)}  {told}"
             f"  score {score:.1f} % (raw {100 * dead / max(1, len(chosen)):.1f} %, floor {floor:.0f} %)"
         )
 

@@ -82,7 +82,7 @@ def test_the_score_is_what_was_found_of_what_could_be(
     same = Mutant("survived too", "p", "f", ("same",), ("b",))
     listed = {same: "equivalent", mutants[0]: "equivalent", Mutant("", "p", "gone", ("a",), ("b",)): "accepted"}
     monkeypatch.setattr("mutation.known", lambda name: listed)
-    verdict = Verdict("x", {"floor": 90}, [*mutants, same], [*mutants, same], {**LINES, same.name: 0})
+    verdict = Verdict("x", {"floor": 90}, 6, [*mutants, same], {**LINES, same.name: 0})
     told = capsys.readouterr().out
 
     assert verdict.wrong
