@@ -256,13 +256,18 @@ def test_the_last_value_that_fits_into_a_batch() -> None:
 
 
 @pytest.mark.parametrize("padding", [None, "bucket", "full"])
-def test_a_batch_says_how_long_it_was_on_the_wire(padding: str | None) -> None:
+def test_messages_say_how_long_they_were_on_the_wire(padding: str | None) -> None:
     pair = Pair(padding=padding)
-    batch = Batch()
-    batch.add(pair.client.session.payloads.encode("row"))
-    pair.client.session.queue(batch)
-
-    assert pair.seal(pair.client) == batch.wire_bytes > 0
+    session = pair.client.session
+    for size in range(17):  # each place in a block of the cipher
+        batch = Batch()
+        batch.add(session.payloads.encode("x" * size))
+        session.queue(batch)
+        assert pair.seal(pair.client) == batch.wire_bytes > 0
+        outgoing = send(session, "x" * size)
+        assert pair.seal(pair.client) == outgoing.wire_bytes > 0
+    outgoing = send(session, os.urandom(200_000), compress=False)
+    assert pair.seal(pair.client) == outgoing.wire_bytes > 200_000
 
 
 def test_a_small_message_overtakes_a_large_one() -> None:
