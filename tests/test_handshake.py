@@ -232,7 +232,7 @@ def test_an_unknown_key_goes_the_way_of_a_known_one(monkeypatch: pytest.MonkeyPa
 
 def test_who_knows_the_key_of_strangers_is_a_stranger_still() -> None:
     hello, _ = start_client(KEY, CLIENT)
-    server = ExpectHello(KeyRing(OTHER), SERVER, strangers=KEY.psk)
+    server = ExpectHello(KeyRing(OTHER), SERVER, strangers=KEY)
     with pytest.raises(KeyRefused):
         server.receive(hello)
 
@@ -245,15 +245,16 @@ def test_strangers_are_tried_with_a_key_that_nobody_has(monkeypatch: pytest.Monk
     monkeypatch.setattr(handshake, "Handshake", lambda *a, psks, **k: tried.extend(psks) or real(*a, psks=psks, **k))
     hello = start_client(KEY, CLIENT)[0]
     tried.clear()
+    nobodys = Key.generate()
     for server in (
-        ExpectHello(KeyRing(OTHER), SERVER, strangers=b"s" * 32),
+        ExpectHello(KeyRing(OTHER), SERVER, strangers=nobodys),
         ExpectHello(KeyRing(OTHER), SERVER),
         ExpectHello(KeyRing(OTHER), SERVER),
     ):
         with pytest.raises(KeyRefused):
             server.receive(hello)
 
-    assert tried[0] == b"s" * 32
+    assert tried[0] == nobodys.psk
     assert tried[1] == tried[2]  # one for the life of the process, so that a second try tells nothing
     assert len(tried[1]) == 32
     assert len(set(tried[1])) > 8

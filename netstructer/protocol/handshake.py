@@ -83,7 +83,7 @@ _CLEAR = Struct(">4sBBH")
 _CLEAR_BYTES = 16
 _PATTERNS: dict[int, Pattern] = {1: NN_PSK0, 2: NX_PSK0}
 _ANSWER_BYTES = {1: 120, 2: 168}
-_STRANGERS_PSK = os.urandom(32)
+_STRANGERS_KEY = Key.generate()
 """What a hello with an unknown key id is tried with: drawn when the process starts, told to nobody."""
 
 
@@ -215,7 +215,7 @@ class ExpectHello:
     """The server, a transport accepted.
 
     `identity` is the server's static key pair, for those clients that ask for suite 2.  `strangers` is
-    the key that unknown key ids are tried with, 32 random bytes for the life of the server.
+    the key that unknown key ids are tried with, a random one for the life of the process.
     """
 
     __slots__ = ("_answer", "_draw", "_identity", "_own", "_ring", "_strangers")
@@ -227,7 +227,7 @@ class ExpectHello:
         *,
         identity: KeyPair | None = None,
         draw: Draw = os.urandom,
-        strangers: bytes = _STRANGERS_PSK,
+        strangers: Key = _STRANGERS_KEY,
     ) -> None:
         self._ring = ring
         self._own = parameters
@@ -260,18 +260,19 @@ class ExpectHello:
         if zero:
             raise IllegalFrame("expected zero in bytes 6 and 7 of a hello")
         clear, sealed = hello[:_CLEAR_BYTES], hello[_CLEAR_BYTES:]
-        key, user = self._ring.lookup(clear[8:]) or (None, None)
+        found = self._ring.lookup(clear[8:])
+        key, user = (self._strangers, None) if found is None else found
         noise = Handshake(
             _PATTERNS[suite],
             initiator=False,
             prologue=_prologue(clear),
-            psks=[self._strangers if key is None else key.psk],
+            psks=[key.psk],
             static=self._identity,
             draw=self._draw,
         )
         try:
             packed = noise.read(sealed)
-            if key is None:
+            if found is None:
                 raise BadSeal("nobody holds the key that strangers are tried with")
             peer = Parameters.unpack(packed, of_server=False)
             _agree_on_version(self._own, peer)
