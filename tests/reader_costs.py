@@ -47,27 +47,44 @@ def held_by(member: Any) -> tuple[Any, ...]:
     return member.parts if type(member) is Applied and member.tag == 0xFA else ()
 
 
-def meet(group: Members) -> bool:
-    """Whether these hold both a Decimal and a number that is large beside it."""
-    found = {mark for member in group for mark in marks(member)}
-    return len(found) == 2
+def second_product(group: Members) -> int:
+    """Return what it weighs, besides, to compare these where a Decimal is among them."""
+    inside = list(all_inside(group))
+    if not any(type(part) is Decimal for part in inside):
+        return 1
+    heaviest = max((weight(part) for part in inside if type(part) is frozenset), default=1)
+    return len(group) * heaviest * max(conversion((member,)) for member in group)
 
 
-def marks(member: Any) -> Iterator[str]:
-    if type(member) is Decimal:
-        yield "Decimal"
-    elif is_large(member):
-        yield "large"
-    for part in held_by(member):
-        yield from marks(part)
+def all_inside(members: Iterable[Any]) -> Iterator[Any]:
+    """Return the members and everything that they hold, at any depth."""
+    for member in members:
+        yield member
+        yield from all_inside(held_by(member))
 
 
-def is_large(member: Any) -> bool:
-    """Whether it is a number, and neither an int of 64 bits nor a float that is a whole number below 2^53."""
-    if type(member) is complex:
-        return is_large(member.real)
-    if type(member) is float:
-        return not (member.is_integer() and abs(member) < 1 << 53)
-    if type(member) in (int, Fraction):
-        return max(abs(member.numerator), member.denominator) >= 1 << 64
-    return False
+def conversion(members: Iterable[Any]) -> int:
+    """Return the most that it takes to make a Decimal of a number among these, or in them."""
+    most, longest, left = 1, 0, list(members)
+    while left:
+        part = left.pop()
+        if type(part) is frozenset:
+            most = max(most, conversion(part))
+            continue
+        if type(part) is Decimal:
+            longest = max(longest, len(str(part)))
+        most = max(most, number(part))
+        left += held_by(part)
+    return most if most == 1 else most + longest // 256
+
+
+def number(part: Any) -> int:
+    """Return what it takes to make a Decimal of this, if it is a number."""
+    if type(part) is int:
+        return part.bit_length() ** 2 // 65_536
+    if type(part) is Fraction:
+        return 8 + (part.numerator.bit_length() + part.denominator.bit_length()) ** 2 // 65_536
+    if type(part) in (float, complex):
+        size = abs(part.real)
+        return 32 if size >= 2.0**64 or 0 < size < 2.0**-64 else 8
+    return 1

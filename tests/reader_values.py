@@ -13,7 +13,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from reader_costs import meet, of_one_hash, product
+from reader_costs import of_one_hash, product, second_product
 from reader_spelling import write
 from reader_structs import BADLY, STRUCTS, Applied, Reference, Refused, Shape, expect
 
@@ -112,7 +112,7 @@ class Values:
             return
         groups = [group for group in of_one_hash(members) if len(group) > 1]
         expect(max(map(product, groups), default=0) <= self.budget.unseeded_members, "unseeded_members")
-        expect(not any(map(meet, groups)), "no Decimal shares a hash with a large number")
+        expect(max(map(second_product, groups), default=0) <= self.budget.unseeded_members, "conversions")
 
     def members(self, make: Callable[[Any], Any], *, run: bool) -> Any:
         before = self.blobs

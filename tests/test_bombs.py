@@ -132,7 +132,7 @@ SABOTAGED: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], Bomb]]] = {
     ),
     "conversion": (
         "error",
-        lambda patch: patched(patch, "a Decimal and an int, 3,000 bits", collisions, "_numbers", lambda _: 0),
+        lambda patch: patched(patch, "a Decimal and an int, 3,000 bits", collisions, "_number", lambda _: 1),
     ),
     "arrays": (
         "time",
@@ -156,8 +156,8 @@ def in_one_piece(file: Any, most: int, step: int) -> list[bytes]:
 
 
 class Weightless(collisions._Weigher):
-    def _weight(self, member: object) -> tuple[int, int]:
-        return 1, 0
+    def _weight(self, member: object) -> tuple[int, int, bool]:
+        return 1, 1, False
 
 
 def patched(patch: pytest.MonkeyPatch, name: str, owner: Any, attribute: str, value: object) -> Bomb:

@@ -13,8 +13,10 @@ import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from functools import reduce
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -117,6 +119,86 @@ def test_a_budget_holds_at_its_edge_at_both_ends(field: str, limit: int, make: C
     for source in (joined(value), (bytes([byte]) for byte in joined(value))):
         with pytest.raises(BadValue, match=f"over the limit of .*{field}"):
             decode(source, limits=limits, types=TYPES)
+
+
+# --- what it costs to compare members of one hash ---------------------------------------------------------------------
+
+
+def slow(count: int) -> list[UUID]:
+    """UUIDs of one hash, each compared by Python code."""
+    return [UUID(int=number) for number in alike(count)]
+
+
+def beside(*others: object) -> Callable[[int], list[Any]]:
+    """Tuples of one hash, with the same things in each."""
+    return lambda count: [(*others, number) for number in alike(count)]
+
+
+HALF = Decimal("19.99")
+COMPARED: list[tuple[int, Callable[[int], list[Any]]]] = [
+    (64, alike),
+    (64, beside("x", None, 0.5)),
+    (64, beside(HALF, HALF)),
+    (64, beside(0.5, 1 << 10000)),
+    (64, beside(HALF, 1 << 100)),
+    (16, slow),
+    (16, beside(*slow(1))),
+    (16, beside(Point(1, 2))),
+    (16, lambda count: [Point(number, (1,)) for number in alike(count)]),
+    (8, beside(HALF, 0.5)),
+    (8, beside(HALF, 0.5j)),
+    (8, beside(HALF, Fraction(1, 3))),
+    (8, lambda count: [Point((HALF, 0.5), number) for number in alike(count)]),
+    (8, lambda count: [frozenset({HALF, 0.5, number}) for number in alike(count)]),
+    (2, beside(HALF, 1e-30)),
+    (2, lambda count: [(HALF, frozenset(slow(1)), 0.5, frozenset(alike(4)), number) for number in alike(count)]),
+    (1, beside(HALF, 1 << 3000)),
+    (1, beside(HALF, Fraction(1 << 2000, 3))),
+    (1, lambda count: [(frozenset({HALF}), (1 << 3000,), number) for number in alike(count)]),
+]
+"""How many of one hash there may be at a limit of 64, and members that weigh so much."""
+
+
+@pytest.mark.parametrize(("most", "make"), COMPARED)
+@pytest.mark.parametrize("hold", [set, frozenset, dict.fromkeys, lambda found: [(frozenset(found), 1)]])
+def test_both_ends_weigh_members_of_one_hash_alike(
+    most: int, make: Callable[[int], list[Any]], hold: Callable[[list[Any]], Any]
+) -> None:
+    limits = limited(unseeded_members=64)
+    value = hold(make(most))
+
+    assert same(decode(b"".join(encode(value, limits=limits, types=TYPES).buffers), limits=limits, types=TYPES), value)
+    value = hold(make(most + 1))
+    with pytest.raises(MessageTooBig, match="unseeded_members"):
+        encode(value, limits=limits, types=TYPES)
+    data = b"".join(encode(value, limits=limited(unseeded_members=65_535), types=TYPES).buffers)
+    with pytest.raises(BadValue, match="unseeded_members"):
+        decode(data, limits=limits, types=TYPES)
+
+
+@pytest.mark.parametrize("limits", [Limits.DEFAULT, Limits.SMALL])
+def test_prices_and_ratios_around_minus_one_and_minus_two_are_keys(limits: Limits) -> None:
+    """-1 and -2 share a hash, and so does what differs in nothing else."""
+    value = {(HALF, 0.125, 1 << 80, x, y): frozenset({HALF, 0.1, x}) for x in range(-4, 4) for y in range(-4, 4)}
+
+    assert decode(b"".join(encode(value, limits=limits).buffers), limits=limits) == value
+
+
+def test_to_look_for_collisions_takes_no_longer_than_to_read_them() -> None:
+    """The law of a budget: what is spent on a refusal is not more than what it spares."""
+    long = (0,) * 200_000
+    alone = joined([(*long, -1), (*long, -2)])
+    together = joined([{(*long, -1), (*long, -2)}])
+
+    def seconds(data: bytes) -> float:
+        taken = []
+        for _ in range(5):
+            start = time.thread_time()
+            decode(data, limits=WIDE_OPEN, types=TYPES)
+            taken.append(time.thread_time() - start)
+        return min(taken)
+
+    assert seconds(together) < 8 * seconds(alone)
 
 
 LOWEST = {"value_items": 16, "value_bytes": 1024, "value_depth": 1}

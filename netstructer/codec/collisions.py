@@ -11,8 +11,10 @@ A comparison has a weight, too.  Two frozensets are compared by looking each mem
 of those share a hash, that is 64 * 32 comparisons: sets of colliding sets multiply, and two levels of 64, 50 KB, took
 0.13 s, three would take minutes.  So the members that share one hash count as many times over as the members of the
 frozensets inside them do (`_Weigher`).  What is compared by Python code (`UUID`, `Fraction`, records) counts four
-times.  And a `Decimal` is compared with another number by making a Decimal of that: 4 ms for an int of 50,000 bits.
-A Decimal and a number that is not small may share no hash at all.
+times.  And a `Decimal` is compared with another number by making a Decimal of that: 4 ms for an int of 50,000 bits.  So
+where a Decimal is among the members that share one hash, the numbers beside it count as often as that takes.
+
+To look is not to be a way to keep a reader busy: a tuple of two million ints is looked through by loops in C.
 
 Honest data stays far below the limit: `hash(-1) == hash(-2)`, so a grid in d dimensions has groups of 2 ** d.
 """
@@ -23,8 +25,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
 from types import EllipsisType, NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 from netstructer.codec.refusals import OverBudget
 from netstructer.codec.types import RECORD_LAYOUT, Types
@@ -34,17 +37,30 @@ __all__ = ["ATOMS", "Weights", "check_collisions"]
 _SEEDED = ({str}, {bytes})
 ATOMS = frozenset((str, bytes, int, float, bool, NoneType))
 """What is compared in no time, and says nothing of what is inside it."""
+_PLAIN = ATOMS | {tuple}
 _QUICK = ATOMS | {complex, Decimal, EllipsisType}
 _SLOW = 4
-"""The weight of a comparison that runs Python code: 150 to 400 ns, beside 40."""
-_SMALL_BITS = 64
-"""A number that fits them becomes a Decimal in 150 ns."""
+"""The weight of a comparison that runs Python code: 150 to 400 ns, beside 40 to 100."""
+_FRACTION = 8
+"""The weight of a comparison of a Decimal with a short Fraction."""
+_FLOAT, _FAR_FLOAT = 8, 32
+"""Of one with a float: 0.4 to 0.7 us, and up to 4 us from 2 ** 64 on and below 2 ** -64."""
 
-_DECIMAL, _LARGE = 1, 2
-"""What is in a member: a Decimal; a number that takes long to become one."""
 
-Weights = dict[int, tuple[Any, int, int]]
-"""Of the frozensets of one value, by their identity: themselves, so that the identity stays theirs; weight; numbers."""
+class _Inside(NamedTuple):
+    """What is known of a frozenset; the set itself, so that its identity stays its own."""
+
+    itself: frozenset[Any]
+    crowd: int
+    """The most that those of its members weigh that share one hash."""
+    decimal: bool
+    """Whether there is a Decimal anywhere in it."""
+    conversion: int
+    """The most that it takes to make a Decimal of a number in it."""
+
+
+Weights = dict[int, _Inside]
+"""Of the frozensets of one value that were looked into, by their identity."""
 
 
 def check_collisions(members: Collection[Any], most: int, types: Types, weights: Weights) -> None:
@@ -62,9 +78,8 @@ def check_collisions(members: Collection[Any], most: int, types: Types, weights:
     counts = Counter(hashes)
     found = max(counts.values())
     if found <= most and not kinds <= ATOMS:
-        found, numbers = _Weigher(types, weights).crowding(members, hashes, counts)
-        if numbers == _DECIMAL | _LARGE:
-            raise OverBudget("unseeded_members", "members that are a Decimal and a large number of one hash", 1, 2)
+        shared = [(found, member) for found, member in zip(hashes, members, strict=True) if counts[found] > 1]
+        found = _Weigher(types, weights).heaviest(shared, counts)
     if found > most:
         raise OverBudget("unseeded_members", "members that share one hash", most, found)
 
@@ -80,21 +95,28 @@ class _Weigher:
         self._types = types
         self._weights = weights
 
-    def crowding(self, members: Collection[Any], hashes: list[int], counts: Counter[int]) -> tuple[int, int]:
-        """Return the most that a group of one hash weighs, and which numbers meet in one, if both kinds do."""
-        shared = [(found, member) for found, member in zip(hashes, members, strict=True) if counts[found] > 1]
+    def heaviest(self, shared: list[tuple[int, Any]], counts: Counter[int]) -> int:
+        """Return the most that a group of one hash weighs: its number times the heaviest comparison."""
+        if _are_plain([member for _, member in shared]):
+            return max(counts.values())
         self._weigh_inside(member for _, member in shared)
-        return self._heaviest(shared, counts)
-
-    def _heaviest(self, shared: Iterable[tuple[int, Any]], counts: Counter[int]) -> tuple[int, int]:
         heaviest = 1
-        met: dict[int, int] = {}
+        crowds: dict[int, int] = {}
+        conversions: dict[int, int] = {}  # of the groups with a Decimal
         for found, member in shared:
-            weight, numbers = self._weight(member)
-            heaviest = max(heaviest, weight * counts[found])
-            met[found] = met.get(found, 0) | numbers
-        both = _DECIMAL | _LARGE
-        return heaviest, both if both in met.values() else 0
+            slow, crowd, decimal = self._weight(member)
+            heaviest = max(heaviest, max(slow, crowd) * counts[found])
+            if crowd > crowds.get(found, 1):
+                crowds[found] = crowd
+            if decimal:
+                conversions[found] = 1
+        if conversions:
+            for found, member in shared:
+                if found in conversions:
+                    conversions[found] = max(conversions[found], self._conversion(member))
+            for found, conversion in conversions.items():
+                heaviest = max(heaviest, counts[found] * crowds.get(found, 1) * conversion)
+        return heaviest
 
     def _weigh_inside(self, members: Iterable[Any]) -> None:
         """Weigh all frozensets in the members."""
@@ -105,58 +127,107 @@ class _Weigher:
             if isinstance(member, frozenset):
                 if id(member) in self._weights:
                     continue
-                self._weights[id(member)] = (member, 1, 0)
+                self._weights[id(member)] = _Inside(member, 1, False, 1)
                 found.append(member)
             left.extend(self._parts(member))
         for inner in reversed(found):
-            hashes = list(map(hash, inner))
-            counts = Counter(hashes)
-            crowd, _ = self._heaviest(zip(hashes, inner, strict=True), counts)
-            numbers = 0
-            for member in inner:
-                numbers |= self._weight(member)[1]
-            self._weights[id(inner)] = (inner, crowd, numbers)
+            self._weights[id(inner)] = self._look_into(inner)
 
-    def _weight(self, member: Any) -> tuple[int, int]:
-        """Return the weight of a comparison of this member with its like, and which numbers are in it."""
-        weight, numbers = 1, 0
+    def _look_into(self, inner: frozenset[Any]) -> _Inside:
+        """Weigh a frozenset whose own frozensets are weighed."""
+        counts = Counter(map(hash, inner))
+        if _are_plain(inner):
+            return _Inside(inner, max(counts.values(), default=1), False, self._conversion(tuple(inner)))
+        crowd, decimal = 1, False
+        for member in inner:
+            slow, within, has_decimal = self._weight(member)
+            crowd = max(
+                crowd, max(slow, within) * counts[hash(member)]
+            )  # one that is alone has its like in another set
+            decimal = decimal or has_decimal
+        return _Inside(inner, crowd, decimal, self._conversion(tuple(inner)))
+
+    def _weight(self, member: Any) -> tuple[int, int, bool]:
+        """Return the weight of a comparison of this member with its like, by its own and by the frozensets in it, and
+        whether a Decimal is in it."""
+        slow, crowd, decimal = 1, 1, False
         left = [member]
         while left:
             part = left.pop()
             kind = type(part)
             if kind is frozenset:
-                _, inside, within = self._weights.get(id(part), (part, 1, 0))
-                weight, numbers = max(weight, inside), numbers | within
+                inside = self._weights[id(part)]
+                crowd, decimal = max(crowd, inside.crowd), decimal or inside.decimal
                 continue
-            if kind not in _QUICK and not isinstance(part, tuple):
-                weight = max(weight, _SLOW)
-            numbers |= _numbers(part)
+            if kind is Decimal:
+                decimal = True
+            elif kind not in _QUICK and not isinstance(part, tuple):
+                slow = _SLOW
             left.extend(self._parts(part))
-        return weight, numbers
+        return slow, crowd, decimal
+
+    def _conversion(self, member: Any) -> int:
+        """Return the most that it takes to compare a number in it with a Decimal."""
+        number, longest = 1, 0
+        left = [member]
+        while left:
+            part = left.pop()
+            kind = type(part)
+            if kind is frozenset:
+                number = max(number, self._weights[id(part)].conversion)
+            elif kind is Decimal:
+                longest = max(longest, len(str(part)))
+            elif isinstance(part, tuple):
+                number = max(number, _number(part))
+                left.extend(self._parts(part))
+            else:
+                number = max(number, _number((part,)))
+                left.extend(self._parts(part))
+        return number if number == 1 else number + (longest >> 8)
 
     def _parts(self, member: Any) -> Iterable[Any]:
-        """Return what is compared when a member is."""
+        """Return what is compared when a member is, and is more than an atom."""
         kind = type(member)
         if kind in _QUICK:
             return ()
         if isinstance(member, (tuple, frozenset)):
-            return member
+            return () if ATOMS.issuperset(map(type, member)) else [part for part in member if type(part) not in ATOMS]
         if kind is slice:
             return member.start, member.stop, member.step
         entry = self._types.of_class(kind)
         return () if entry is None or entry.layout != RECORD_LAYOUT else entry.read(member)
 
 
-def _numbers(part: Any) -> int:
-    kind = type(part)
-    if kind is Decimal:
-        return _DECIMAL
-    if kind is int:
-        return _LARGE if part.bit_length() > _SMALL_BITS else 0
-    if kind is float:
-        return 0 if part.is_integer() and abs(part) < 1 << 53 else _LARGE
-    if kind is complex:
-        return _numbers(part.real)
-    if kind is Fraction:
-        return _LARGE if max(part.numerator.bit_length(), part.denominator.bit_length()) > _SMALL_BITS else 0
-    return 0
+def _are_plain(members: Collection[Any]) -> bool:
+    """Whether members are atoms and tuples of atoms: all weigh 1."""
+    if not _PLAIN.issuperset(map(type, members)):
+        return False
+    return ATOMS.issuperset(map(type, chain.from_iterable(member for member in members if type(member) is tuple)))
+
+
+def _number(parts: Iterable[Any]) -> int:
+    """Return the most that it takes to compare one of these, where they are numbers, with a Decimal."""
+    most = 1
+    kinds = set(map(type, parts))
+    if int in kinds:
+        most = max(most, _bits_weight(max(map(int.bit_length, (part for part in parts if type(part) is int)))))
+    for kind in kinds - _NO_NUMBERS:
+        if issubclass(kind, (float, complex)):
+            sizes = [abs(part.real) for part in parts if type(part) is kind]
+            far = any(size >= _FAR or 0 < size < 1 / _FAR for size in sizes)
+            most = max(most, _FAR_FLOAT if far else _FLOAT)
+        elif kind is Fraction:
+            longest = max(
+                part.numerator.bit_length() + part.denominator.bit_length() for part in parts if type(part) is kind
+            )
+            most = max(most, _FRACTION + _bits_weight(longest))
+    return most
+
+
+def _bits_weight(bits: int) -> int:
+    """To make a Decimal of an int takes as long as the square of its length: 1.4 us for 1,000 bits."""
+    return bits * bits >> 16
+
+
+_NO_NUMBERS = frozenset((int, str, bytes, bool, NoneType, tuple, frozenset))
+_FAR = 2.0**64
