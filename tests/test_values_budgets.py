@@ -20,6 +20,7 @@ from uuid import UUID
 
 import pytest
 
+from netstructer.codec import closing, decoder, encoder
 from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
@@ -199,6 +200,19 @@ def test_to_look_for_collisions_takes_no_longer_than_to_read_them() -> None:
         return min(taken)
 
     assert seconds(together) < 8 * seconds(alone)
+
+
+def test_only_keys_that_weigh_more_than_ints_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document of dicts, in a list of any length, has none."""
+    looked: list[object] = []
+    for module in (decoder, encoder, closing):
+        monkeypatch.setattr(module, "check_collisions", lambda members, *more: looked.append(list(members)))
+    document = [{"a": 1, place: {"x", place}, (1, 2): None} for place in range(40)]
+
+    assert decode(joined(document)) == document
+    assert looked == []
+    assert decode(joined([{HALF: 1, 2: 3}])) == [{HALF: 1, 2: 3}]
+    assert looked == [[HALF, 2]] * 2
 
 
 LOWEST = {"value_items": 16, "value_bytes": 1024, "value_depth": 1}

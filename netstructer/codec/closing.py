@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from netstructer.codec.bulk import cut_rows, fill_holes, has_bulk_form, is_set_run, make_rows
-from netstructer.codec.collisions import Weights, check_collisions
+from netstructer.codec.collisions import ATOMS, Weights, check_collisions
 from netstructer.codec.refusals import Malformed, OverBudget, hold_items
 from netstructer.codec.structs import make_struct, make_structs
 from netstructer.codec.tags import (
@@ -101,7 +101,8 @@ def make_set(
 ) -> set[Any] | frozenset[Any]:
     """Make a set of members that are in order; raises as `make_dict` does, and for what should have been a run."""
     try:
-        check_collisions(members, most_alike, types, weights)
+        if len(members) > most_alike or not ATOMS.issuperset(map(type, members)):
+            check_collisions(members, most_alike, types, weights)
         made = set(members) if mutable else frozenset(members)
     except OverBudget:
         raise

@@ -28,8 +28,8 @@ from typing import Any
 from netstructer.codec.blob import Blob
 from netstructer.codec.bulk import unpack_run
 from netstructer.codec.closing import close, make_set
-from netstructer.codec.collisions import Weights, check_collisions
-from netstructer.codec.heads import Short, big_int, open_container, read_blob, read_length, run_head
+from netstructer.codec.collisions import ATOMS, Weights, check_collisions
+from netstructer.codec.heads import Short, big_int, is_weighty, open_container, read_blob, read_length, run_head
 from netstructer.codec.refusals import Malformed, OverBudget
 from netstructer.codec.source import Chunk, Source
 from netstructer.codec.spans import SHORT_BYTES, Span, is_before
@@ -108,7 +108,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
     wide = 0
     used_blobs = 0
     weights: Weights = {}
-    weighty = False  # Whether anything came that could be a key whose comparison costs more than that of an int.
+    weighty = False  # Whether anything came that is more to compare than an int is, as a key or in one.
     value: Any
     try:
         if end > most_bytes:
@@ -247,7 +247,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                                 position = stop
                                 continue
                             position = start
-                            weighty = True
+                            weighty = weighty or tag == FROZENSET
                             opened = _SET
                             detail = Span(tag, count, position + (feed.dropped if feed else 0))
                             spans.append(detail)
@@ -286,7 +286,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             )
                             if items + added > most_items:
                                 raise OverBudget("value_items", "items", most_items, items + added)
-                            weighty = True
+                            weighty = weighty or is_weighty(tag, detail)
                             items += added
                             position = start
                         # A container, open: go on with its children.
@@ -307,7 +307,9 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             value = children
                         elif kind == _DICT:
                             try:
-                                if len(children) > most_pairs or weighty:
+                                if len(children) > most_pairs or (
+                                    weighty and not ATOMS.issuperset(map(type, children[::2]))
+                                ):
                                     check_collisions(children[::2], most_alike, types, weights)
                                 pairs = iter(children)
                                 value = dict(zip(pairs, pairs))  # noqa: B905  # an even number, by its tag

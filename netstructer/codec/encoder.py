@@ -58,6 +58,7 @@ from netstructer.codec.tags import (
     SET_COST,
     SET_RUN,
     STR,
+    TABLE,
     TRUE,
     TUPLE,
     length_bytes,
@@ -114,6 +115,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
     items = 1
     wide = 0
     weights: Weights = {}
+    weighty = False  # Whether anything came that is more to compare than an int is, as a key or in one.
+    unweighed: list[dict[Any, Any]] = []  # the dicts that came before it: most values need no look at their keys
     children: Any
     while True:
         for item in level:
@@ -184,13 +187,16 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                             _refer(packed, out, buffers)
                         continue
                     else:
+                        weighty = weighty or form[0] == TABLE
                         head, children, added = open_form(form, children, most_items - items, limits)
                         out += head
                         items += added
             elif kind is dict:
                 size = len(item)
-                if size > most_alike or not ATOMS.issuperset(map(type, item)):
+                if size > most_alike or (weighty and size > 1 and not ATOMS.issuperset(map(type, item))):
                     check_collisions(item, most_alike, types, weights)
+                elif size > 1 and not weighty:
+                    unweighed.append(item)
                 if size < BULK_FROM:
                     put(FIX_DICT + size)
                     if not size:
@@ -236,14 +242,17 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                 members = list(item)
                 size = len(members)
                 items += SET_COST
+                weighty = weighty or kind is frozenset
                 if size < BULK_FROM:
                     put(SET if kind is set else FROZENSET)
                     put(size)
                     if not size:
                         continue
                     items += size
-                    check_collisions(members, most_alike, types, weights)
-                    if _ALL_INTS.issuperset(map(type, members)):
+                    ints = _ALL_INTS.issuperset(map(type, members))
+                    if size > most_alike or (not ints and not ATOMS.issuperset(map(type, members))):
+                        check_collisions(members, most_alike, types, weights)
+                    if ints:
                         # Most small sets are of small ints, whose encodings are themselves.
                         members.sort()
                         if members[0] >= 0 and members[-1] < 128:
@@ -273,12 +282,14 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                 _sort_members(out, marks.pop())
                 continue
             elif (row := struct_of_class(kind)) is not None:
+                weighty = True
                 if row.check is not None:
                     row.check(item, limits)
                 out += row.head
                 children = row.take(item)
                 items += row.cost + len(children) + row.worth_of(children)
             elif (entry := types.of_class(kind)) is not None:
+                weighty = True
                 children, added = open_entry(entry, item, out)
                 items += added
             elif issubclass(kind, Blob):
@@ -314,6 +325,9 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
             level = stack.pop()
     if items > most_items:
         raise OverBudget("value_items", "items", most_items, items)
+    if weighty:
+        for item in unweighed:
+            check_collisions(item, most_alike, types, weights)
     if out:
         buffers.append(bytes(out))
     plain_bytes = sum(map(len, buffers))

@@ -54,7 +54,7 @@ from netstructer.codec.tags import (
 )
 from netstructer.codec.types import CUSTOM_LAYOUT, MEMBER_LAYOUT, RECORD_LAYOUT, Entry, Types
 
-__all__ = ["Short", "big_int", "open_container", "read_blob", "read_length", "run_head"]
+__all__ = ["Short", "big_int", "is_weighty", "open_container", "read_blob", "read_length", "run_head"]
 
 from_bytes = int.from_bytes
 
@@ -171,6 +171,15 @@ def open_container(
     if tag == CUSTOM and entry.layout == CUSTOM_LAYOUT:
         return CLOSE_CUSTOM, entry, 1, 1 + RECORD_COST, start
     raise Malformed(f"{entry.name!r} is registered in another way at this end")
+
+
+def is_weighty(tag: int, detail: Any) -> bool:
+    """Whether what `open_container` has opened may be a key whose comparison costs more than that of an int, or be in
+    one: a list of rows says nothing of itself, its columns do."""
+    return tag in _WEIGHTY or (tag == TABLE and detail[0] in (ROWS_RECORD, ROWS_STRUCT))
+
+
+_WEIGHTY = frozenset((STRUCT, RECORD, MEMBER, CUSTOM, FROZENSET_RUN))
 
 
 def _open_table(data: bytes, start: int, end: int, types: Types) -> tuple[int, Any, int, int, int]:

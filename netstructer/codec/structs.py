@@ -108,7 +108,12 @@ def _make_surrogates(raw: bytes) -> str:
 
 def _surrogates_worth(raw: bytes) -> int:
     """Count what may begin a surrogate, 200 ns each, and the memory by which the text is wider."""
-    return raw.count(0xED) + (widening_of(raw) >> 6)
+    wider = widening_of(raw) if len(raw) > _NARROW_BYTES else 0
+    return raw.count(0xED) + (wider >> 6)
+
+
+_NARROW_BYTES = 21
+"""What is no longer is wider by less than 64 bytes, at four bytes a character: it need not be looked at."""
 
 
 # --- collections ------------------------------------------------------------------------------------------------------
