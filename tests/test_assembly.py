@@ -20,7 +20,7 @@ from netstructer.errors import (
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.arrivals import Arrival
-from netstructer.protocol.assembly import Assembly, Message
+from netstructer.protocol.assembly import SHORT_BYTES, Assembly, Message, Whole
 from netstructer.protocol.delivery import MESSAGE_CHARGE
 from netstructer.protocol.states import CancelCode, Flag, Role
 from pair import BOTH, TINY, Told
@@ -186,6 +186,13 @@ def test_a_message_of_a_conversation_says_so() -> None:
 def test_flags_that_no_record_has(flags: int) -> None:
     with pytest.raises(IllegalFrame, match="flags"):
         Sender().send(flags, 1, bodies.First(1, 0, 0, 5, 0).pack() + b"a")
+
+
+@pytest.mark.parametrize(("size", "kind"), [(0, bytes), (SHORT_BYTES - 1, bytes), (SHORT_BYTES, memoryview)])
+def test_a_short_message_keeps_no_record_alive_and_a_long_one_is_not_copied(size: int, kind: type) -> None:
+    (chunk,) = Whole(memoryview(bytes(size)), NONE, size, 1, 256 + size, 0).chunks
+
+    assert (type(chunk), len(chunk)) == (kind, size)
 
 
 @pytest.mark.parametrize(("role", "stream"), [(Role.SERVER, 0), (Role.SERVER, 2), (Role.CLIENT, 1), (Role.CLIENT, 0)])
