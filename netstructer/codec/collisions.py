@@ -141,9 +141,7 @@ class _Weigher:
         crowd, decimal = 1, False
         for member in inner:
             slow, within, has_decimal = self._weight(member)
-            crowd = max(
-                crowd, max(slow, within) * counts[hash(member)]
-            )  # one that is alone has its like in another set
+            crowd = max(crowd, max(slow, within) * counts[hash(member)])  # its like is in another set
             decimal = decimal or has_decimal
         return _Inside(inner, crowd, decimal, self._conversion(tuple(inner)))
 
