@@ -133,7 +133,7 @@ def links_broken(page: Path, text: str) -> list[str]:
             continue
         path, _, anchor = target.partition("#")
         place = (page.parent / path).resolve() if path else page
-        read = text if place == page else place.read_text(encoding="utf-8") if place.is_file() else ""
+        read = text if place == page else place.read_text(encoding="utf-8") if anchor and place.is_file() else ""
         if not place.exists() or (anchor and anchor not in anchors_of(read)):
             wrong.append(target)
     return wrong
