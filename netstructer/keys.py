@@ -87,8 +87,13 @@ class Key:
         read is named in a warning in the log.
         """
         place = os.fspath(path)
-        content = private_files.read(place, _FILE_BYTES, what="key file")
-        key = key_from(f"the file {place}", content.removeprefix(_BYTE_ORDER_MARK).strip())
+        # What is in the file has no name here, nor in `key_from`: a traceback that prints locals must find none.
+        raw, fault = _read(
+            private_files.read(place, _FILE_BYTES, what="key file").removeprefix(_BYTE_ORDER_MARK).strip()
+        )
+        if fault:
+            raise InvalidKey(f"the file {place}: {fault}")
+        key = _key_of(raw)
         key._path = place
         return key
 
@@ -170,6 +175,10 @@ def key_from(source: str, text: str | bytes) -> Key:
     del text  # as in `Key.__init__`
     if fault:
         raise InvalidKey(f"{source}: {fault}")
+    return _key_of(raw)
+
+
+def _key_of(raw: bytes) -> Key:
     key = object.__new__(Key)
     key._raw = raw
     key._derived = None

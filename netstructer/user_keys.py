@@ -115,12 +115,20 @@ class UserKeys:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _read(self) -> list[UserKey]:
+        lines, fault = self._lines()
+        if fault:
+            raise InvalidKey(f"{self.path}{fault}")
+        return lines
+
+    def _lines(self) -> tuple[list[UserKey], str]:
+        """Return the lines, or none and the fault, which is raised elsewhere: a traceback that prints locals must find
+        no key."""
         try:
             content = private_files.read(self.path, MOST_FILE_BYTES + 1, what="file of users' keys")
         except FileNotFoundError:
-            return []
+            return [], ""
         if len(content) > MOST_FILE_BYTES:
-            raise InvalidKey(f"{self.path} is longer than {MOST_FILE_BYTES} bytes")
+            return [], f" is longer than {MOST_FILE_BYTES} bytes"
         lines = content.split(b"\n", MOST_KEYS + 1)
         found: dict[bytes, UserKey] = {}
         for number, text in enumerate(lines, 1):
@@ -130,9 +138,9 @@ class UserKeys:
             if line is not None and line.key.key_id in found:
                 line, fault = None, "this key is there twice"
             if line is None:
-                raise InvalidKey(f"{self.path}, line {number}: {fault}")
+                return [], f", line {number}: {fault}"
             found[line.key.key_id] = line
-        return list(found.values())
+        return list(found.values()), ""
 
     def _write(self, lines: list[UserKey]) -> None:
         if len(lines) > MOST_KEYS:

@@ -100,15 +100,15 @@ class Outbox:
         state = State.unpack(packed)
         if state is None or not isinstance(packed, bytes):
             raise OutboxDamaged(f"the state of the outbox {self.path} is not one")
-        secret = unwrap(key, state.outbox, state.wrapped)
-        if secret is None and state.key_id != key.key_id:
+        fits = self._unlock(key, state, packed)
+        if fits is None and state.key_id != key.key_id:
             raise InvalidKey(
                 f"the outbox {self.path} was sealed under the key {fingerprint_of(state.key_id)}, and this is "
                 f"{key.fingerprint}: Outbox.rewrap(path, old, new) changes it"
             )
-        if secret is None or not State.verifies(packed, (keys := FileKeys(state.outbox, secret)).state):
+        if not fits:
             raise OutboxDamaged(f"the state of the outbox {self.path} has rotted")
-        self._state, self._keys, self._secret = state, keys, secret
+        self._state = state
         self.id = state.outbox
         """Names this outbox to those who receive from it: 16 bytes of chance."""
         self._taken = state.trimmed
@@ -120,6 +120,17 @@ class Outbox:
         if self.torn_bytes:
             logger.warning("= outbox %s: cut %d torn bytes of an unfinished write", self.path, self.torn_bytes)
         self._begin()
+
+    def _unlock(self, key: Key, state: State, packed: bytes) -> bool | None:
+        """Take the secret out of a state; return whether the state is what was sealed, None where the key opens none.
+
+        The secret has no name in a frame that raises: a traceback that prints locals must find none.
+        """
+        secret = unwrap(key, state.outbox, state.wrapped)
+        if secret is None:
+            return None
+        self._keys, self._secret = FileKeys(state.outbox, secret), secret
+        return State.verifies(packed, self._keys.state)
 
     def _verify(self) -> None:
         """Hold every row to the chain, and the chain's end to state and mark."""
@@ -374,6 +385,8 @@ class Outbox:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "id"):  # a traceback with locals may ask while it does not open
+            return "<Outbox that is not open>"
         return f"<Outbox {self.id.hex()} of {self.row_count} rows>"
 
 

@@ -30,13 +30,13 @@ __all__ = ["Salvage", "salvage"]
 class Salvage:
     """What was found: the outbox's id, the bytes of its rows, and the numbers of those that are lost.
 
-    `first` and `last` are the rows that there should be; where that has rotted, those that are there.
+    `first` and `last` are the rows that there should be; where that has rotted, those that are there.  Shows no row.
     """
 
     outbox: bytes
     first: int
     last: int
-    rows: dict[int, bytes] = field(default_factory=dict)
+    rows: dict[int, bytes] = field(default_factory=dict, repr=False)
     lost: list[int] = field(default_factory=list)
 
     def value(self, row: int, *, limits: Limits = Limits.DEFAULT) -> object:
@@ -71,12 +71,11 @@ def salvage(path: str | os.PathLike[str], key: Key, *, limits: Limits = Limits.D
 def _read(store: Store, path: str, key: Key, most_rows: int) -> Salvage:
     packed = store.state()
     state = State.unpack(packed)
-    secret = None if state is None else unwrap(key, state.outbox, state.wrapped)
-    if state is None or secret is None:
+    keys = None if state is None else _keys(key, state)
+    if state is None or keys is None:
         if state is not None and state.key_id != key.key_id:
             raise InvalidKey("the outbox was sealed under another key")
         raise OutboxDamaged("the state of the outbox is lost, and with it the key of its rows")
-    keys = FileKeys(state.outbox, secret)
     first, last = state.trimmed + 1, state.last
     if not isinstance(packed, bytes) or not State.verifies(packed, keys.state):
         first, last = store.bounds()  # its figures may be anything: what is there must do
@@ -91,6 +90,15 @@ def _read(store: Store, path: str, key: Key, most_rows: int) -> Salvage:
         else:
             found.rows[row] = plain
     return found
+
+
+def _keys(key: Key, state: State) -> FileKeys | None:
+    """Return what opens the rows.
+
+    The secret has no name in a frame that raises: a traceback that prints locals must find none.
+    """
+    secret = unwrap(key, state.outbox, state.wrapped)
+    return None if secret is None else FileKeys(state.outbox, secret)
 
 
 def _noted(path: str) -> int:

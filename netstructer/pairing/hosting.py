@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from netstructer import sockets
@@ -37,9 +37,9 @@ DEFAULT_USER = "user"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeShown:
-    """This code counts now, for so long."""
+    """This code counts now, for so long.  Shows no code of itself: a log may hold it."""
 
-    code: str
+    code: str = field(repr=False)
     seconds: float
 
 
