@@ -26,9 +26,6 @@ STACK_BYTES = 256 * 1024
 MIB = 1 << 20
 SLACK_BYTES = 2 * MIB
 SECONDS = 0.1 if sys.gettrace() is None else 2.0  # coverage makes every line slower
-ITEM_SECONDS = 400e-9
-"""What an item may cost where a budget of millions of them admits a bomb: `Limits.DEFAULT` trusts who has a key that
-far (docs/testing.md)."""
 
 Door = Callable[[Any, Limits], object]
 
@@ -37,8 +34,9 @@ Door = Callable[[Any, Limits], object]
 class Bomb:
     """`make(limits)` gives what `door` is given; `error` is what it raises, None where it is taken.
 
-    `at_default` is the same for `Limits.DEFAULT`, where that is another.  `most_bytes(limits)` is the limit that
-    growth is held to, without the slack: for a value what docs/values.md says that one takes in memory.
+    `by_size` are those that a budget of bytes or items stops: where it is larger, it admits them, or as much more work
+    as it says.  So they are thrown under `Limits.SMALL` alone.  `most_bytes(limits)` is the limit that growth is held
+    to, without the slack: for a value what docs/values.md says that one takes in memory.
     """
 
     name: str
@@ -46,29 +44,13 @@ class Bomb:
     door: Door
     make: Callable[[Limits], Any]
     error: type[BaseException] | None
-    at_default: type[BaseException] | type[Same] | None = None
+    by_size: bool = False
     most_bytes: Callable[[Limits], int] = lambda limits: limits.value_bytes + 64 * limits.value_items
     seconds: float = SECONDS
     slow_to_trace: bool = False
     """Whether tracing memory takes seconds; the suite leaves that to `make long`."""
     fresh: bool = False
     """Whether what is made can be thrown once only."""
-
-    def expected(self, limits: Limits) -> type[BaseException] | None:
-        """Return what it is to raise under these limits."""
-        if limits is not Limits.DEFAULT or self.at_default is Same:
-            return self.error
-        return self.at_default  # type: ignore[return-value]  # Same was excluded
-
-    def most_seconds(self, limits: Limits) -> float:
-        """Return how long it may take: what is admitted by a large budget costs what the budget says."""
-        if limits is Limits.DEFAULT and self.at_default is not Same:
-            return self.seconds + limits.value_items * ITEM_SECONDS
-        return self.seconds
-
-
-class Same:
-    """Says that a bomb fares under `Limits.DEFAULT` as it does under `Limits.SMALL`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +69,7 @@ def measure(bomb: Bomb, limits: Limits, *, tracing: bool = True, tries: int = 10
     for _ in range(tries):
         figure, error = _throw(bomb, bomb.make(limits) if bomb.fresh else thing, limits)
         best = min(best, figure)
-        if best < bomb.most_seconds(limits) and not best_of_all:
+        if best < bomb.seconds and not best_of_all:
             break
     return Cost(best, growth_of(bomb, limits) if tracing else 0, error)
 
@@ -174,6 +156,8 @@ def main() -> None:
     profiles = {name: profiles[name] for name in profiles if name in sys.argv} or profiles
     for profile, limits in profiles.items():
         for bomb in BOMBS:
+            if bomb.by_size and limits is not Limits.SMALL:
+                continue
             cost = measure(bomb, limits, tries=3, best_of_all=True)
             row = worst.setdefault((bomb.kind, profile), [0, 0.0, "", 0, ""])
             row[0] += 1

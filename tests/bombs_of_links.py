@@ -132,7 +132,7 @@ def _records() -> Iterable[Bomb]:
     yield _record("300 bytes in 18 MB of padding", padded, None, most_bytes=lambda limits: 0)
     yield _record("a thousand tiny values", messages, None)
     yield _record("a thousand conversations", conversations, None)
-    yield _record("batches of a hundred thousand values", batch, CreditExceeded)
+    yield _record("batches of a hundred thousand values", batch, CreditExceeded, by_size=True)
     yield _record("streams that are never finished", streams)
     yield _record("a value of 2^62 bytes", lambda peer, limits: first(peer, b"x", 1 << 62, flags=int(Flag.FIRST)), None)
     yield _record(
@@ -190,7 +190,7 @@ def _records() -> Iterable[Bomb]:
         BadValue,
         door=hear_and_read,
         most_bytes=lambda limits: limits.value_bytes + 64 * limits.value_items,
-        at_default=None,
+        by_size=True,
     )
     yield _record(
         "a frame cut short", compressed(lambda: shrunk(value)[:-3], MIB), errors.BadCompression, door=hear_and_read

@@ -185,7 +185,7 @@ def _empties() -> Iterable[Bomb]:
             "empties",
             f"10 MB of {nothing}",
             lambda item=item: b"\xef" + length_bytes(10_000_000 // len(item)) + item * (10_000_000 // len(item)),
-            at_default=BadValue if len(item) < 2 and nothing != "90" else None,
+            by_size=True,
         )
 
 
@@ -208,7 +208,7 @@ def _claims() -> Iterable[Bomb]:
         "claims",
         "15 MiB of bits for holes",
         lambda: b"\xf9" + length_bytes(8 * LARGE) + b"\xff" * (LARGE - 1) + b"\x01\x90",
-        at_default=BadValue,
+        by_size=True,
     )
     yield _value("claims", "an int of a million digits", lambda: b"\xe8" + length_bytes(415_242) + b"\x7f" * 415_242)
     yield _value("claims", "a blob that is not there", lambda: b"\xfd" + length_bytes(1 << 63) + b"\0")
@@ -219,18 +219,18 @@ def _claims() -> Iterable[Bomb]:
 
 def _texts() -> Iterable[Bomb]:
     ascii_texts = [text(b"x" * MIB)] * 14
-    yield _value("texts", "one emoji in 5 MB", lambda: plain("\U0001f600" + "x" * 5_000_000), at_default=None)
+    yield _value("texts", "one emoji in 5 MB", lambda: plain("\U0001f600" + "x" * 5_000_000), by_size=True)
     yield _value(
         "texts",
         "an emoji in each of 60,000",
         lambda: listed([b"\xea"] + [text(b"\xf0\x9f\x98\x80" + b"x" * 100)] * 60_000),
-        at_default=None,
+        by_size=True,
     )
     yield _value(
         "texts",
         "one letter in a run of 10 MB",
         lambda: plain(["\u20ac" + "x" * 100] * 2 + ["x" * 100] * 100_000),
-        at_default=None,
+        by_size=True,
     )
     yield _value(
         "texts",
@@ -243,13 +243,13 @@ def _texts() -> Iterable[Bomb]:
         lambda: listed([*ascii_texts, text(b"\xf0\x9f\x98\x80"), text(b"\0")]),
     )
     yield _value(
-        "texts", "lone surrogates only", lambda: struct(3, blob_of(b"\xed\xa0\x80" * (LARGE // 3))), at_default=None
+        "texts", "lone surrogates only", lambda: struct(3, blob_of(b"\xed\xa0\x80" * (LARGE // 3))), by_size=True
     )
     yield _value(
         "texts",
         "a lone surrogate and an emoji",
         lambda: struct(3, blob_of(b"\xed\xa0\x80" + b"x" * LARGE + b"\xf0\x9f\x98\x80")),
-        at_default=None,
+        by_size=True,
     )
     yield _taken(
         "texts",
@@ -269,11 +269,11 @@ def _numbers() -> Iterable[Bomb]:
         "numbers",
         "Decimals of a thousand digits",
         lambda: mixed(struct(16, text(b"1." + b"1" * 1000 + b"E+8000"))),
-        at_default=None,
+        by_size=True,
         seconds=0.15,
     )
-    yield _value("numbers", "fractions of 8,100 bits", lambda: mixed(fibonacci(8100)), at_default=None)
-    yield _value("numbers", "one fraction of 65,000 bits", lambda: fibonacci(65_000), at_default=None)
+    yield _value("numbers", "fractions of 8,100 bits", lambda: mixed(fibonacci(8100)), by_size=True)
+    yield _value("numbers", "one fraction of 65,000 bits", lambda: fibonacci(65_000), by_size=True)
     yield _value("numbers", "a fraction that is not reduced", lambda: struct(17, plain(1 << 8001), plain(1 << 8000)))
     yield _taken("numbers", "ranges of large ints", lambda: mixed(struct(4, b"\0", large, large), 10 * MIB))
     yield _value("numbers", "a timedelta of 8,000 bits", lambda: struct(13, large, large, large))
@@ -371,7 +371,7 @@ def _names() -> Iterable[Bomb]:
     yield _value("names", "15 MiB of slashes as a path", lambda: struct(25, text(b"/" * LARGE)))
     yield _value("names", "a path of 7 million parts", lambda: struct(25, text(b"a/" * (LARGE // 2) + b"a")))
     yield _value("names", "a Windows path of 7 million parts", lambda: struct(26, text(b"a\\" * (LARGE // 2) + b"a")))
-    yield _value("names", "paths of 2,000 parts", lambda: mixed(struct(25, text(b"a/" * 2000 + b"a"))), at_default=None)
+    yield _value("names", "paths of 2,000 parts", lambda: mixed(struct(25, text(b"a/" * 2000 + b"a"))), by_size=True)
     yield _value("names", "a time zone of 14 MB", lambda: struct(15, text(b"Europe/" * (2 * MIB))))
     yield _value("names", "a time zone that climbs", lambda: struct(15, text(b"../" * 20 + b"etc/passwd")))
     yield _value("names", "a time zone of no machine", lambda: struct(15, text(b"Europe/Atlantis")))
