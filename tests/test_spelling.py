@@ -129,3 +129,47 @@ def test_a_file_that_says_no_plan_is_refused_by_name(tmp_path: Path, content: st
     with pytest.raises(Misuse, match=re.escape(reason)) as caught:
         read_plan(path)
     assert "plan.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Hold(count=123_456_789),
+        Duplicate(count=1_234_567),
+        Throttle(bytes_per_second=12_345_678.5),
+        Stall(seconds=1 / 3),
+        Throttle(bytes_per_second=1e-7),
+    ],
+)
+def test_a_long_figure_is_written_whole(fault: Fault) -> None:
+    assert parse_fault(write_fault(fault)) == (None, fault)
+
+
+@pytest.mark.parametrize("name", ["plan.toml", "plan.json"])
+def test_a_file_that_is_nested_too_deep_says_no_plan(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(("a = " if name == "plan.toml" else "") + "[" * 100_000)
+
+    with pytest.raises(Misuse, match="plan"):
+        read_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"kind": ["cut"]}, "expected one of cut"),
+        ({"kind": {}}, "expected one of cut"),
+        ({"kind": "cut", "connection": -1}, "expected connection to be a number from 0 on"),
+    ],
+)
+def test_a_fault_of_a_file_that_could_never_be_is_refused(tmp_path: Path, fault: object, reason: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"fault": [fault]}))
+
+    with pytest.raises(Misuse, match=reason):
+        read_plan(path)
+
+
+def test_a_fault_has_one_place() -> None:
+    with pytest.raises(Misuse, match="the byte of a fault once"):
+        parse_fault("cut@5,at=7")

@@ -96,6 +96,8 @@ def parse_fault(text: str) -> tuple[int | None, Fault]:
     given: dict[str, Any] = dict(part.split("=", 1) for part in more.split(",")[1:])
     given = {name: _number(value, name) for name, value in given.items()}
     if at is not None:
+        if "at" in given:
+            raise Misuse(f"expected the byte of a fault once, found {text!r}")
         given["at"] = int(at)
     if direction is not None:
         given["direction"] = direction
@@ -105,9 +107,15 @@ def parse_fault(text: str) -> tuple[int | None, Fault]:
 def write_fault(fault: Fault, connection: int | None = None) -> str:
     """Return a fault as `parse_fault` reads it."""
     own = [(field.name, getattr(fault, field.name)) for field in fields(fault) if field.name not in ("at", "direction")]
-    more = [f",{name}={value:g}" for name, value in own if value is not None]
+    more = [f",{name}={_written(value)}" for name, value in own if value is not None]
     place = "" if connection is None else f"{connection}/"
     return f"{place}{_NAMES[type(fault)]}@{fault.at}:{fault.direction}{''.join(more)}"
+
+
+def _written(number: float) -> str:
+    """Return the shortest text of a number that says all of it."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def read_plan(path: str | os.PathLike[str]) -> WrittenPlan:
@@ -120,6 +128,8 @@ def read_plan(path: str | os.PathLike[str]) -> WrittenPlan:
         content = file.read()
     try:
         said = json.loads(content) if name.endswith(".json") else tomllib.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise Misuse(f"{name} holds no plan: it is nested too deep") from None
     except ValueError as error:
         raise Misuse(f"{name} holds no plan: {error}") from None
     try:
@@ -147,11 +157,13 @@ def _listed(said: Any) -> tuple[int | None, Fault]:
     names = {"kind", "connection"} | {field.name for kind in KINDS.values() for field in fields(kind)}
     table = dict(_table(said, names, "a fault"))
     connection = table.pop("connection", None)
-    return None if connection is None else _whole(connection, "connection"), _fault(table.pop("kind", None), table)
+    if connection is not None and _whole(connection, "connection") < 0:
+        raise Misuse(f"expected connection to be a number from 0 on, found {connection}")
+    return connection, _fault(table.pop("kind", None), table)
 
 
 def _fault(kind: Any, given: dict[str, Any]) -> Fault:
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise Misuse(f"expected one of {', '.join(KINDS)}, found {kind!r}")
     names = {field.name for field in fields(KINDS[kind])}
     table = _table(given, names, kind)
