@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from netstructer.errors import BadSeal, Misuse
 from netstructer.protocol import noise
@@ -461,6 +462,15 @@ def test_a_cipher_counts() -> None:
         CipherState(b"k" * 32).open(sealed[1], b"bound")
     with pytest.raises(BadSeal):
         CipherState(b"k" * 32).open(sealed[0], b"other")
+
+
+def test_the_nonces_of_a_cipher_are_those_of_the_paper() -> None:
+    """Chapter 12.3: four zero bytes, and the count from 0, little-endian."""
+    cipher, aead = CipherState(b"k" * 32), ChaCha20Poly1305(b"k" * 32)
+
+    for count in range(300):
+        nonce = bytes(4) + count.to_bytes(8, "little")
+        assert cipher.seal(b"plain", b"bound") == aead.encrypt(nonce, b"plain", b"bound")
 
 
 def test_nothing_secret_is_shown() -> None:
