@@ -189,6 +189,7 @@ def make_mutants(place: Path, group: dict[str, object], sample: int | None) -> N
         return
     shutil.rmtree(place / "mutants", ignore_errors=True)
     with contextlib.chdir(place):  # mutmut's settings are those of the directory, from the import on
+        import libcst
         from mutmut.configuration import reset_config
         from mutmut.mutation.file_mutation import create_mutations
 
@@ -198,7 +199,7 @@ def make_mutants(place: Path, group: dict[str, object], sample: int | None) -> N
             (path, place)
             for path, (_, mutations, _, _) in found.items()
             for place, mutation in enumerate(mutations)
-            if mutation.contained_by_top_level_function is not None
+            if isinstance(mutation.contained_by_top_level_function, libcst.FunctionDef)  # the others are not made
         ]
         chosen = set(random.Random(SEED).sample(every, sample)) if sample and sample < len(every) else set(every)
         for path, (module, mutations, classes, functions) in found.items():
