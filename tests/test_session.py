@@ -270,6 +270,15 @@ def test_messages_say_how_long_they_were_on_the_wire(padding: str | None) -> Non
     assert pair.seal(pair.client) == outgoing.wire_bytes > 200_000
 
 
+def test_what_blobs_had_in_all_is_counted_where_they_are_sent() -> None:
+    pair = Pair()
+    for sizes in ((1000, 500), (30,)):
+        send(pair.client.session, [Blob(bytes(size)) for size in sizes])
+        pair.exchange()
+
+    assert pair.client.session.outflow.plain_blob_bytes == 1530
+
+
 def test_a_small_message_overtakes_a_large_one() -> None:
     pair = Pair()
     send(pair.client.session, os.urandom(2 * MIB), compress=False)
