@@ -135,7 +135,7 @@ def _run(files: dict[str, bytes | None], place: str, statement: str) -> None:
             os.unlink(place + side)
         if (content := files[side]) is not None:
             _write(place + side, content)
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # the schema may be harmed by now
         connection = sqlite3.connect(place, isolation_level=None)
         try:
             connection.execute(statement)
