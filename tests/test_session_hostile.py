@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from fuzz import expand_target, frame_target, session_target
-from fuzz.__main__ import Target, fuzz
+from fuzz import expand_target, frame_target, session_target, wire_target
+from fuzz.blind import fuzz
+from fuzz.targets import Target
 from netstructer.codec.blob import Blob
 from netstructer.codec.compression import ZSTD, compress
 from netstructer.codec.values import encode
@@ -339,13 +340,13 @@ def test_depth_and_width_are_the_decoders_business() -> None:
 
 # --- anything ---------------------------------------------------------------------------------------------------------
 
-TARGETS = {"frame": frame_target, "expand": expand_target, "session": session_target}
+TARGETS = {"frame": frame_target, "expand": expand_target, "session": session_target, "wire": wire_target}
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_arbitrary_and_mutated_input(name: str) -> None:
     # `fuzz` runs its target on a thread with a stack of 256 KiB.
-    _fuzz(name, {"frame": 2000, "expand": 2000, "session": 1500}[name], seed=11)
+    _fuzz(name, {"frame": 2000, "expand": 2000, "session": 1200, "wire": 300}[name], seed=11)
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import pytest
 
-from netstructer.codec import closing, decoder, encoder
+from netstructer.codec import closing, collisions, decoder, encoder
 from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
@@ -450,3 +450,25 @@ def test_a_budget_that_is_exceeded_comes_before_what_does_not_travel() -> None:
         encode([object(), *[0] * 50], limits=limited(value_items=20))
 
     assert caught.value.path == "value"
+
+
+def test_wide_texts_in_a_run_count_by_their_memory() -> None:
+    data = joined(["\U0001f600" + "x" * 200] * 40)
+
+    assert decode(data, limits=limited(value_bytes=64 << 10)) == decode(data)
+    with pytest.raises(BadValue, match="value_bytes"):
+        decode(data, limits=limited(value_bytes=16 << 10))
+
+
+def test_a_group_without_a_decimal_is_no_heavier_for_one_with_one() -> None:
+    large = 1 << 2000
+    apart = {(large, "a", -1), (large, "a", -2), (Decimal("1.5"), -1), (Decimal("1.5"), -2)}
+
+    assert decode(joined(apart)) == apart
+    with pytest.raises(MessageTooBig, match="unseeded_members"):
+        encode({(large, Decimal("1.5"), -1), (large, Decimal("1.5"), -2)})
+
+
+def test_what_is_compared_of_a_slice_are_its_parts() -> None:
+    # Slices have a hash from Python 3.12 on only.
+    assert tuple(collisions._Weigher(TYPES, {})._parts(slice(1, None, 3))) == (1, None, 3)
