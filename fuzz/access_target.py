@@ -8,14 +8,12 @@ what is written back.
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from functools import cache
 
+from fuzz.targets import scratch
 from netstructer.address import Address, parse_network
 from netstructer.bans import Bans
 from netstructer.errors import InvalidBan, InvalidKey, InvalidKnownServers, Misuse
@@ -255,17 +253,9 @@ def _expect(error: type[Exception] | None, call: Callable[[], object]) -> None:
 _READERS = (_users, _bans, _ring, _servers)
 
 
-@cache
-def _directory() -> str:
-    memory = "/dev/shm"
-    directory = tempfile.mkdtemp(prefix="netstructer-", dir=memory if os.access(memory, os.W_OK) else None)
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return directory
-
-
 def _write(name: str, content: bytes) -> str:
     """Write a file as another that takes its place would: under a name of its own, and moved."""
-    place = os.path.join(_directory(), name)
+    place = os.path.join(scratch(), name)
     with open(os.open(f"{place}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
     os.replace(f"{place}.new", place)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuzz.oracle import HANG_SECONDS, Judge
-from fuzz.targets import LONGEST, Fault, Target, load_target
+from fuzz.targets import DIRECTORY, LONGEST, Fault, Target, load_target, memory
 
 __all__ = ["INSTALL", "Guided", "guide", "have_atheris", "main"]
 
@@ -55,7 +56,7 @@ def guide(
 
     Inputs that take new ways are kept in the folder `corpus`, where one is given, and a later run goes on from there.
     """
-    with tempfile.TemporaryDirectory(prefix="netstructer-fuzz-") as directory:
+    with tempfile.TemporaryDirectory(prefix="netstructer-fuzz-", dir=memory()) as directory:
         place = Path(directory)
         corpus = corpus or place / "corpus"
         corpus.mkdir(parents=True, exist_ok=True)
@@ -74,11 +75,13 @@ def guide(
             *_options(seconds, runs, seed),
         ]
         command += [f"-artifact_prefix={found}/", str(corpus), str(begin)]
-        log = place / "log"
+        log, environ = place / "log", {**os.environ, DIRECTORY: directory}
         with log.open("wb") as file:
             allowed = None if seconds is None else seconds + HANG_SECONDS + GRACE_SECONDS
             try:
-                status = subprocess.run(command, stdout=file, stderr=file, timeout=allowed, check=False).returncode
+                status = subprocess.run(
+                    command, stdout=file, stderr=file, env=environ, timeout=allowed, check=False
+                ).returncode
             except subprocess.TimeoutExpired:
                 status = -1
         return _outcome(log.read_text("utf-8", "replace"), found, status)

@@ -13,9 +13,7 @@ The files lie in a directory in memory, where there is one.
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from fuzz.targets import scratch
 from netstructer.durable import Outbox, mark, salvage
 from netstructer.errors import InvalidKey, Misuse, OutboxDamaged, OutboxFull
 from netstructer.keys import Key
@@ -158,13 +157,9 @@ def _damage(side: int, how: int, at: int, body: bytes) -> bytes:
     return bytes([side + 3 * how]) + at.to_bytes(2, "big") + bytes([len(body)]) + body
 
 
-@cache
 def _place() -> str:
-    """Return where the outbox is that is damaged: in a directory that is gone when the process is."""
-    memory = "/dev/shm"
-    directory = tempfile.mkdtemp(prefix="netstructer-", dir=memory if os.access(memory, os.W_OK) else None)
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return os.path.join(directory, "outbox.db")
+    """Return where the outbox is that is damaged."""
+    return os.path.join(scratch(), "outbox.db")
 
 
 @cache

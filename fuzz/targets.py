@@ -6,13 +6,30 @@ committed under `fuzz/corpus/NAME/`, and the regressions under `fuzz/regressions
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-__all__ = ["Fault", "Target", "keep", "load_target", "load_targets", "names", "read_vector", "regressions"]
+__all__ = [
+    "DIRECTORY",
+    "Fault",
+    "Target",
+    "keep",
+    "load_target",
+    "load_targets",
+    "memory",
+    "names",
+    "read_vector",
+    "regressions",
+    "scratch",
+]
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent / "tests" / "vectors"
@@ -29,6 +46,10 @@ AREAS = {
 """The folder of vectors that each target reads beside its own seeds."""
 LONGEST = 1 << 16
 """Bytes of one input: the length of a large record.  Longer ones cost time and find nothing that these do not."""
+
+
+DIRECTORY = "NETSTRUCTER_FUZZ_DIRECTORY"
+"""Where targets make their files: set for a process that ends without tidying up, as one of libFuzzer's does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +89,20 @@ def load_target(name: str) -> Target:
     kept = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
     corpus = dict.fromkeys(data[:LONGEST] for data in (*module.seeds(), *vectors, *kept))
     return Target(name=name, corpus=tuple(corpus), one=module.one, regressions=tuple(regressions(name).values()))
+
+
+@cache
+def scratch() -> str:
+    """Return a directory for the files of targets, in memory if there is one; it is gone when the process is."""
+    given = os.environ.get(DIRECTORY)
+    directory = tempfile.mkdtemp(prefix="netstructer-", dir=given or memory())
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+def memory() -> str | None:
+    """Return a directory that lies in memory; None where there is none."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def read_vector(path: Path) -> bytes:
