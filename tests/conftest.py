@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -31,11 +32,12 @@ LASTING = {"netstructer-keeper"}
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Share the whole suite among the processors, and run what was named by file, or by `-k`, in one process: no other
-    would be started and collect for as long as that takes.  `-n` with a number says otherwise.
+    """Share the whole suite among the processors and one process more, because many tests wait; run what was named by file,
+    or by `-k`, in one: no other would be started and collect for as long as that takes.  `-n` with a number says
+    otherwise.
     """
     named = config.args_source is pytest.Config.ArgsSource.ARGS and not any(Path(arg).is_dir() for arg in config.args)
-    return 0 if named or config.option.keyword else None
+    return 0 if named or config.option.keyword else (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
@@ -43,6 +45,13 @@ def pytest_collection_finish() -> None:
 
     Many tests call it, and each call would cost 50 ms and more.
     """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_to_collect() -> None:
+    """Keep the collector from looking at what the modules before have left alive, for the same reason."""
     gc.collect()
     gc.freeze()
 
