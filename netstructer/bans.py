@@ -261,10 +261,7 @@ def _load(place: str) -> list[Ban]:
 def _parse(line: bytes) -> Ban:
     if len(line) > LINE_BYTES or not line.endswith(b"\n"):
         raise InvalidBan(f"expected a whole line of at most {LINE_BYTES} bytes")
-    try:
-        pairs = json.loads(line, object_pairs_hook=tuple)  # A dict would hide a field that is there twice.
-    except RecursionError:
-        raise InvalidBan("expected one object of JSON") from None
+    pairs = private_files.parse_line(line)
     found = dict(pairs) if isinstance(pairs, tuple) else {}
     if set(found) != _FIELDS or len(pairs) != len(_FIELDS):
         raise InvalidBan(f"expected the fields {', '.join(sorted(_FIELDS))}")

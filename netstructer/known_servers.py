@@ -132,8 +132,8 @@ def _place_of(address: Address) -> Address:
 def _parse(line: bytes) -> tuple[KnownServer | None, str]:
     """Return what a line says and no fault, or nothing and the fault."""
     try:
-        fields = json.loads(line.decode(), object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
+        fields = private_files.parse_line(line)
+    except ValueError:
         return None, "expected an object of JSON"
     if not isinstance(fields, tuple) or tuple(name for name, _ in fields) != _FIELDS:
         return None, f"expected the fields {', '.join(_FIELDS)}, in this order"

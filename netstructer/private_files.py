@@ -7,18 +7,25 @@ nothing may be overwritten, by a rename where it may.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-__all__ = ["Path", "config_directory", "locked", "make_directory", "note", "read", "replace", "write_new"]
+__all__ = ["Path", "config_directory", "locked", "make_directory", "note", "parse_line", "read", "replace", "write_new"]
 
 Path = str | os.PathLike[str]
 PIECE_BYTES = 64 * 1024
 """What is read at once of a file that does not say how long it is, as a pipe."""
+
+
+MOST_CONTAINERS = 16
+"""Objects and arrays in one line of such a file: what we write there has one."""
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def write_new(place: str, content: bytes) -> None:
@@ -70,6 +77,20 @@ def read(place: str, most: int, *, what: str) -> bytes:
             note("the %s %s may be read by others: chmod 600 it", what, place)
         # In pieces: to read `most` takes that much memory, however short the file is.  All of it is the first piece.
         return b"".join(_pieces(file, most, about.st_size + PIECE_BYTES))
+
+
+def parse_line(line: bytes) -> Any:
+    """Return what a line of JSON says, its objects as tuples of pairs: a dict would hide a field that is there twice.
+
+    Raises `ValueError` for what is no JSON in UTF-8, and for containers in containers beyond `MOST_CONTAINERS`: the
+    reader of the standard library recurses in C, and from Python 3.12 on kills a process whose thread has 256 KiB of
+    stack.
+    """
+    text = line.decode()
+    bare = _TEXT.sub("", text)
+    if bare.count("[") + bare.count("{") > MOST_CONTAINERS:
+        raise ValueError("too many containers")
+    return json.loads(text, object_pairs_hook=tuple)
 
 
 def _pieces(file: BinaryIO, most: int, step: int) -> Iterator[bytes]:

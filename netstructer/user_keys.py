@@ -234,8 +234,8 @@ def _is_moment(until: object) -> bool:
 def _parse(text: bytes) -> tuple[UserKey | None, str]:
     """Return what a line says and no fault, or nothing and the fault."""
     try:
-        fields = json.loads(text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
+        fields = private_files.parse_line(text)
+    except ValueError:
         return None, "expected an object of JSON"
     if not isinstance(fields, tuple) or tuple(name for name, _ in fields) != _FIELDS:
         return None, f"expected the fields {', '.join(_FIELDS)}, in this order"

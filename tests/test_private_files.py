@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 import threading
@@ -129,3 +130,18 @@ def test_what_fails_under_the_lock_lets_go_of_it(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), private_files.locked(str(tmp_path / "file")):
             raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 17, b"[" * 100_000, b'{"a":' * 17, b'"\\"[' + b"[" * 17, b'"' + b"[" * 17, "[]".encode("utf-16")]
+)
+def test_a_line_of_json_that_nests_or_is_none_is_refused_before_it_is_read(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        private_files.parse_line(line)
+
+
+@pytest.mark.parametrize("text", ["[" * 1000, '"\\', '{"[', "\u00e9[\n"])
+def test_brackets_in_texts_do_not_count(text: str) -> None:
+    line = json.dumps({"reason": text, "until": None}).encode()
+
+    assert private_files.parse_line(line) == (("reason", text), ("until", None))
