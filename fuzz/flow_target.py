@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
+from fuzz import ciphers
 from fuzz.session_target import HEAR, INSTANCE, SPEAK, parameters
+from fuzz.splits import draw
+from fuzz.targets import memory
 from netstructer.codec.blob import Blob
 from netstructer.codec.compression import NONE
 from netstructer.errors import LinkClosed, NetstructerError
@@ -24,18 +27,19 @@ from netstructer.protocol.session import Session
 from netstructer.protocol.states import CancelCode, Role, State
 
 LIMITS = Limits(
-    body_bytes=16 << 10, credit_bytes=64 << 10, streams=4, spool_memory_bytes=32 << 10, spool_link_bytes=4 << 20,
-    spool_free_bytes=1,
+    body_bytes=16 << 10, credit_bytes=64 << 10, streams=4, spool_memory_bytes=32 << 10, spool_link_bytes=2 << 20,
+    spool_free_bytes=1, spool_directory=memory(),
 )  # fmt: skip
 SMALL = (0, 1, 100, 1_000, 5_000, 16_384, 20_000, 40_000)
 """Of blobs: none, one record, a few.  A timetable has these; they are what makes it fast."""
-LARGE = (0, 1, 5_000, 70_000, 262_143, 262_144, 262_145, 1_500_000)
-"""And around what may be sent before the first GRANT, and what no spool has room for: where the first byte says so."""
+LARGE = (0, 1, 5_000, 70_000, 262_143, 262_144, 262_145, 750_000)
+"""And around what may be sent before the first GRANT, and what no spool has room for: where the first byte says so, and
+one in four times, since these take ten times as long."""
 MARK = 0xFE
-"""From this first byte on a timetable has large blobs; as a step it is a farewell that is not said."""
-MOST_STEPS = 40
-MOST_BLOB_BYTES = 6 << 20
-"""In one timetable, so that the spools run full: they have room for 4 MiB, half of it promised to nobody."""
+"""From this first byte on a timetable may have large blobs; as a step it is a farewell that is not said."""
+MOST_STEPS = 32
+MOST_BLOB_BYTES = 3 << 20
+"""In one timetable, so that the spools run full: they have room for 2 MiB, half of it promised to nobody."""
 SEND, SEND_BLOBS, SEND_ASIDE, READ, DROP, GIVE_UP, CARRY, FAREWELL = range(8)
 
 
@@ -56,12 +60,23 @@ def seeds() -> list[bytes]:
         of(*ways, *carry, (0, FAREWELL, 0), *carry, (1, READ, 0)),
         of((0, SEND_BLOBS, 0x3F), *carry, (1, READ, 3), (0, CARRY, 1), (1, CARRY, 1), (0, SEND_ASIDE, 0x1F), *carry),
     ]
-    return [*rows, *(bytes([MARK, 1]) + row for row in rows[1:3])]
+    return [*rows, *_marked(rows[1]), *_marked(rows[2])]
 
 
+def _marked(row: bytes) -> list[bytes]:
+    """Return a timetable that may have large blobs, and the first that has them."""
+    marked = [bytes([MARK, mark]) + row for mark in range(1, 256, 4)]
+    return [marked[0], next(found for found in marked if _large(found))]
+
+
+def _large(data: bytes) -> bool:
+    return data[:1] >= bytes([MARK]) and draw(data) & 3 == 0
+
+
+@ciphers.kept()
 def one(data: bytes) -> None:
     """Run a timetable, then let both ends read all; see that all came."""
-    sizes = LARGE if data[:1] >= bytes([MARK]) else SMALL
+    sizes = LARGE if _large(data) else SMALL
     ends = _End(Role.CLIENT, sizes), _End(Role.SERVER, sizes)
     for end, other in (ends, ends[::-1]):
         end.other = other
@@ -150,7 +165,7 @@ class _End:
         count = 0 if what == SEND else 1 + (amount >> 3) % 6
         payloads = self.session.payloads
         blobs = [Blob(_bytes(self.sizes[amount % 8] // (1 + place % 2))) for place in range(count)]
-        outgoing = payloads.compose(payloads.encode([amount] * (amount * 4) + blobs), compress=amount % 3 == 0)
+        outgoing = payloads.compose(payloads.encode([amount, _TEXT[: amount * 8], *blobs]), compress=amount % 3 == 0)
         outgoing.conversation = (2 - (self.role is Role.CLIENT)) if what == SEND_ASIDE else 0
         try:
             self.session.queue(outgoing)
@@ -214,6 +229,9 @@ class _End:
         assert all(arrival.whole for arrival, _ in self.blobs)
         assert len(self.session.inflow.assembly) == len(self.other.session.outflow.lanes) == 0
         assert room.memory_bytes == room.disk_bytes == 0
+
+
+_TEXT = "all work and no play " * 100
 
 
 @cache
