@@ -12,7 +12,8 @@ import importlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = [
     "read_vector",
     "regressions",
     "scratch",
+    "scratched",
 ]
 
 HERE = Path(__file__).resolve().parent
@@ -98,6 +100,16 @@ def scratch() -> str:
     directory = tempfile.mkdtemp(prefix="netstructer-", dir=given or memory())
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
+
+
+@contextmanager
+def scratched() -> Iterator[None]:
+    """Let what makes temporary files make them in `scratch()`: on a disk they take longer than all the rest."""
+    before, tempfile.tempdir = tempfile.tempdir, scratch()
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def memory() -> str | None:

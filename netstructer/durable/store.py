@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from netstructer.errors import Misuse, NetstructerError, OutboxDamaged, OutboxFull
@@ -205,11 +205,9 @@ class Store:
         except FileNotFoundError:
             return 0
 
-    @contextmanager
-    def reading(self, row: Any) -> Iterator[None]:
+    def reading(self, row: Any) -> AbstractContextManager[None]:
         """Give what SQLite raises its name; `row` is the row that was asked for, 0 for none, or returns it."""
-        with _named(self.path, row):
-            yield
+        return _named(self.path, row)
 
     def close(self) -> None:
         """Let go of the file."""
