@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 
+from fuzz.targets import memory
 from netstructer.codec.slots import SLOT_BYTES, SlotFile
 from netstructer.errors import SourceFailed, SpoolFull
 from netstructer.limits import Limits
 
-LIMITS = Limits(spool_free_bytes=1)
+LIMITS = Limits(spool_free_bytes=1, spool_directory=memory())
 STRIDE = SLOT_BYTES + 16
 SIZES = (1, 16, 100, 1000, 0, 17, 500, 4096)
 OWNERS = 3
@@ -25,8 +26,8 @@ Slots = dict[int, tuple[int, int, bytes]]
 
 def seeds() -> list[bytes]:
     """Return rows of steps: honest ones, and ones with each thing that can happen to the file."""
-    write = b"".join(bytes([owner, WRITE, owner, size]) for owner in range(3) for size in range(4))
-    reads = b"".join(bytes([0, READ, place, 0]) for place in range(12))
+    write = b"".join(bytes([owner, WRITE, owner, size]) for owner in range(3) for size in (owner, 3))
+    reads = b"".join(bytes([0, READ, place, 0]) for place in range(6))
     harms = [bytes([0, harm, 0, 1]) for harm in range(FREE, CUT + 1)]
     return [
         write + reads,
