@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fuzz.targets import memory
 from netstructer.codec.spool import SpoolRoom
 from netstructer.errors import CreditExceeded, IllegalFrame, LinkClosed
 from netstructer.limits import Limits
@@ -22,8 +23,11 @@ from netstructer.protocol.states import CancelCode, Flag, Role
 LIMITS = Limits(
     value_bytes=4096, message_bytes=300_000, body_bytes=1024, credit_bytes=64 << 10, streams=4,
     spool_memory_bytes=2048, spool_link_bytes=64 << 10, spool_free_bytes=1,
+    spool_directory=memory(),
 )  # fmt: skip
 SIZES = (1, 2, 7, 100, 1000, 4096, 0, 20_000)
+BYTES = bytes(range(251)) * (2 + max(SIZES) // 251)
+"""What is sent: it comes again after a prime number of bytes."""
 FIRST, LAST = int(Flag.FIRST), int(Flag.LAST)
 MOST_STEPS = 80
 VALUE, BEGIN, CHUNK, END, CANCEL, READ, DROP, FORGET, LIE = range(9)
@@ -140,9 +144,9 @@ class _Play:
         size = min(size, most - len(blob.content), 1000 - len(blob.content) if blob.stated else size)
         if size <= 0 or blob.number in self.stopped:
             return
-        chunk = bytes((seed + place) % 251 for place in range(min(size, 251))) * (1 + size // 251)
-        self._say(0, blob.stream, chunk[:size])
-        blob.content += chunk[:size]
+        chunk = BYTES[seed % 251 : seed % 251 + size]
+        self._say(0, blob.stream, chunk)
+        blob.content += chunk
 
     def _end(self, blob: _Sent) -> None:
         rest = b"." * (1000 - len(blob.content)) if blob.stated else b""
