@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 
+from fuzz import ciphers
+from fuzz.targets import memory
 from netstructer.codec import frames
 from netstructer.codec.blob import Blob
 from netstructer.codec.compression import compress
-from netstructer.codec.tokens import Sealer
 from netstructer.codec.values import encode
 from netstructer.errors import LinkClosed, NetstructerError, SessionLost
 from netstructer.limits import Limits
@@ -40,6 +41,7 @@ INSTANCE = b"\x44" * 16
 LIMITS = Limits(
     value_bytes=4096, message_bytes=64 << 10, body_bytes=1024, credit_bytes=64 << 10, streams=4,
     spool_memory_bytes=2048, spool_link_bytes=32 << 10, spool_free_bytes=1,
+    spool_directory=memory(),
 )  # fmt: skip
 KINDS = (*[Kind.DATA] * 6, *[Kind.CANCEL] * 2, *[Kind.GRANT] * 2, *Kind)
 """What a byte below 128 chooses from; one above it stands for itself."""
@@ -48,6 +50,9 @@ APPLICATION = 0xF0
 """From here on a byte is a step of the application's."""
 MOST_STEPS = 60
 """A few bytes of a script are a whole record on the wire: more would only measure how fast records are sealed."""
+
+MOST_AFTER = 2
+"""Steps after the end: what comes of the first comes of all."""
 
 
 def seeds() -> list[bytes]:
@@ -87,13 +92,18 @@ def seeds() -> list[bytes]:
     return [*lives, *(b"\0" + step for step in steps)]
 
 
+@ciphers.kept()
 def one(data: bytes) -> None:
     """Read the bytes as a script."""
     role = Role.CLIENT if data[:1] and data[0] & 1 else Role.SERVER
     peer = Peer(role)
     peer.open()
     _work(peer.session)
+    after = 0
     for kind, flags, stream, mending, body in islice(_script(data[1:]), MOST_STEPS):
+        after += peer.ended
+        if after > MOST_AFTER:
+            break
         if kind >= APPLICATION:
             peer.behave(kind - APPLICATION, flags)
         else:
@@ -129,7 +139,7 @@ class Peer:
         )
         self.session = self._fresh()
         self._ratchet = Ratchet(SPEAK)
-        self._sealer = _sealer(self._ratchet.key)
+        self._sealer = ciphers.sealer(self._ratchet.key)
         self._since = 0
 
     def _fresh(self) -> Session:
@@ -146,7 +156,7 @@ class Peer:
         if session.state is not State.SUSPENDED:
             return
         self.sequence, self._ratchet = 0, Ratchet(SPEAK)
-        self._sealer = _sealer(self._ratchet.key)
+        self._sealer = ciphers.sealer(self._ratchet.key)
         had, came = session.outflow.kept.expectable, session.inflow.inbound.next_number
         expected, limit = had[which % len(had)], session.outflow.outbound.limit + which % 5000
         if which == 0xFF:
@@ -188,7 +198,7 @@ class Peer:
         self.receive(b"".join(frames.pack(self._sealer.seal(record, 0))))
         if kind == Kind.REKEY and not flags and not stream and not body:
             self._ratchet.advance()
-            self._sealer = _sealer(self._ratchet.key)
+            self._sealer = ciphers.sealer(self._ratchet.key)
 
     def receive(self, data: bytes) -> None:
         session = self.session
@@ -274,7 +284,7 @@ def _take_out(blob: Arrival) -> None:
 
 def _work(session: Session) -> None:
     """Give the session something to say, so that acknowledgements and cancels have something to be about."""
-    outgoing = Outgoing([b"x" * 3000], codec=0, plain_bytes=3000)
+    outgoing = Outgoing([b"x" * 1500], codec=0, plain_bytes=1500)
     for size in (200, None):
         outgoing.add_blob(OutgoingBlob(_begin, plain_bytes=size, inline=True))
     session.queue(outgoing)
@@ -366,8 +376,3 @@ def _stated_limits(parameters: Parameters) -> Limits:
 def parameters(limits: Limits, instance: bytes) -> Stated:
     """Return what an end with these limits states; a server has an instance."""
     return Stated.of(limits, 7, instance)
-
-
-@cache
-def _sealer(key: bytes) -> Sealer:
-    return Sealer(key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fuzz import ciphers
 from fuzz.session_target import Peer
 from fuzz.splits import pieces
 from netstructer.protocol import bodies
@@ -30,6 +31,7 @@ def seeds() -> list[bytes]:
     return [bytes([place]) + text for place in range(2 * len(_STATES)) for text in texts]
 
 
+@ciphers.kept()
 def one(data: bytes) -> None:
     """Bring two sessions into a state, and give the bytes to one whole and to the other in pieces."""
     if not data:
