@@ -12,7 +12,7 @@ from zlib import crc32
 
 __all__ = ["draw", "pieces", "splits"]
 
-STRETCH = 48
+STRETCH = 24
 """So many bytes come one by one, somewhere in the input: more would cost more than all the rest of an execution."""
 LEAST_STEP = 24
 """A random piece has up to so many bytes, or up to a half of the input."""

@@ -61,7 +61,7 @@ def test_every_seed_is_run_before_any_mutation_and_what_once_failed_before_that(
     assert run.fault is None
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 47, 48, 49, 1000, LONGEST])
+@pytest.mark.parametrize("size", [0, 1, 2, 23, 24, 25, 1000, LONGEST])
 def test_pieces_give_the_input_when_they_are_joined(size: int) -> None:
     for seed in range(20):
         data = Random(seed).randbytes(size)
@@ -75,7 +75,7 @@ def test_splits_differ_between_inputs_and_have_single_bytes() -> None:
     found = [pieces(Random(seed).randbytes(300)) for seed in range(100)]
 
     assert len({tuple(map(len, parts)) for parts in found}) > 60
-    assert 20 < sum(sum(len(part) == 1 for part in parts) >= 40 for parts in found) < 80
+    assert 20 < sum(sum(len(part) == 1 for part in parts) >= 20 for parts in found) < 80
     assert all(len(part) == 1 for part in next(splits(bytes(300))))
 
 
