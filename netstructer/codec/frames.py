@@ -77,12 +77,13 @@ class FrameReader:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take in a copy of `data`, of any length."""
-        missing = self.held_bytes + len(data) - len(self._buffer)
-        if missing > 0 or len(data) > len(self._buffer) - self._end:
-            self._make_room(self.held_bytes + len(data))
-        self._view[self._end : self._end + len(data)] = data
-        self._end += len(data)
-        self.received_bytes += len(data)
+        count = len(data)
+        if count > len(self._buffer) - self._end:
+            self._make_room(self.held_bytes + count)
+        end = self._end + count
+        self._view[self._end : end] = data
+        self._end = end
+        self.received_bytes += count
 
     def next_token(self) -> memoryview | None:
         """Return the next whole token, or None where more bytes are needed.
