@@ -16,6 +16,8 @@ from netstructer.protocol.states import Kind, Role
 
 HELD_BYTES = 64 << 10
 """What a session may hold of what no key has sealed."""
+MOST_AFTER = 2
+"""Pieces after the end: what comes of the first comes of all."""
 
 
 def seeds() -> list[bytes]:
@@ -39,20 +41,23 @@ def one(data: bytes) -> None:
     role = Role.SERVER if data[0] & 1 else Role.CLIENT
     prepare = _STATES[(data[0] >> 1) % len(_STATES)]
     wire = data[1:]
-    whole, split = (_end(role, prepare, parts) for parts in ([wire], pieces(wire)))
+    peer, twin = Peer(role), Peer(role)
+    whole, split = _come(peer, prepare, [wire]), _come(twin, prepare, pieces(wire))
     assert whole == split, f"the split makes a difference: {whole}, {split}"
+    peer.check_end()
 
 
-def _end(role: Role, prepare: Callable[[Peer], None], parts: list[bytes]) -> tuple[object, ...]:
-    peer = Peer(role)
+def _come(peer: Peer, prepare: Callable[[Peer], None], parts: list[bytes]) -> tuple[object, ...]:
     prepare(peer)
+    after = 0
     for part in parts:
         peer.receive(part)
+        after += peer.ended
+        if after > MOST_AFTER:
+            break
     session = peer.session
     assert session.inflow.frames.held_bytes <= max(HELD_BYTES, sum(map(len, parts)))
-    outcome = session.state, type(session.error), str(session.error), len(peer.messages)
-    peer.check_end()
-    return outcome
+    return session.state, type(session.error), str(session.error), len(peer.messages), peer.ended
 
 
 def _leave(peer: Peer) -> None:
