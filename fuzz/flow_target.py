@@ -34,10 +34,12 @@ SMALL = (0, 1, 100, 1_000, 5_000, 16_384, 20_000, 40_000)
 """Of blobs: none, one record, a few.  A timetable has these; they are what makes it fast."""
 LARGE = (0, 1, 5_000, 70_000, 262_143, 262_144, 262_145, 750_000)
 """And around what may be sent before the first GRANT, and what no spool has room for: where the first byte says so, and
-one in four times, since these take ten times as long."""
+one time in eight, since these take ten times as long."""
+COUNTS = (1, 2, 1, 3, 1, 2, 1, 6)
+"""Of blobs in one value: mostly few, and more than there are streams."""
 MARK = 0xFE
 """From this first byte on a timetable may have large blobs; as a step it is a farewell that is not said."""
-MOST_STEPS = 32
+MOST_STEPS = 24
 MOST_BLOB_BYTES = 3 << 20
 """In one timetable, so that the spools run full: they have room for 2 MiB, half of it promised to nobody."""
 SEND, SEND_BLOBS, SEND_ASIDE, READ, DROP, GIVE_UP, CARRY, FAREWELL = range(8)
@@ -70,7 +72,7 @@ def _marked(row: bytes) -> list[bytes]:
 
 
 def _large(data: bytes) -> bool:
-    return data[:1] >= bytes([MARK]) and draw(data) & 3 == 0
+    return data[:1] >= bytes([MARK]) and draw(data) & 7 == 0
 
 
 @ciphers.kept()
@@ -84,7 +86,7 @@ def one(data: bytes) -> None:
     blob_bytes = 0
     for at in range(0, min(len(data) - 1, 2 * MOST_STEPS), 2):
         whose, what, amount = data[at] & 1, (data[at] >> 1) % 8, data[at + 1]
-        blob_bytes += sizes[amount % 8] * (1 + (amount >> 3) % 6) if what in (SEND_BLOBS, SEND_ASIDE) else 0
+        blob_bytes += sizes[amount % 8] * COUNTS[(amount >> 3) % 8] if what in (SEND_BLOBS, SEND_ASIDE) else 0
         if blob_bytes <= MOST_BLOB_BYTES:
             ends[whose].step(what, amount)
     _run(ends)
@@ -162,7 +164,7 @@ class _End:
             self.disturbed = True
 
     def send(self, what: int, amount: int) -> None:
-        count = 0 if what == SEND else 1 + (amount >> 3) % 6
+        count = 0 if what == SEND else COUNTS[(amount >> 3) % 8]
         payloads = self.session.payloads
         blobs = [Blob(_bytes(self.sizes[amount % 8] // (1 + place % 2))) for place in range(count)]
         outgoing = payloads.compose(payloads.encode([amount, _TEXT[: amount * 8], *blobs]), compress=amount % 3 == 0)
