@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import uuid
 from collections.abc import Callable, Iterable
@@ -68,6 +69,27 @@ def same_hash(count: int, bits: int = 64, residue: int = 5) -> list[int]:
     """Return ints of one hash."""
     first = (1 << bits) // PRIME
     return [(first + number) * PRIME + residue for number in range(count)]
+
+
+def fractions_of_one_hash(count: int) -> list[bytes]:
+    """Encode fractions whose hashes differ, and not the hash of their parts, by which Python keeps those.
+
+    The hash of a tuple adds that of each item times a constant, turns the bits and multiplies again: so for each
+    numerator there is one denominator, and one in eight is as short as a hash.
+    """
+    wrap, (first, factor, start) = 1 << 64, (11400714785074694791, 14029467366897019727, 2870177450012600261)
+
+    def after(numerator: int) -> int:
+        found = (start + numerator * factor) % wrap
+        return (found << 31 | found >> 33) * first % wrap
+
+    inverse, found, numerator = pow(factor, -1, wrap), [], 0
+    while len(found) < count:
+        numerator += 1
+        denominator = (after(1) - after(numerator) + factor) * inverse % wrap
+        if denominator < PRIME and math.gcd(numerator, denominator) == 1:
+            found.append(struct(17, plain(numerator), plain(denominator)))
+    return found
 
 
 def shuffled(items: list[Any]) -> list[Any]:
@@ -139,6 +161,8 @@ def deep(opening: bytes, times: int = 1_000_000) -> Callable[[Limits], bytes]:
 
 _SLOW_TO_TRACE = {
     *("32,768 ints", "32,768 keys", "4,096 Decimals", "4,096 UUIDs", "4,096 frozensets", "4,096 fractions"),
+    *("4,096 fractions of one hash by their parts", "4,096 fractions in one key"),
+    *("2,048 sets of one fraction", "2,048 fractions in keys, by eights"),
     *("4,096 dataclasses", "4,096 tuples", "members that differ at their end", "an emoji in each of 60,000"),
     *("slices of 2^63", "ranges of large ints", "Decimals of a thousand digits", "250,000 nans in a run"),
 }
@@ -297,6 +321,10 @@ def _collisions() -> Iterable[Bomb]:
     def slow(items: Callable[[], list[bytes]]) -> Callable[[], bytes]:
         return lambda: listed([b"\xea"] + [listed(items(), 0xF1)] * 400)
 
+    def keys_of_fractions() -> bytes:
+        made = fractions_of_one_hash(2048)
+        return listed([b"\xea", *(b"\x81\xc8" + b"".join(made[at : at + 8]) + b"\0" for at in range(0, 2048, 8))])
+
     yield _value("collisions", "32,768 ints", lambda: listed(map(plain, ints()), 0xF1))
     yield _value("collisions", "32,768 keys", lambda: b"\xf5" + listed(map(plain, ints())) + plain([0] * 32_768))
     yield _value("collisions", "4,096 UUIDs", lambda: listed(uuids(), 0xF1))
@@ -321,6 +349,22 @@ def _collisions() -> Iterable[Bomb]:
         "4,096 fractions",
         lambda: listed((struct(17, plain(number), b"\1") for number in same_hash(4096)), 0xF1),
     )
+    yield _value(
+        "collisions",
+        "4,096 fractions of one hash by their parts",
+        lambda: listed(fractions_of_one_hash(4096), 0xF1),
+    )
+    yield _value(
+        "collisions",
+        "4,096 fractions in one key",
+        lambda: b"\x81\xf0" + listed([b"\xea", *fractions_of_one_hash(4096)]) + b"\0",
+    )
+    yield _taken(
+        "collisions",
+        "2,048 sets of one fraction",
+        lambda: listed([b"\xea", *(b"\xf1\x01" + item for item in fractions_of_one_hash(2048))]),
+    )
+    yield _taken("collisions", "2,048 fractions in keys, by eights", keys_of_fractions)
     yield _value(
         "collisions",
         "a Counter of 4,096",

@@ -47,6 +47,21 @@ def held_by(member: Any) -> tuple[Any, ...]:
     return member.parts if type(member) is Applied and member.tag == 0xFA else ()
 
 
+def fractions_of_one_hash(members: Iterable[Any]) -> int:
+    """Return how many different fractions, of those that these are or hold outside of frozensets, have parts of one
+    hash."""
+    parts: dict[int, set[tuple[int, int]]] = defaultdict(set)
+    left = list(members)
+    while left:
+        part = left.pop()
+        if type(part) is Fraction:
+            pair = part.numerator, part.denominator
+            parts[hash(pair)].add(pair)
+        elif type(part) is not frozenset:
+            left += held_by(part)
+    return max(map(len, parts.values()), default=0)
+
+
 def second_product(group: Members) -> int:
     """Return what it weighs, besides, to compare these where a Decimal is among them."""
     inside = list(all_inside(group))

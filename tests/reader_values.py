@@ -13,7 +13,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
-from reader_costs import of_one_hash, product, second_product
+from reader_costs import fractions_of_one_hash, of_one_hash, product, second_product
 from reader_spelling import write
 from reader_structs import BADLY, STRUCTS, Applied, Reference, Refused, Shape, expect
 
@@ -110,6 +110,7 @@ class Values:
     def unseeded(self, members: Collection[Any]) -> None:
         if {*map(type, members)} in ({str}, {bytes}):
             return
+        expect(fractions_of_one_hash(members) <= self.budget.unseeded_members, "fractions")
         groups = [group for group in of_one_hash(members) if len(group) > 1]
         expect(max(map(product, groups), default=0) <= self.budget.unseeded_members, "unseeded_members")
         expect(max(map(second_product, groups), default=0) <= self.budget.unseeded_members, "conversions")

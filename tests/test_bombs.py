@@ -16,7 +16,7 @@ from bombs_of_links import RECORDS, TRANSFERS
 from bombs_of_values import EXPANSIONS, VALUES
 from loopback import ROOT, finish, python
 from netstructer import Limits, private_files
-from netstructer.codec import arrays, collisions
+from netstructer.codec import arrays, collisions, fraction_hashes
 from netstructer.protocol import assembly, records
 from netstructer.transfer import manifest
 
@@ -149,6 +149,10 @@ SABOTAGED: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], Bomb]]] = {
         "error",
         lambda patch: patched(patch, "a Decimal and an int, 3,000 bits", collisions, "_number", lambda _: 1),
     ),
+    "fractions in one key": (
+        "error",
+        lambda patch: patched(patch, "4,096 fractions in one key", fraction_hashes, "_check_parts", lambda *more: None),
+    ),
     "arrays": (
         "time",
         lambda patch: patched(patch, "a shape of 8,000 dimensions", arrays, "_MOST_DIMENSIONS", 1 << 30),
@@ -160,6 +164,13 @@ SABOTAGED: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], Bomb]]] = {
         lambda patch: patched(patch, "an outbox of 1099511627776 rows", salvaging, "_read", read_any_number),
     ),
 }
+if sys.version_info >= (3, 12):  # before that nothing keeps the hashes of fractions
+    SABOTAGED["fractions in many sets"] = (
+        "time",
+        lambda patch: patched(
+            patch, "2,048 sets of one fraction", fraction_hashes, "_LEDGER", fraction_hashes._Ledger(None)
+        ),
+    )
 """What the measurement must find without a check, and the bomb that finds it."""
 SLOW = {"padding", "names", "salvage"}
 TWINS = [pytest.param(name, marks=[pytest.mark.long] * (name in SLOW)) for name in SABOTAGED]

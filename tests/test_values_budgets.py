@@ -472,19 +472,3 @@ def test_a_group_without_a_decimal_is_no_heavier_for_one_with_one() -> None:
 def test_what_is_compared_of_a_slice_are_its_parts() -> None:
     # Slices have a hash from Python 3.12 on only.
     assert tuple(collisions._Weigher(TYPES, {})._parts(slice(1, None, 3))) == (1, None, 3)
-
-
-def test_fractions_that_collide_are_refused_by_their_parts() -> None:
-    prime = (1 << 61) - 1
-    crowd = {Fraction(1 + 2 * number * prime, 2) for number in range(65)}
-    few = set(list(crowd)[:16])
-    data = joined(few)
-
-    assert decode(data) == few
-    for refused in (lambda: encode(crowd), lambda: decode(joined_without_limits(crowd))):
-        with pytest.raises((MessageTooBig, BadValue), match="unseeded_members"):
-            refused()
-
-
-def joined_without_limits(value: Any) -> bytes:
-    return b"".join(encode(value, limits=limited(unseeded_members=65_535)).buffers)

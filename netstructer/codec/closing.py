@@ -11,7 +11,7 @@ from typing import Any
 from netstructer.codec.bulk import cut_rows, fill_holes, has_bulk_form, is_set_run, make_rows
 from netstructer.codec.collisions import ATOMS, Weights, check_collisions
 from netstructer.codec.refusals import Malformed, OverBudget, hold_items
-from netstructer.codec.structs import make_struct, make_structs
+from netstructer.codec.structs import FRACTION, make_struct, make_structs
 from netstructer.codec.tags import (
     BULK_FROM,
     DICT_COST,
@@ -47,8 +47,10 @@ def close(
     """Return the object and how many items it adds that were not counted when it was opened; `room` is how many may
     be."""
     if kind == CLOSE_STRUCT:
+        weights.fractions = weights.fractions or extra is FRACTION
         return make_struct(extra, children, limits, room)
     if kind == CLOSE_TABLE:
+        weights.fractions = weights.fractions or extra[1] is FRACTION
         return _table(extra, children, room, limits)
     if kind == CLOSE_RAGGED:
         lengths = _long_list(children[0])

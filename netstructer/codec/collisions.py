@@ -29,10 +29,11 @@ from itertools import chain
 from types import EllipsisType, NoneType
 from typing import Any, NamedTuple
 
+from netstructer.codec.fraction_hashes import check_fractions
 from netstructer.codec.refusals import OverBudget
 from netstructer.codec.types import RECORD_LAYOUT, Types
 
-__all__ = ["ATOMS", "Weights", "check_collisions"]
+__all__ = ["ATOMS", "Weights", "check_collisions", "look_again"]
 
 _SEEDED = ({str}, {bytes})
 ATOMS = frozenset((str, bytes, int, float, bool, NoneType))
@@ -59,21 +60,37 @@ class _Inside(NamedTuple):
     """The most that it takes to make a Decimal of a number in it."""
 
 
-Weights = dict[int, _Inside]
-"""Of the frozensets of one value that were looked into, by their identity."""
+class Weights:
+    """What is known of one value while its collections are looked at."""
+
+    __slots__ = ("fractions", "inside", "unlooked")
+
+    def __init__(self, *, fractions: bool, later: bool) -> None:
+        self.fractions = fractions
+        """Whether there is a Fraction in the value: nobody looks for them where none has come."""
+        self.unlooked: list[Collection[Any]] | None = [] if later else None
+        """The collections in which no Fraction was looked for, where one may still come that is in them."""
+        self.inside: dict[int, _Inside] = {}
+        """Of the frozensets that were looked into, by their identity."""
 
 
 def check_collisions(members: Collection[Any], most: int, types: Types, weights: Weights) -> None:
-    """Raise `OverBudget` if comparing the members that share one hash would cost more than `most` of them may;
-    `TypeError` if one has no hash.
+    """Raise `OverBudget` if comparing the members that share one hash would cost more than `most` of them may, or
+    hashing fractions in them would; `TypeError` if one of two or more has no hash.
     """
     if len(members) < 2:
+        if weights.fractions:
+            check_fractions(members, most, types)
+        elif weights.unlooked is not None:
+            weights.unlooked.append(members)
         return
     kinds = set(map(type, members))
     if kinds in _SEEDED or (len(members) <= most and kinds <= ATOMS):
         return
-    if Fraction in kinds:
-        _check_fractions(members, most)
+    if weights.fractions or Fraction in kinds:
+        check_fractions(members, most, types)
+    elif weights.unlooked is not None and not kinds <= ATOMS:
+        weights.unlooked.append(members)
     hashes = list(map(hash, members))
     if len(set(hashes)) == len(hashes):
         return
@@ -81,21 +98,16 @@ def check_collisions(members: Collection[Any], most: int, types: Types, weights:
     found = max(counts.values())
     if found <= most and not kinds <= ATOMS:
         shared = [(found, member) for found, member in zip(hashes, members, strict=True) if counts[found] > 1]
-        found = _Weigher(types, weights).heaviest(shared, counts)
+        found = _Weigher(types, weights.inside).heaviest(shared, counts)
     if found > most:
         raise OverBudget("unseeded_members", "members that share one hash", most, found)
 
 
-def _check_fractions(members: Collection[Any], most: int) -> None:
-    """Raise `OverBudget` where that can be said of fractions by their parts, before they are hashed.
-
-    From Python 3.12 on the standard library keeps the hashes of fractions in a dict of its own, by their parts, where
-    these collide as well: 4,096 took 0.3 s.
-    """
-    parts = ((hash(each.numerator), hash(each.denominator)) for each in members if type(each) is Fraction)
-    found = max(Counter(parts).values())
-    if found > most:
-        raise OverBudget("unseeded_members", "members that share one hash", most, found)
+def look_again(most: int, types: Types, weights: Weights) -> None:
+    """Look for fractions in the collections in which that was put off; raises `OverBudget`."""
+    if weights.fractions:
+        for members in weights.unlooked or ():
+            check_fractions(members, most, types)
 
 
 class _Weigher:
@@ -105,7 +117,7 @@ class _Weigher:
     the opposite order: so nothing recurses, however deep they are.
     """
 
-    def __init__(self, types: Types, weights: Weights) -> None:
+    def __init__(self, types: Types, weights: dict[int, _Inside]) -> None:
         self._types = types
         self._weights = weights
 

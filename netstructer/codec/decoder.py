@@ -107,7 +107,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
     items = 1
     wide = 0
     used_blobs = 0
-    weights: Weights = {}
+    weights = Weights(fractions=False, later=False)
     weighty = False  # Whether anything came that is more to compare than an int is, as a key or in one.
     value: Any
     try:

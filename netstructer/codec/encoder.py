@@ -26,10 +26,10 @@ from typing import Any
 from netstructer.codec.arrays import RawBytes
 from netstructer.codec.blob import Blob
 from netstructer.codec.bulk import classify, is_set_run, pack_run
-from netstructer.codec.collisions import ATOMS, Weights, check_collisions
+from netstructer.codec.collisions import ATOMS, Weights, check_collisions, look_again
 from netstructer.codec.opening import open_entry, open_form
 from netstructer.codec.refusals import OverBudget, Unsendable
-from netstructer.codec.structs import SURROGATES, struct_of_class
+from netstructer.codec.structs import FRACTION, SURROGATES, struct_of_class
 from netstructer.codec.tags import (
     BLOB,
     BLOB_COST,
@@ -114,7 +114,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
     most_alike = limits.unseeded_members
     items = 1
     wide = 0
-    weights: Weights = {}
+    weights = Weights(fractions=False, later=True)
     weighty = False  # Whether anything came that is more to compare than an int is, as a key or in one.
     unweighed: list[dict[Any, Any]] = []  # the dicts that came before it: most values need no look at their keys
     children: Any
@@ -187,15 +187,19 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                             _refer(packed, out, buffers)
                         continue
                     else:
-                        weighty = weighty or form[0] == TABLE
+                        if form[0] == TABLE:
+                            weighty = True
+                            weights.fractions = weights.fractions or form[1][1] is FRACTION
                         head, children, added = open_form(form, children, most_items - items, limits)
                         out += head
                         items += added
             elif kind is dict:
                 size = len(item)
-                if size > most_alike or (weighty and size > 1 and not ATOMS.issuperset(map(type, item))):
+                if size > most_alike or (
+                    weighty and (size > 1 or weights.fractions) and not ATOMS.issuperset(map(type, item))
+                ):
                     check_collisions(item, most_alike, types, weights)
-                elif size > 1 and not weighty:
+                elif size == 1 or (size and not weighty):
                     unweighed.append(item)
                 if size < BULK_FROM:
                     put(FIX_DICT + size)
@@ -283,6 +287,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                 continue
             elif (row := struct_of_class(kind)) is not None:
                 weighty = True
+                if row is FRACTION:
+                    weights.fractions = True
                 if row.check is not None:
                     row.check(item, limits)
                 out += row.head
@@ -327,7 +333,9 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
         raise OverBudget("value_items", "items", most_items, items)
     if weighty:
         for item in unweighed:
-            check_collisions(item, most_alike, types, weights)
+            if len(item) > 1 or weights.fractions:
+                check_collisions(item, most_alike, types, weights)
+        look_again(most_alike, types, weights)
     if out:
         buffers.append(bytes(out))
     plain_bytes = sum(map(len, buffers))

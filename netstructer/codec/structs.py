@@ -323,6 +323,7 @@ STRUCTS = (
 SURROGATES = STRUCTS[2]
 BY_CODE = {row.code: row for row in STRUCTS}
 BY_CLASS: dict[type, Struct] = {row.cls: row for row in STRUCTS if row.cls is not None}
+FRACTION = BY_CLASS[Fraction]
 
 
 def make_struct(row: Struct, children: list[Any], limits: Limits, room: int) -> tuple[Any, int]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from netstructer.codec.arrays import RawBytes
 from netstructer.codec.blob import Blob
-from netstructer.codec.collisions import check_collisions
+from netstructer.codec.collisions import Weights, check_collisions
 from netstructer.codec.refusals import OverBudget, Unsendable
 from netstructer.codec.structs import struct_of_class
 from netstructer.codec.types import CUSTOM_LAYOUT, RECORD_LAYOUT, Entry, Types
@@ -113,12 +113,12 @@ class _Finder:
         if kind in (list, tuple, deque):
             return ((("", f"[{place}]"), child, in_set) for place, child in enumerate(list(item)))
         if kind in (dict, OrderedDict, Counter, defaultdict):
-            check_collisions(item, self._limits.unseeded_members, self._types, {})
+            check_collisions(item, self._limits.unseeded_members, self._types, Weights(fractions=True, later=False))
             if kind is defaultdict:
                 self._take(item)
             return _members(dict(item), in_set)
         if kind in (set, frozenset):
-            check_collisions(item, self._limits.unseeded_members, self._types, {})
+            check_collisions(item, self._limits.unseeded_members, self._types, Weights(fractions=True, later=False))
             return ((("", f"{{{_brief(child)}}}"), child, True) for child in list(item))
         if kind is slice:
             return ((("", f".{name}"), getattr(item, name), in_set) for name in ("start", "stop", "step"))
