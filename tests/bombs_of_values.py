@@ -162,7 +162,7 @@ def deep(opening: bytes, times: int = 1_000_000) -> Callable[[Limits], bytes]:
 _SLOW_TO_TRACE = {
     *("32,768 ints", "32,768 keys", "4,096 Decimals", "4,096 UUIDs", "4,096 frozensets", "4,096 fractions"),
     *("4,096 fractions of one hash by their parts", "4,096 fractions in one key"),
-    *("2,048 sets of one fraction", "2,048 fractions in keys, by eights"),
+    *("3,000 sets of one fraction", "2,048 fractions in keys, by eights"),
     *("4,096 dataclasses", "4,096 tuples", "members that differ at their end", "an emoji in each of 60,000"),
     *("slices of 2^63", "ranges of large ints", "Decimals of a thousand digits", "250,000 nans in a run"),
 }
@@ -361,8 +361,8 @@ def _collisions() -> Iterable[Bomb]:
     )
     yield _taken(
         "collisions",
-        "2,048 sets of one fraction",
-        lambda: listed([b"\xea", *(b"\xf1\x01" + item for item in fractions_of_one_hash(2048))]),
+        "3,000 sets of one fraction",
+        lambda: listed([b"\xea", *(b"\xf1\x01" + item for item in fractions_of_one_hash(3000))]),
     )
     yield _taken("collisions", "2,048 fractions in keys, by eights", keys_of_fractions)
     yield _value(

@@ -168,7 +168,7 @@ if sys.version_info >= (3, 12):  # before that nothing keeps the hashes of fract
     SABOTAGED["fractions in many sets"] = (
         "time",
         lambda patch: patched(
-            patch, "2,048 sets of one fraction", fraction_hashes, "_LEDGER", fraction_hashes._Ledger(None)
+            patch, "3,000 sets of one fraction", fraction_hashes, "_LEDGER", fraction_hashes._Ledger(None)
         ),
     )
 """What the measurement must find without a check, and the bomb that finds it."""
