@@ -14,15 +14,14 @@ import dataclasses
 import gc
 import resource
 import sys
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from netstructer import Limits
+from small_stack import on_a_small_stack
 
-STACK_BYTES = 256 * 1024
 MIB = 1 << 20
 SLACK_BYTES = 2 * MIB
 SECONDS = 0.1 if sys.gettrace() is None else 2.0  # coverage makes every line slower
@@ -83,9 +82,8 @@ def growth_of(bomb: Bomb, limits: Limits) -> int:
 
 def _throw(bomb: Bomb, thing: Any, limits: Limits, *, traced: bool = False) -> tuple[float, BaseException | None]:
     """Throw once; return processor seconds, or bytes where memory is traced, and what was raised."""
-    found: list[tuple[float, BaseException | None]] = []
 
-    def run() -> None:
+    def run() -> tuple[float, BaseException | None]:
         error: BaseException | None = None
         kept: object = None
         started = time.thread_time()
@@ -95,26 +93,14 @@ def _throw(bomb: Bomb, thing: Any, limits: Limits, *, traced: bool = False) -> t
             error = raised.with_traceback(None)
         figure = tracemalloc.get_traced_memory()[1] if traced else time.thread_time() - started
         del kept
-        found.append((figure, error))
+        return figure, error
 
     if traced:
         tracemalloc.start()
     try:
-        on_a_small_stack(run)
+        return on_a_small_stack(run)
     finally:
         tracemalloc.stop()
-    return found[0]
-
-
-def on_a_small_stack(run: Callable[[], None]) -> None:
-    """Run on a thread whose stack is that of a small C library's threads, or less."""
-    before = threading.stack_size(STACK_BYTES)
-    try:
-        thread = threading.Thread(target=run)
-        thread.start()
-    finally:
-        threading.stack_size(before)
-    thread.join()
 
 
 # --- what is outside of Python's objects ------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from netstructer.protocol import bodies
 from netstructer.protocol.events import Event, PeerLeft
 from netstructer.protocol.states import CancelCode, Kind, Role, State
 from pair import TINY, Hostile, Pair, data_body, error_in, messages_in, opened, read, send
+from small_stack import on_a_small_stack
 
 MIB = 1 << 20
 VALUE = b"".join(encode("value").buffers)
@@ -364,27 +364,14 @@ def _fuzz(name: str, runs: int, *, seed: int) -> None:
 
 
 def test_a_conversation_on_a_small_stack() -> None:
-    failures: list[BaseException] = []
+    def converse() -> list[int]:
+        pair = Pair()
+        deep: object = "bottom"
+        for _ in range(250):
+            deep = [deep]
+        for end in pair.ends:
+            send(end.session, deep)
+            send(end.session, {"table": [{"row": row} for row in range(2000)]})
+        return [len(values) for values in pair.exchange()]
 
-    def converse() -> None:
-        try:
-            pair = Pair()
-            deep: object = "bottom"
-            for _ in range(250):
-                deep = [deep]
-            for end in pair.ends:
-                send(end.session, deep)
-                send(end.session, {"table": [{"row": row} for row in range(2000)]})
-            assert [len(values) for values in pair.exchange()] == [2, 2]
-        except BaseException as error:
-            failures.append(error)
-
-    before = threading.stack_size(256 << 10)
-    try:
-        thread = threading.Thread(target=converse)
-        thread.start()
-    finally:
-        threading.stack_size(before)
-    thread.join()
-
-    assert failures == []
+    assert on_a_small_stack(converse) == [2, 2]
