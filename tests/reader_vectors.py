@@ -6,10 +6,11 @@ input, to what the reader finds: `expect`, and whatever else of the header is an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from reader import Session, read_session
 from reader_direction import Direction
@@ -34,6 +35,24 @@ TYPES = {
     "Empty": Shape(0xFA, hashable=False),
 }
 """The application types that vectors of values name: fields, members, all bits of a flag."""
+
+
+FOLDERS = {
+    "values": "of_value",
+    "keys": "of_key",
+    "tokens": "of_token",
+    "records": "of_record",
+    "handshakes": "of_handshake",
+    "sessions": "of_session",
+    "exchanges": "of_exchange",
+    "resumptions": "of_resumption",
+}
+"""For each folder of vectors, what the function is called that reads one: here, and wherever else there is a reader."""
+
+
+def by_folder(functions: Mapping[str, Any]) -> dict[str, Callable[[Facts, str], Facts]]:
+    """Return those functions of a module that read vectors, by the folders that they read."""
+    return {folder: functions[name] for folder, name in FOLDERS.items()}
 
 
 def read_vector(path: Path) -> tuple[Facts, str]:
@@ -207,13 +226,4 @@ def ends_of(facts: Facts) -> tuple[Session, Direction, Direction]:
     )
 
 
-READERS: dict[str, Callable[[Facts, str], Facts]] = {
-    "values": of_value,
-    "keys": of_key,
-    "tokens": of_token,
-    "records": of_record,
-    "handshakes": of_handshake,
-    "sessions": of_session,
-    "exchanges": of_exchange,
-    "resumptions": of_resumption,
-}
+READERS = by_folder(globals())

@@ -35,7 +35,7 @@ from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.records import RecordReader
 from reader_structs import Refused
-from reader_vectors import Facts, outcome, raw, read_vector
+from reader_vectors import Facts, by_folder, outcome, raw, read_vector
 from strategies import TYPES
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -122,16 +122,7 @@ def of_resumption(facts: Facts, body: str) -> Facts:
     return test_resume_vectors.play(facts, body.splitlines()).outcome()
 
 
-PACKAGE: dict[str, Callable[[Facts, str], Facts]] = {
-    "values": of_value,
-    "keys": of_key,
-    "tokens": of_token,
-    "records": of_record,
-    "handshakes": of_handshake,
-    "sessions": of_session,
-    "exchanges": of_exchange,
-    "resumptions": of_resumption,
-}
+PACKAGE = by_folder(globals())
 
 
 @pytest.mark.parametrize("path", VECTORS, ids=named)
@@ -147,7 +138,7 @@ def test_there_are_vectors_of_every_kind() -> None:
     counts = Counter(path.parent.name for path in VECTORS)
     faults = Counter(read_vector(path)[0]["expect"] for path in VECTORS)
 
-    assert counts.keys() == PACKAGE.keys() == reader_vectors.READERS.keys()
+    assert counts.keys() == reader_vectors.FOLDERS.keys()
     assert counts.total() >= 760
     assert min(counts.values()) >= 16
     assert faults.total() - faults["success"] >= 530
