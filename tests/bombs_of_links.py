@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bombs import MIB, Bomb
-from bombs_of_values import block, frame, shrunk
+from bombs_of_frames import block, frame, shrunk
 from netstructer import Limits, errors
 from netstructer.codec.tags import length_bytes
 from netstructer.errors import BadSeal, BadValue, CreditExceeded, IllegalFrame, UnsafeName

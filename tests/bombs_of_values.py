@@ -1,162 +1,44 @@
-"""Bombs that are a value, or a frame of zstd: what decoder and expansion are thrown (bombs.py)."""
+"""Bombs that are a value: what the decoder is thrown (bombs.py)."""
 
 from __future__ import annotations
 
-import math
-import random
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import zstandard
-
 from bombs import MIB, Bomb
 from netstructer import Limits
-from netstructer.codec.compression import BLOCK_BYTES, expand
 from netstructer.codec.tags import length_bytes
-from netstructer.codec.values import decode, encode
-from netstructer.errors import BadCompression, BadValue
+from netstructer.codec.values import decode
+from netstructer.errors import BadValue
+from spelled import (
+    LARGE,
+    blob_of,
+    encoded_crowd,
+    equal_prefixes,
+    fibonacci,
+    floats_and_decimals,
+    fractions_of_one_hash,
+    listed,
+    mixed,
+    nested_sets,
+    pairs_of_one_hash,
+    plain,
+    same_hash,
+    shuffled,
+    struct,
+    text,
+)
 from strategies import TYPES
 
-__all__ = ["EXPANSIONS", "VALUES"]
+__all__ = ["VALUES"]
 
-PRIME = (1 << 61) - 1
-"""Ints that differ by a multiple of it have one hash."""
-LARGE = 15 * MIB
-"""What a value of SMALL has room for, and a little more."""
 NOTHINGS = ["90", "80", "c0", "f100", "f300", "a0", "ea", "ff06ea90", "fe00", "ff01"]
 
 
 def read(data: bytes, limits: Limits) -> object:
     """The door of every value: bytes as they come out of a message, in pieces."""
     return decode((data[start : start + 65_536] for start in range(0, len(data), 65_536)), limits=limits, types=TYPES)
-
-
-# --- how they are made ------------------------------------------------------------------------------------------------
-
-
-def plain(value: object) -> bytes:
-    """Encode what the limits allow."""
-    return b"".join(encode(value, limits=Limits.BULK, types=TYPES).buffers)
-
-
-def text(raw: bytes) -> bytes:
-    """Encode a text from its UTF-8, right or wrong."""
-    return bytes((0xA0 + len(raw),)) + raw if len(raw) < 32 else b"\xed" + length_bytes(len(raw)) + raw
-
-
-def blob_of(raw: bytes, tag: int = 0xEE) -> bytes:
-    return bytes((tag,)) + length_bytes(len(raw)) + raw
-
-
-def struct(code: int, *parts: bytes) -> bytes:
-    return bytes((0xFF, code)) + b"".join(parts)
-
-
-def listed(items: Iterable[bytes], tag: int = 0xEF) -> bytes:
-    """Encode a list, or a set whose members are brought into order."""
-    found = list(items) if tag == 0xEF else sorted(items)
-    return bytes((tag,)) + length_bytes(len(found)) + b"".join(found)
-
-
-def mixed(item: bytes, size: int = LARGE) -> bytes:
-    """Encode a list of this item over and over, and a None, so that it takes no bulk form; `size` bytes in all."""
-    count = size // len(item)
-    return b"\xef" + length_bytes(count + 2) + b"\xea\x01" + item * count
-
-
-def same_hash(count: int, bits: int = 64, residue: int = 5) -> list[int]:
-    """Return ints of one hash."""
-    first = (1 << bits) // PRIME
-    return [(first + number) * PRIME + residue for number in range(count)]
-
-
-def fractions_of_one_hash(count: int) -> list[bytes]:
-    """Encode fractions whose hashes differ, and not the hash of their parts, by which Python keeps those.
-
-    The hash of a tuple adds that of each item times a constant, turns the bits and multiplies again: so for each
-    numerator there is one denominator, and one in eight is as short as a hash.
-    """
-    wrap, (first, factor, start) = 1 << 64, (11400714785074694791, 14029467366897019727, 2870177450012600261)
-
-    def after(numerator: int) -> int:
-        found = (start + numerator * factor) % wrap
-        return (found << 31 | found >> 33) * first % wrap
-
-    inverse, found, numerator = pow(factor, -1, wrap), [], 0
-    while len(found) < count:
-        numerator += 1
-        denominator = (after(1) - after(numerator) + factor) * inverse % wrap
-        if denominator < PRIME and math.gcd(numerator, denominator) == 1:
-            found.append(struct(17, plain(numerator), plain(denominator)))
-    return found
-
-
-def shuffled(items: list[Any]) -> list[Any]:
-    random.Random(1).shuffle(items)
-    return items
-
-
-def encoded_crowd(count: int, levels: int, odd: int = 0) -> bytes:
-    """Encode a frozenset of `count` members of one hash, each of them such a frozenset, so many levels deep.
-
-    Those of one level differ only in their last member, so that comparing two looks almost all others up.  None is
-    made: to make three levels of 64 takes minutes.
-    """
-    if levels == 0:
-        return plain((odd + 100) * PRIME + 5)
-    members = [encoded_crowd(count, levels - 1, number) for number in range(count - 1)]
-    return listed([*members, encoded_crowd(count, levels - 1, count + 1 + odd)], 0xF3)
-
-
-def pairs_of_one_hash(bits: int, groups: int) -> bytes:
-    """Encode dicts of two keys each: an int and a Decimal that share a hash."""
-    found = []
-    for number in range(groups):
-        one, other = same_hash(2, bits, 5 + number)
-        found.append(b"\x82" + plain(one) + b"\0" + struct(16, text(str(other).encode())) + b"\0")
-    return listed([b"\xea", *found])
-
-
-def floats_and_decimals() -> bytes:
-    """Encode dicts of floats and Decimals of one hash: 2.0 ** 61 counts as 1, and so on."""
-    found = []
-    for shift in range(40):
-        keys = [plain(2.0 ** (61 * (shift % 10 + 1)))]
-        keys += [struct(16, text(str(1 + PRIME * number).encode())) for number in range(10, 25)]
-        found.append(bytes((0x80 + 15,)) + b"".join(key + b"\0" for key in keys[:15]))
-    return listed([b"\xea", *found])
-
-
-def fibonacci(bits: int) -> bytes:
-    """Encode the fraction of its size that takes longest to reduce."""
-    low, high = 1, 1
-    while high.bit_length() < bits - 1:
-        low, high = high, low + high
-    return struct(17, plain(high), plain(low))
-
-
-def nested_sets(levels: int) -> bytes:
-    """Encode sets of two in sets of two, around one large member."""
-    found = blob_of(bytes(LARGE - 4096))
-    for _ in range(levels):
-        found = b"\xf3\x02" + found + b"\xff\x01"
-    return found
-
-
-def equal_prefixes(levels: int) -> bytes:
-    """Encode sets whose two members are the same but for their last byte, again and again."""
-    found = blob_of(bytes(64))
-    for _ in range(levels):
-        found = b"\xf3\x02\xc2" + found + b"\x01\xc2" + found + b"\x02"
-    return found
-
-
-def deep(opening: bytes, times: int = 1_000_000) -> Callable[[Limits], bytes]:
-    return lambda limits: opening * times
-
-
-# --- the list ---------------------------------------------------------------------------------------------------------
 
 
 _SLOW_TO_TRACE = {
@@ -455,84 +337,3 @@ def _arrays() -> Iterable[Bomb]:
 
 
 VALUES = [*_depths(), *_empties(), *_claims(), *_texts(), *_numbers(), *_collisions(), *_names(), *_arrays()]
-
-
-# --- frames of zstd ---------------------------------------------------------------------------------------------------
-
-MAGIC = b"\x28\xb5\x2f\xfd"
-
-
-def unpack(thing: tuple[bytes, int | None, bool], limits: Limits) -> object:
-    """The door of every compressed message: expand it, and hold on to nothing."""
-    payload, plain_bytes, stated = thing
-    pieces = (payload[start : start + 65_536] for start in range(0, len(payload), 65_536))
-    return sum(map(len, expand(pieces, plain_bytes=plain_bytes, stated=stated)))
-
-
-def block(kind: int, size: int, body: bytes, *, last: bool = False) -> bytes:
-    return (size << 3 | kind << 1 | last).to_bytes(3, "little") + body
-
-
-def frame(*blocks: bytes, size: int | None = None, flags: int = 0x04, window: bytes = b"\x50") -> bytes:
-    """Return a frame made by hand; with its content size, where there is one, in 8 bytes and no window."""
-    head = bytes((flags,)) + window if size is None else bytes((flags | 0xE0,)) + size.to_bytes(8, "little")
-    return MAGIC + head + b"".join(blocks) + bytes(4)
-
-
-def shrunk(plain_bytes: bytes) -> bytes:
-    """Compress as a sender of ours does, and harder."""
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        19, window_log=20, write_checksum=True, write_content_size=True
-    )
-    return zstandard.ZstdCompressor(compression_params=parameters).compress(plain_bytes)
-
-
-def squeezed(size: int) -> bytes:
-    """Compress so many zeros."""
-    return shrunk(bytes(size))
-
-
-def _expansion(
-    name: str,
-    make: Callable[[], tuple[bytes, int | None, bool]],
-    error: type[BaseException] | None = BadCompression,
-    **more: Any,
-) -> Bomb:
-    more.setdefault("most_bytes", lambda limits: 0)
-    return Bomb(name, "zstd", unpack, lambda limits: make(), error, **more)
-
-
-def _expansions() -> Iterable[Bomb]:
-    run = block(1, BLOCK_BYTES, b"\0")
-    yield _expansion("100 MiB of zeros, stated as 1 MiB", lambda: (squeezed(100 * MIB), MIB, True))
-    yield _expansion("a GiB of runs, 32 KB, stated as 1 MiB", lambda: (frame(run * 8192, size=MIB), MIB, True))
-    yield _expansion("a GiB of runs, of no stated length", lambda: (frame(run * 8192), 4 * MIB, False))
-    for power in (30, 36, 40, 50, 62):
-        yield _expansion(
-            f"17 bytes that claim 2^{power}",
-            lambda power=power: (frame(block(0, 0, b"", last=True), size=1 << power), 1 << power, True),
-        )
-        yield _expansion(
-            f"17 bytes that claim 2^{power} of 1 MiB",
-            lambda power=power: (frame(block(0, 0, b"", last=True), size=1 << power), MIB, True),
-        )
-    yield _expansion("a second frame", lambda: (squeezed(MIB) * 2, MIB, True))
-    yield _expansion("15 MiB behind the frame", lambda: (squeezed(MIB) + bytes(LARGE), MIB, True))
-    yield _expansion("a frame cut short", lambda: (squeezed(MIB)[:-5], MIB, True))
-    yield _expansion("a frame cut in its header", lambda: (squeezed(MIB)[:7], MIB, True))
-    yield _expansion("a window of 128 MiB", lambda: (frame(run * 9, window=b"\x88"), 9 * BLOCK_BYTES, False))
-    yield _expansion("a window of 3 TiB", lambda: (frame(run * 9, window=b"\xff"), 9 * BLOCK_BYTES, False))
-    yield _expansion("a million empty blocks", lambda: (frame(block(0, 0, b"") * 1_000_000), MIB, False))
-    yield _expansion(
-        "a skippable frame of 4 GiB", lambda: (b"\x50\x2a\x4d\x18\xff\xff\xff\xff" + bytes(MIB), MIB, True)
-    )
-    yield _expansion("a block of a reserved kind", lambda: (frame(block(3, 100, bytes(100))), MIB, False))
-    yield _expansion("a block of 2 MiB", lambda: (frame(block(0, 2 * MIB - 1, bytes(2 * MIB))), 2 * MIB, False))
-    yield _expansion("a dictionary", lambda: (MAGIC + b"\x07\x50" + b"\1\2\3\4" + run, MIB, False))
-    yield _expansion("no checksum", lambda: (frame(run, flags=0), BLOCK_BYTES, False))
-    yield _expansion(
-        "a table of huffman codes that lies", lambda: (frame(block(2, 9, b"\xff" * 9, last=True)), MIB, False)
-    )
-
-
-EXPANSIONS = list(_expansions())

@@ -12,8 +12,9 @@ import zstandard
 
 from bombs import SLACK_BYTES, Bomb, growth_of, measure
 from bombs_of_files import FILES
+from bombs_of_frames import EXPANSIONS
 from bombs_of_links import RECORDS, TRANSFERS
-from bombs_of_values import EXPANSIONS, VALUES
+from bombs_of_values import VALUES
 from loopback import ROOT, finish, python
 from netstructer import Limits, private_files
 from netstructer.codec import arrays, collisions, fraction_hashes

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from bombs_of_values import PRIME, fractions_of_one_hash, listed
 from netstructer.codec import fraction_hashes
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
 from netstructer.limits import Limits
+from spelled import PRIME, fractions_of_one_hash, listed
 from strategies import TYPES, Pair, Point
 
 MANY = replace(Limits.DEFAULT, unseeded_members=65_535)
