@@ -41,6 +41,9 @@ class Run:
     seconds: float = 0.0
     data: bytes = b""
     fault: Fault | None = None
+    edges: int = 0
+    features: int = 0
+    """Of coverage, which nobody looks at here: none."""
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.target.one)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuzz import blind, drawn, guided
+from fuzz.blind import Run
+from fuzz.guided import Guided
 from fuzz.targets import LONGEST, Fault, Target
 
 __all__ = ["ENGINES", "Outcome", "missing", "resolve", "run"]
@@ -66,29 +68,22 @@ def run(
     """
     folder = None if corpora is None else corpora / target.name
     before = sum(os.times()[:4])
+    found: Run | Guided
     if engine == "atheris":
         found = guided.guide(target, folder, seconds=seconds, runs=runs, seed=seed)
-        return Outcome(
-            target=target.name,
-            engine=engine,
-            count=found.count,
-            seconds=found.seconds,
-            processor_seconds=sum(os.times()[:4]) - before,
-            edges=found.edges,
-            features=found.features,
-            fault=found.fault,
-        )
-    target = _grown(target, folder)
-    fuzz = drawn.drive if engine == "hypothesis" else blind.fuzz
-    done = fuzz(target, seed=seed, seconds=seconds, runs=runs)
+    else:
+        fuzz = drawn.drive if engine == "hypothesis" else blind.fuzz
+        found = fuzz(_grown(target, folder), seed=seed, seconds=seconds, runs=runs)
     return Outcome(
         target=target.name,
         engine=engine,
-        count=done.count,
-        seconds=done.seconds,
+        count=found.count,
+        seconds=found.seconds,
         processor_seconds=sum(os.times()[:4]) - before,
-        worst_seconds=done.worst_seconds,
-        fault=done.fault,
+        worst_seconds=found.worst_seconds,
+        edges=found.edges,
+        features=found.features,
+        fault=found.fault,
     )
 
 

@@ -37,6 +37,8 @@ class Guided:
 
     count: int = 0
     seconds: float = 0.0
+    worst_seconds: float = 0.0
+    """What the slowest took: not told by libFuzzer."""
     edges: int = 0
     """Edges of the package's code that its inputs have taken."""
     features: int = 0
