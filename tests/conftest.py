@@ -6,12 +6,17 @@ of whoever runs the suite.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import itertools
 import os
+import shutil
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +43,37 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """
     named = config.args_source is pytest.Config.ArgsSource.ARGS and not any(Path(arg).is_dir() for arg in config.args)
     return 0 if named or config.option.keyword else (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep bytecode for the time of the run where whoever runs it wants none to be written: four hundred processes that
+    the tests start would each compile all the package again, which takes as long as everything else that they do.
+    """
+    if sys.dont_write_bytecode and "PYTEST_XDIST_WORKER" not in os.environ:
+        cache = tempfile.mkdtemp(prefix="netstructer-bytecode-")
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+        patch = pytest.MonkeyPatch()
+        config.add_cleanup(patch.undo)
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", cache)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Share among the processes what pytest does to the assertions of each test module before its first import: each
+    begins with modules of its own, and finds the bytecode of the others when it comes to theirs.
+    """
+    report = yield
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and isinstance(collector, pytest.Dir) and all(Path(arg).is_dir() for arg in collector.config.args):
+        modules = [node.path.stem for node in report.result if isinstance(node, pytest.Module)]
+        for name in modules[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
+            # What is wrong with a module is said when it is collected.
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(name)
+    return report
 
 
 def pytest_collection_finish() -> None:
