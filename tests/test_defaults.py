@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 from dataclasses import fields
@@ -89,6 +90,7 @@ def limits_wrong(text: str) -> list[str]:
     return sorted(wrong)
 
 
+@functools.cache
 def numbers_of_modules() -> dict[str, Any]:
     """Return every public number at the top of a module that is no fact of the wire."""
     found = {}
