@@ -37,12 +37,12 @@ LASTING = {"netstructer-keeper"}
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Share the whole suite among as many processes as there are processors and one more, because many tests wait; run
-    what was named by file, or by `-k`, in one: no other would be started and collect for as long as that takes.  `-n`
-    with a number says otherwise.
+    """Share the whole suite among twice as many processes as there are processors, because half the time of a test is
+    waiting; run what was named by file, or by `-k`, in one: no other would be started and collect for as long as that
+    takes.  `-n` with a number says otherwise.
     """
     named = config.args_source is pytest.Config.ArgsSource.ARGS and not any(Path(arg).is_dir() for arg in config.args)
-    return 0 if named or config.option.keyword else (os.cpu_count() or 1) + 1
+    return 0 if named or config.option.keyword else 2 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
