@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from netstructer.codec import bulk, structs
 from netstructer.codec.blob import Blob
+from netstructer.codec.tags import INT_CODES, RUN, length_bytes
 from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, Misuse, UnsendableValue
@@ -184,6 +185,10 @@ EDGES = [
     numpy.array(7),
     numpy.zeros((0, 3)),
     numpy.arange(12).reshape(3, 4).T,
+    numpy.arange(12).reshape(3, 4),
+    numpy.arange(24).reshape(2, 3, 4)[:, ::2],
+    deque([1, 2], 2),
+    defaultdict(None, {1: 2}),
 ]
 
 
@@ -242,6 +247,27 @@ def test_large_bytes_are_handed_out_by_reference() -> None:
     assert max(len(part) for part in encoded.buffers if part is not big) <= 1 << 20
 
 
+def test_a_long_run_is_handed_out_by_reference_but_not_in_a_set() -> None:
+    run = list(range(1 << 20, (1 << 20) + 20_000))
+    value = [run, {frozenset(run), "x"}, 1]
+    encoded = encode(value)
+
+    assert [len(part) for part in encoded.buffers[:2]] == [6, 80_000]
+    assert len(encoded.buffers) == 3
+    assert same(decode(b"".join(encoded.buffers)), value)
+
+
+def test_the_longest_name_of_a_blob() -> None:
+    for name in ("x" * 255, "\xe9" * 255):
+        back = decode(joined(Blob(b"abc", name=name)), blobs=[Blob.from_iter(())])
+
+        assert isinstance(back, Blob)
+        assert back.name == name
+    longer = joined(Blob(b"abc", name="x" * 255)).replace(b"x" * 255, b"x" * 256)
+    with pytest.raises(BadValue, match="name is too long"):
+        decode(longer[:2] + length_bytes(257) + longer[-256:], blobs=[Blob.from_iter(())])
+
+
 def test_shared_references_arrive_as_copies() -> None:
     inner = [1]
     back: Any = decode(joined([inner, inner]))
@@ -270,6 +296,10 @@ class Zone(tzinfo):
 
 class Label(str):
     """A subclass that is registered."""
+
+
+class Metres(numpy.float64):
+    """A subclass of one of numpy's scalars."""
 
 
 def broken(item: Any) -> Any:
@@ -322,6 +352,8 @@ UNSENDABLE: list[tuple[Any, str, str]] = [
     (numpy.zeros(2, [("a", "i4")]), "value", "does not travel"),
     (numpy.zeros(2, "V3"), "value", "does not travel"),
     (numpy.longdouble(1), "value", "does not travel"),
+    (numpy.add, "value", "ufunc is not registered"),
+    ([Metres(1)], "value[0]", "test_values.Metres is not registered"),
     (numpy.str_("a\0"), "value", "empty or ends in NUL"),
     (numpy.str_(""), "value", "empty or ends in NUL"),
     (numpy.array([0x110000], "<u4").view("<U1"), "value", "a number that is no character"),
@@ -463,6 +495,60 @@ def test_every_prefix_and_every_tail_is_bad(value: Any) -> None:
             decode(source, types=TYPES)
 
 
+@pytest.mark.parametrize(
+    ("code", "items"),
+    [
+        ("b", [0, 1, 127]),
+        ("h", [0, 1, 200]),
+        ("h", [-1, 127, -128]),
+        ("i", [-1, 32_767, -32_768]),
+        ("q", [-1, (1 << 31) - 1, -(1 << 31)]),
+        ("H", [0, 255]),
+        ("I", [65_535]),
+        ("Q", [(1 << 32) - 1]),
+    ],
+)
+def test_a_run_of_ints_is_as_narrow_as_it_can_be(code: str, items: list[int]) -> None:
+    """Signed only if one is negative, and no wider than the largest or the smallest needs."""
+    items = items * 16
+    raw = array(code, items)
+    if sys.byteorder == "big":
+        raw.byteswap()
+
+    assert there_and_back(items)[1] != INT_CODES.index(code)
+    with pytest.raises(BadValue, match="wider than it need be"):
+        decode(bytes((RUN, INT_CODES.index(code), len(items))) + raw.tobytes())
+
+
+TYPED = [row for row in structs.STRUCTS if row.shapes and None not in row.shapes]
+
+
+@pytest.mark.parametrize("row", TYPED, ids=lambda row: str(row.code))
+def test_a_struct_of_wrong_parts_is_bad_and_called_by_its_type(row: structs.Struct) -> None:
+    name = {3: "str", 28: "numpy array", 29: "numpy scalar"}.get(row.code) or getattr(row.cls, "__name__", "")
+    for place in range(len(row.shapes)):
+        parts = [_SAMPLE[shape[0]] for shape in row.shapes if shape is not None]
+        parts[place] = ...
+
+        with pytest.raises(BadValue, match=f"a part of a {name} is a ellipsis"):
+            decode(row.head + b"".join(map(joined, parts)))
+
+
+_SAMPLE: dict[type, object] = {
+    int: 1,
+    float: 1.0,
+    bytes: b"",
+    str: "",
+    type(None): None,
+    list: [],
+    dict: {},
+    tuple: (),
+    bool: False,
+    bytearray: bytearray(),
+    timedelta: timedelta(0),
+}
+
+
 # --- where the bytes come from ----------------------------------------------------------------------------------------
 
 
@@ -505,9 +591,6 @@ def test_a_source_that_is_a_strided_view_is_read() -> None:
 def test_chunks_may_be_of_any_bytes_like_type() -> None:
     data = joined([1, 2, 300])
 
-    assert (
-        decode(kind(data) for kind in (bytes, bytearray, memoryview) for data in [data[:0]] if True) if False else True
-    )
     assert decode(iter((data[:1], bytearray(data[1:2]), memoryview(data[2:])))) == [1, 2, 300]
 
 
@@ -604,15 +687,16 @@ def test_decimals_are_spelled_the_same_under_any_context() -> None:
     assert data == joined([value, Decimal("1.23456789")])
 
 
-def test_large_bytes_are_in_memory_once() -> None:
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_large_bytes_are_in_memory_once(kind: type[bytes | bytearray]) -> None:
     size = 32 << 20
-    data = joined(bytes(size))
+    data = joined(kind(size))
     chunks = [data[start : start + 65_536] for start in range(0, len(data), 65_536)]
     tracemalloc.start()
     back = decode(iter(chunks))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert isinstance(back, bytes)
+    assert type(back) is kind
     assert len(back) == size
     assert peak < 1.2 * size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import gc
+import re
 import sys
 import time
 import tracemalloc
@@ -97,7 +98,18 @@ EDGES: list[tuple[str, int, Callable[[int], Any]]] = [
     ("value_bytes", 2000, lambda found: bytearray(found - 4)),
     ("value_bytes", 2000, lambda found: ["\u20ac" * 333, "x" * (found - 1008)]),
     ("value_bytes", 2000, lambda found: ["\U0001f600" + "x" * 300, "x" * (found - 1213)]),
+    ("value_bytes", 2000, lambda found: ["\U0001f600" + "x" * 200] * 2 + ["x" * (found - 1617)]),
 ]
+UNITS = {
+    "value_items": "items",
+    "value_depth": "levels",
+    "value_bytes": "bytes in memory",
+    "int_bits": "bits in an int",
+    "decimal_digits": "digits in a Decimal",
+    "decimal_exponent": "as the exponent of a Decimal",
+    "unseeded_members": "members that share one hash",
+}
+"""What an error says there is too much of."""
 
 
 @pytest.mark.parametrize(("field", "limit", "make"), EDGES, ids=[f"{row[0]}-{at}" for at, row in enumerate(EDGES)])
@@ -115,10 +127,21 @@ def test_a_budget_holds_at_its_edge_at_both_ends(field: str, limit: int, make: C
     assert caught.value.limit == limit
     assert caught.value.found > limit
     assert caught.value.path.startswith("value")
-    assert f"{limit:,} ({field})" in str(caught.value)
+    told = f"{UNITS[field]}, over the limit of {limit:,} ({field})"
+    assert told in str(caught.value)
     for source in (joined(value), (bytes([byte]) for byte in joined(value))):
-        with pytest.raises(BadValue, match=f"over the limit of .*{field}"):
+        with pytest.raises(BadValue, match=re.escape(told)):
             decode(source, limits=limits, types=TYPES)
+
+
+def test_a_decimal_is_refused_by_the_length_of_its_text_before_it_is_made() -> None:
+    data = joined(Decimal("1" * 200))
+
+    for digits, limit in ((200, 40), (200, 167)):
+        with pytest.raises(
+            BadValue, match=rf"{digits} digits in a Decimal, over the limit of {limit} \(decimal_digits"
+        ):
+            decode(data, limits=limited(decimal_digits=limit))
 
 
 # --- what it costs to compare members of one hash ---------------------------------------------------------------------
@@ -145,6 +168,8 @@ COMPARED: list[tuple[int, Callable[[int], list[Any]]]] = [
     (16, beside(*slow(1))),
     (16, beside(Point(1, 2))),
     (16, lambda count: [Point(number, (1,)) for number in alike(count)]),
+    (16, lambda count: [(Point(1, number),) * 16 for number in alike(count)]),
+    (16, lambda count: [(each,) * 16 for each in slow(count)]),
     (8, beside(HALF, 0.5)),
     (8, beside(HALF, 0.5j)),
     (8, beside(HALF, Fraction(1, 3))),
@@ -318,7 +343,15 @@ def test_small_values_with_many_shared_parts_are_refused_before_they_grow() -> N
 
 def test_honest_keys_that_are_not_seeded_are_never_too_many() -> None:
     grid = {(x, y, z): 1 for x in range(-8, 8) for y in range(-8, 8) for z in range(-8, 8)}
-    honest = [grid, {uuid.UUID(int=number) for number in range(5000)}, {Decimal(number) for number in range(5000)}]
+    halves = {Fraction(number, 2) for number in range(1, 5000, 2)}
+    thirds = {Fraction(1, number) for number in range(1, 5000)}
+    honest = [
+        grid,
+        halves,
+        thirds,
+        {uuid.UUID(int=number) for number in range(5000)},
+        {Decimal(number) for number in range(5000)},
+    ]
 
     for value in honest:
         assert same(decode(joined(value), limits=Limits.SMALL), value)
