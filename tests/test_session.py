@@ -145,11 +145,14 @@ def test_small_values_are_sealed_at_once_or_take_their_turn() -> None:
     pair = Pair()
     session = pair.client.session
     values = ["small", ["text"] * 2000, os.urandom(5000), "", os.urandom(65_000)]
+    sent = len(pair.client.said)
     for number, value in enumerate(values, 1):
         found = session.seal_now(single_of(session, value), 0, 0.0)
         assert found is not None
         assert found[1] == number
         pair.client.wire += found[0]
+        sent += len(found[0])
+        assert session.traffic.wire_sent == sent
     assert not session.acknowledged(1)
     send(session, "queued")
     assert session.seal_now(single_of(session, 1), 0, 0.0) is None
@@ -181,6 +184,10 @@ def test_what_is_too_long_for_one_record_is_queued() -> None:
 
     assert session.seal_now(single_of(session, os.urandom(5000)), 0, 0.0) is None
     assert session.seal_now(single_of(session, bytes(5000)), 0, 0.0) is not None
+    for size, now in ((session.outflow.chunk_bytes, True), (session.outflow.chunk_bytes + 1, False)):
+        single = single_of(session, os.urandom(size - 4))
+        assert len(single.chunk) == size
+        assert (session.seal_now(single, 0, 0.0) is not None) == now
     for value in (Blob(b"x"), bytes(70_000)):
         assert session.payloads.single(session.payloads.encode(value)) is None
 
@@ -945,6 +952,28 @@ def test_what_is_dropped_by_a_closing_end_was_not_taken() -> None:
     assert pair.client.session.acknowledged(outgoing.last_number)
     assert not pair.client.session.taken(outgoing.last_number)
     assert pair.server.inbox == []
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_the_blob_of_a_value_that_nobody_takes_is_to_stop(leaving: bool) -> None:
+    pair = Pair()
+    outgoing = send(pair.client.session, Blob(os.urandom(2 * MIB)), compress=False)
+    room = pair.server.session.arrivals.room
+    if leaving:
+        pair.server.session.say_farewell()
+    pair.seal(pair.client)
+    pair.carry(pair.client)
+    if not leaving:
+        [message] = pair.server.inbox
+        assert room.memory_bytes > 0
+        pair.server.session.inflow.dismiss(message)
+    assert room.memory_bytes == 0
+    pair.pump()
+
+    assert outgoing.done
+    assert len(pair.client.said) < MIB
+    assert isinstance(outgoing.error, LinkClosed if leaving else type(None))
+    assert (room.memory_bytes, room.disk_bytes, room.promised_bytes) == (0, 0, 0)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

@@ -173,6 +173,7 @@ COMPARED: list[tuple[int, Callable[[int], list[Any]]]] = [
     (8, beside(HALF, 0.5)),
     (8, beside(HALF, 0.5j)),
     (8, beside(HALF, Fraction(1, 3))),
+    (8, lambda count: [((HALF,) * 16, 0.5, number) for number in alike(count)]),
     (8, lambda count: [Point((HALF, 0.5), number) for number in alike(count)]),
     (8, lambda count: [frozenset({HALF, 0.5, number}) for number in alike(count)]),
     (2, beside(HALF, 1e-30)),
@@ -185,7 +186,10 @@ COMPARED: list[tuple[int, Callable[[int], list[Any]]]] = [
 
 
 @pytest.mark.parametrize(("most", "make"), COMPARED)
-@pytest.mark.parametrize("hold", [set, frozenset, dict.fromkeys, lambda found: [(frozenset(found), 1)]])
+@pytest.mark.parametrize(
+    "hold",
+    [set, frozenset, dict.fromkeys, lambda found: [(frozenset(found), 1)], lambda found: [..., dict.fromkeys(found)]],
+)
 def test_both_ends_weigh_members_of_one_hash_alike(
     most: int, make: Callable[[int], list[Any]], hold: Callable[[list[Any]], Any]
 ) -> None:
@@ -338,6 +342,22 @@ def test_small_values_with_many_shared_parts_are_refused_before_they_grow() -> N
         assert peak < Limits.SMALL.value_bytes
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [[dict.fromkeys(map(str, range(1000)), 0)] * 2000, [(0,) * 64] * 30_000, [[0] * 64, [0] * 63] * 15_000],
+    ids=["table of dicts", "table of tuples", "ragged"],
+)
+def test_rows_that_do_not_fit_are_counted_before_they_are_turned(rows: list[Any]) -> None:
+    """Two million items that share their rows: turned, they would be fifteen megabytes."""
+    tracemalloc.start()
+    with pytest.raises(MessageTooBig, match="value_items"):
+        encode(rows, limits=limited(value_items=1 << 15))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 2 << 20
+
+
 # --- honest values (bombs: test_bombs.py) -----------------------------------------------------------------------------
 
 
@@ -483,3 +503,10 @@ def test_a_group_without_a_decimal_is_no_heavier_for_one_with_one() -> None:
 def test_what_is_compared_of_a_slice_are_its_parts() -> None:
     # Slices have a hash from Python 3.12 on only.
     assert tuple(collisions._Weigher(TYPES, {})._parts(slice(1, None, 3))) == (1, None, 3)
+
+
+def test_fractions_that_collide_are_refused_in_the_words_of_all_that_does() -> None:
+    crowd = {Fraction(1 + 2 * number * ((1 << 61) - 1), 2) for number in range(65)}
+
+    with pytest.raises(MessageTooBig, match=f"{UNITS['unseeded_members']}, over the limit of 64"):
+        encode(crowd, limits=limited(unseeded_members=64))
