@@ -3,7 +3,7 @@
     python tests/mutation.py tokens                 one group, as tests/mutation.toml has it
     python tests/mutation.py spool session          some
     python tests/mutation.py --sample 400 values    a fixed sample of it, drawn by a seed
-    python tests/mutation.py --again values         only what survived or timed out the last time
+    python tests/mutation.py --again values         only what survived or timed out the last time, by the same tests
     python tests/mutation.py --report values        what the last run found, without running anything
 
 It works in a copy of the tree, `build/mutation/GROUP`, and leaves it there for `mutmut show` and `mutmut browse`.  The
@@ -98,12 +98,13 @@ def main() -> int:
 
 def run_group(name: str, options: argparse.Namespace) -> Verdict:
     group, place = GROUPS[name], ROOT / "build" / "mutation" / name
+    again = options.again and has_settings(place, group)
     if not options.report:
-        copy_tree(place, group, fresh=not options.again)
+        copy_tree(place, group, fresh=not again)
         make_mutants(place, group, options.sample or group.get("sample"))
     mutants = [mutant for path in group["modules"] for mutant in mutants_of(place, path)]
     if not options.report:
-        found = results(place, group) if options.again else {}
+        found = results(place, group) if again else {}
         due = [mutant for mutant in mutants if found.get(mutant.name) not in KILLED and not mutant.only_words]
         run_mutmut(place, [mutant.name for mutant in due], options.children)
     count = json.loads((place / "made.json").read_text())["count"]
@@ -128,6 +129,12 @@ def copy_tree(place: Path, group: dict[str, object], *, fresh: bool = True) -> N
         # were changed.
         (place / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     shutil.rmtree(place / "mutants" / "tests", ignore_errors=True)
+
+
+def has_settings(place: Path, group: dict[str, object]) -> bool:
+    """Whether a copy was made by these settings; by others, mutmut forgets all that it has found."""
+    settings = place / "pyproject.toml"
+    return settings.exists() and settings.read_text() == settings_for(group)
 
 
 def settings_for(group: dict[str, object]) -> str:

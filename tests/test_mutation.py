@@ -6,10 +6,21 @@ That mutants are found takes an hour, and is `make mutation`.
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from mutation import GROUPS, ROOT, Mutant, Verdict, changed_lines, known, settings_for, without_words
+from mutation import (
+    GROUPS,
+    ROOT,
+    Mutant,
+    Verdict,
+    changed_lines,
+    has_settings,
+    known,
+    settings_for,
+    without_words,
+)
 
 LINES = {"killed": 1, "survived": 0, "timed out": -24, "no test": 33, "not run": None}
 """Exit statuses of mutmut for each fate."""
@@ -46,6 +57,15 @@ def test_the_settings_are_those_of_the_project_in_one_process() -> None:
     assert settings["mutmut"]["only_mutate"] == ["netstructer/codec/tokens.py"]
     assert settings["mutmut"]["pytest_add_cli_args_test_selection"] == ["tests/test_tokens.py"]
     assert "auto" not in settings["pytest"]["ini_options"]["addopts"]
+
+
+def test_what_was_found_by_other_settings_is_tried_anew(tmp_path: Path) -> None:
+    group = GROUPS["spool"]
+    assert not has_settings(tmp_path, group)
+    (tmp_path / "pyproject.toml").write_text(settings_for(group))
+
+    assert has_settings(tmp_path, group)
+    assert not has_settings(tmp_path, {**group, "without": [*group["without"], "test_spool.py::test_more"]})
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,7 @@ def test_a_memoryview_arrives_as_bytes() -> None:
 
     assert decode(joined(memoryview(b"abc"))) == b"abc"
     assert decode(joined(memoryview(b""))) == b""
+    assert decode(joined([memoryview(bytes(70_000)), 1])) == [bytes(70_000), 1]
     assert decode(joined(strided)) == bytes([0, 2, 4, 6, 8])
     assert decode(joined(wide)) == numpy.arange(6, dtype="u2").tobytes()
 

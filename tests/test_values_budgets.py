@@ -11,7 +11,7 @@ import time
 import tracemalloc
 import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
@@ -21,6 +21,7 @@ from uuid import UUID
 import pytest
 
 from netstructer.codec import closing, collisions, decoder, encoder
+from netstructer.codec.tags import FROZENSET, HOLES, LIST, RUN, RUN_TEXTS, SET, length_bytes
 from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue, MessageTooBig, UnsendableValue
@@ -132,6 +133,16 @@ def test_a_budget_holds_at_its_edge_at_both_ends(field: str, limit: int, make: C
     for source in (joined(value), (bytes([byte]) for byte in joined(value))):
         with pytest.raises(BadValue, match=re.escape(told)):
             decode(source, limits=limits, types=TYPES)
+
+
+@pytest.mark.parametrize("head", [(SET,), (FROZENSET,), (LIST,), (RUN, 0), (RUN, RUN_TEXTS), (HOLES,)])
+def test_too_many_are_refused_by_their_head_alone(head: tuple[int, ...]) -> None:
+    def source() -> Iterator[bytes]:
+        yield bytes(head) + length_bytes(1000)
+        pytest.fail("asked for what is refused anyway")
+
+    with pytest.raises(BadValue, match=r"over the limit of 100 \(value_items\)"):
+        decode(source(), limits=limited(value_items=100))
 
 
 def test_a_decimal_is_refused_by_the_length_of_its_text_before_it_is_made() -> None:
