@@ -77,10 +77,16 @@ class Mutant:
     old: Lines
     new: Lines
     only_words: bool = field(compare=False, default=False)
+    above: str = field(compare=False, default="")
+    """The line above the change, which tells apart what is changed alike in several places."""
+
+    def is_known(self, listed: dict[Mutant, str]) -> bool:
+        """Whether it is listed: by its lines, and where the list has the line above as well, by that."""
+        return self in listed and any(self == other and other.above in ("", self.above) for other in listed)
 
     def __str__(self) -> str:
         changed = [f"- {line}" for line in self.old] + [f"+ {line}" for line in self.new]
-        return "\n".join([f"{self.path} {self.function}", *changed])
+        return "\n".join([f"{self.path} {self.function}", *[f"  {self.above}"] * bool(self.above), *changed])
 
 
 def main() -> int:
@@ -247,7 +253,7 @@ def mutants_of(place: Path, path: str) -> Iterator[Mutant]:
         old, new = changed_lines(before, after)
         # To compare trees takes its time, and words are in quotes.
         only_words = any('"' in line for line in old) and without_words(before) == without_words(after)
-        yield Mutant(f"{module}.{name}", path, function, old, new, only_words)
+        yield Mutant(f"{module}.{name}", path, function, old, new, only_words, line_above(before, after))
 
 
 def changed_lines(before: list[str], after: list[str]) -> tuple[Lines, Lines]:
@@ -259,6 +265,12 @@ def changed_lines(before: list[str], after: list[str]) -> tuple[Lines, Lines]:
             old += [line.strip() for line in before[i:j]]
             new += [line.strip() for line in after[k:m]]
     return tuple(old), tuple(new)
+
+
+def line_above(before: list[str], after: list[str]) -> str:
+    """Return the line above the first that a mutant changes, without its indent."""
+    first = next((place for place, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), 0)
+    return before[first - 1].strip() if first else ""
 
 
 def without_words(source: list[str]) -> str:
@@ -296,7 +308,7 @@ def known(name: str) -> dict[Mutant, str]:
     """Return the survivors that are known, and whether they are `equivalent` or `accepted`.
 
     The file has blocks: `== equivalent: the reason`, and behind it mutants, each a line that says where and the lines
-    before and after, as they are printed here.
+    before and after, as they are printed here.  The line above the change, which has no sign, may be left out.
     """
     file = KNOWN / f"{name}.txt"
     found: dict[Mutant, str] = {}
@@ -314,7 +326,8 @@ def known(name: str) -> dict[Mutant, str]:
             lines = rest.splitlines()
             old = tuple(line[2:] for line in lines if line.startswith("- "))
             new = tuple(line[2:] for line in lines if line.startswith("+ "))
-            found[Mutant("", path, function, old, new)] = kind
+            above = next((line.strip() for line in lines if line.startswith("  ")), "")
+            found[Mutant("", path, function, old, new, above=above)] = kind
     return found
 
 
@@ -335,9 +348,9 @@ class Verdict:
         self.wrong = False
         for mutant in chosen:
             what = fate(found.get(mutant.name))
-            if what == "survived":
-                what = listed.get(mutant, what)
-            elif what == "killed" and mutant in listed:
+            if what == "survived" and mutant.is_known(listed):
+                what = listed[mutant]
+            elif what == "killed" and mutant.is_known(listed):
                 print(f"\nkilled, and yet listed in {name}.txt:\n{mutant}")
                 self.wrong = True
             count[what] += 1

@@ -18,6 +18,7 @@ from mutation import (
     changed_lines,
     has_settings,
     known,
+    line_above,
     settings_for,
     without_words,
 )
@@ -93,6 +94,20 @@ def test_a_mutant_is_known_by_its_lines() -> None:
 
     assert changed_lines(before, after) == (("if a:", "return 2"), ("if not a:", "return 3"))
     assert Mutant("x__mutmut_1", "p", "f", ("a",), ("b",)) == Mutant("x__mutmut_2", "p", "f", ("a",), ("b",))
+
+
+def test_what_is_changed_alike_in_two_places_is_told_apart_by_the_line_above() -> None:
+    before = ["for a in b:", "    if a:", "        continue", "    print(a)", "    continue"]
+    twins = [
+        Mutant("", "p", "f", *changed_lines(before, after), above=line_above(before, after))
+        for after in ([*before[:2], "        break", *before[3:]], [*before[:4], "    break"])
+    ]
+
+    assert twins[0] == twins[1]
+    assert [twin.above for twin in twins] == ["if a:", "print(a)"]
+    assert str(twins[1]).splitlines() == ["p f", "  print(a)", "- continue", "+ break"]
+    assert [twin.is_known({twins[1]: "equivalent"}) for twin in twins] == [False, True]
+    assert all(twin.is_known({Mutant("", "p", "f", ("continue",), ("break",)): "accepted"}) for twin in twins)
 
 
 def test_the_score_is_what_was_found_of_what_could_be(

@@ -119,6 +119,21 @@ def test_a_cancel_is_answered_with_its_own_code(code: int) -> None:
     assert bodies.Cancel.unpack(answer.body)[1:] == (1, code)
 
 
+def test_blobs_of_a_value_are_fed_by_turns() -> None:
+    pair = Pair()
+    session = pair.client.session
+    outgoing = send(session, [Blob.from_iter([b"x"] * 3) for _ in range(3)], compress=False)
+    pair.seal(pair.client, 1, feeding=False)
+    fed = []
+    for _ in range(6):
+        blob = outgoing.hungry()
+        assert blob is not None
+        fed.append(outgoing.blobs.index(blob))
+        session.feed(blob, [b"x"], False)
+
+    assert fed == [0, 1, 2, 0, 1, 2]
+
+
 def test_wire_bytes_are_counted_for_each_message() -> None:
     pair = Pair()
     outgoing = send(pair.client.session, os.urandom(200_000))

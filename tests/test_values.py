@@ -256,6 +256,7 @@ def test_a_long_run_is_handed_out_by_reference_but_not_in_a_set() -> None:
     assert [len(part) for part in encoded.buffers[:2]] == [6, 80_000]
     assert len(encoded.buffers) == 3
     assert same(decode(b"".join(encoded.buffers)), value)
+    assert same(decode(pieces(joined(value), [10, 1000, 50_000, 90_000])), value)
 
 
 def test_the_longest_name_of_a_blob() -> None:

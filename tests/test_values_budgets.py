@@ -99,6 +99,8 @@ EDGES: list[tuple[str, int, Callable[[int], Any]]] = [
     ("value_bytes", 2000, lambda found: bytearray(found - 4)),
     ("value_bytes", 2000, lambda found: ["\u20ac" * 333, "x" * (found - 1008)]),
     ("value_bytes", 2000, lambda found: ["\U0001f600" + "x" * 300, "x" * (found - 1213)]),
+    ("value_bytes", 2000, lambda found: ["x" * (found - 1213), "\U0001f600" + "x" * 300]),
+    ("value_bytes", 2000, lambda found: ["x" * (found - 133), ["\U0001f600"] * 16]),
     ("value_bytes", 2000, lambda found: ["\U0001f600" + "x" * 200] * 2 + ["x" * (found - 1617)]),
 ]
 UNITS = {
