@@ -12,7 +12,7 @@ import warnings
 import zoneinfo
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation, localcontext
 from fractions import Fraction
@@ -84,7 +84,7 @@ def test_everything_comes_back_the_same_a_hundred_thousand_times(value: Any) -> 
     there_and_back(value)
 
 
-def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
+def pieces(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
     """Cut bytes at these places."""
     for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True):
         yield data[start:stop]
@@ -567,6 +567,14 @@ def test_what_the_source_raises_passes_through(value: Any, error: BaseException)
         decode(source())
 
     assert caught.value is error
+
+
+def test_a_fault_is_at_the_same_byte_however_the_bytes_come() -> None:
+    data = joined([b"x" * 1000] * 9 + [1])[:-1] + b"\xff\xc8"
+
+    for source in (data, pieces(data, range(10, len(data), 10)), pieces(data, [5000])):
+        with pytest.raises(BadValue, match=f"struct code 200 is unknown, at byte {len(data) - 2:,}"):
+            decode(source)
 
 
 @pytest.mark.parametrize("source", ["text", 5, None])
