@@ -106,7 +106,7 @@ def run_group(name: str, options: argparse.Namespace) -> Verdict:
     group, place = GROUPS[name], ROOT / "build" / "mutation" / name
     again = options.again and has_settings(place, group)
     if not options.report:
-        copy_tree(place, group, fresh=not again)
+        copy_tree(place, group)
         make_mutants(place, group, options.sample or group.get("sample"))
     mutants = [mutant for path in group["modules"] for mutant in mutants_of(place, path)]
     if not options.report:
@@ -117,7 +117,7 @@ def run_group(name: str, options: argparse.Namespace) -> Verdict:
     return Verdict(name, group, count, mutants, results(place, group))
 
 
-def copy_tree(place: Path, group: dict[str, object], *, fresh: bool = True) -> None:
+def copy_tree(place: Path, group: dict[str, object]) -> None:
     """Make the copy, or bring it up to date: what has not changed keeps its time, and mutmut its mutants."""
     place.mkdir(parents=True, exist_ok=True)
     for folder in COPIED:
@@ -130,10 +130,8 @@ def copy_tree(place: Path, group: dict[str, object], *, fresh: bool = True) -> N
     (place / "pyproject.toml").write_text(settings_for(group))
     with (place / "tests" / "conftest.py").open("a") as conftest:
         conftest.write(LOOPS)
-    if fresh:
-        # mutmut keeps which test reaches which function, and looks again for tests that are new, not for those that
-        # were changed.
-        (place / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
+    # mutmut keeps which test reaches which function; of tests that came or were changed it would not know all.
+    (place / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     shutil.rmtree(place / "mutants" / "tests", ignore_errors=True)
 
 

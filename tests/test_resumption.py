@@ -636,6 +636,7 @@ def test_facts_of_a_session_are_those_of_all_its_transports() -> None:
     assert (client.id, client.session_id, server.session_id) == names
     assert client.id == server.id
     assert client.traffic.wire_sent == len(pair.client.said) == server.traffic.wire_received > before
+    assert server.traffic.wire_sent == len(pair.server.said) == client.traffic.wire_received
 
 
 def test_a_full_server_refuses_a_session_that_could_go_on() -> None:
