@@ -30,7 +30,7 @@ from types import EllipsisType, NoneType
 from typing import Any, NamedTuple
 
 from netstructer.codec.fraction_hashes import check_fractions
-from netstructer.codec.refusals import OverBudget
+from netstructer.codec.refusals import OverBudget, Unsendable
 from netstructer.codec.types import RECORD_LAYOUT, Types
 
 __all__ = ["ATOMS", "Weights", "check_collisions", "look_again"]
@@ -76,7 +76,7 @@ class Weights:
 
 def check_collisions(members: Collection[Any], most: int, types: Types, weights: Weights) -> None:
     """Raise `OverBudget` if comparing the members that share one hash would cost more than `most` of them may, or
-    hashing fractions in them would; `TypeError` if one of two or more has no hash.
+    hashing fractions in them would; `Unsendable` if one of two or more cannot be hashed.
     """
     if len(members) < 2:
         if weights.fractions:
@@ -91,7 +91,7 @@ def check_collisions(members: Collection[Any], most: int, types: Types, weights:
         check_fractions(members, most, types)
     elif weights.unlooked is not None and not kinds <= ATOMS:
         weights.unlooked.append(members)
-    hashes = list(map(hash, members))
+    hashes = _hashes_of(members)
     if len(set(hashes)) == len(hashes):
         return
     counts = Counter(hashes)
@@ -113,8 +113,8 @@ def look_again(most: int, types: Types, weights: Weights) -> None:
 class _Weigher:
     """How much it costs to compare two members that share a hash, in comparisons of two ints.
 
-    Frozensets are looked into once each.  They are found before they are weighed, the outer ones first, and weighed in
-    the opposite order: so nothing recurses, however deep they are.
+    Frozensets are looked into once each, the inner ones first, also where they are shared; and so is everything else
+    that one member holds.  So nothing recurses, however deep they are, and it ends where a record holds itself.
     """
 
     def __init__(self, types: Types, weights: dict[int, _Inside]) -> None:
@@ -125,88 +125,93 @@ class _Weigher:
         """Return the most that a group of one hash weighs: its number times the heaviest comparison."""
         if _are_plain([member for _, member in shared]):
             return max(counts.values())
-        self._weigh_inside(member for _, member in shared)
+        reached = [(found, self._reach((member,))) for found, member in shared]
+        self._weigh_inside(chain.from_iterable(parts for _, parts in reached))
         heaviest = 1
         crowds: dict[int, int] = {}
         conversions: dict[int, int] = {}  # of the groups with a Decimal
-        for found, member in shared:
-            slow, crowd, decimal = self._weight(member)
+        for found, parts in reached:
+            slow, crowd, decimal = self._weight(parts)
             heaviest = max(heaviest, max(slow, crowd) * counts[found])
             if crowd > crowds.get(found, 1):
                 crowds[found] = crowd
             if decimal:
                 conversions[found] = 1
         if conversions:
-            for found, member in shared:
+            for found, parts in reached:
                 if found in conversions:
-                    conversions[found] = max(conversions[found], self._conversion(member))
+                    conversions[found] = max(conversions[found], self._conversion(parts))
             for found, conversion in conversions.items():
                 heaviest = max(heaviest, counts[found] * crowds.get(found, 1) * conversion)
         return heaviest
 
-    def _weigh_inside(self, members: Iterable[Any]) -> None:
-        """Weigh all frozensets in the members."""
-        found: list[frozenset[Any]] = []
-        left = list(members)
+    def _weigh_inside(self, parts: Iterable[Any]) -> None:
+        """Weigh all frozensets among these, each after those in it."""
+        opened: set[int] = set()
+        left = _frozensets_among(parts, opened)
         while left:
-            member = left.pop()
-            if isinstance(member, frozenset):
-                if id(member) in self._weights:
-                    continue
-                self._weights[id(member)] = _Inside(member, 1, False, 1)
-                found.append(member)
-            left.extend(self._parts(member))
-        for inner in reversed(found):
-            self._weights[id(inner)] = self._look_into(inner)
+            inner = left.pop()
+            if id(inner) in opened:
+                opened.discard(id(inner))
+                self._weights[id(inner)] = self._look_into(inner)
+            elif id(inner) not in self._weights:
+                self._weights[id(inner)] = _Inside(inner, 1, False, 1)  # what a record in it sees that holds it
+                opened.add(id(inner))
+                left.append(inner)
+                left += _frozensets_among(self._reach(self._parts(inner)), opened)
+
+    def _reach(self, members: Iterable[Any]) -> list[Any]:
+        """Return members and what they hold, outside of frozensets and each once; atoms in tuples are left out."""
+        left = list(members)
+        seen: dict[int, Any] = {}  # the parts themselves, so that their identities stay their own
+        while left:
+            part = left.pop()
+            if id(part) not in seen:
+                seen[id(part)] = part
+                if type(part) is not frozenset:
+                    left += self._parts(part)
+        return list(seen.values())
 
     def _look_into(self, inner: frozenset[Any]) -> _Inside:
         """Weigh a frozenset whose own frozensets are weighed."""
-        counts = Counter(map(hash, inner))
+        hashes = _hashes_of(inner)
+        counts = Counter(hashes)
+        conversion = self._conversion(self._reach((tuple(inner),)))
         if _are_plain(inner):
-            return _Inside(inner, max(counts.values(), default=1), False, self._conversion(tuple(inner)))
+            return _Inside(inner, max(counts.values(), default=1), False, conversion)
         crowd, decimal = 1, False
-        for member in inner:
-            slow, within, has_decimal = self._weight(member)
-            crowd = max(crowd, max(slow, within) * counts[hash(member)])  # its like is in another set
+        for found, member in zip(hashes, inner, strict=True):
+            slow, within, has_decimal = self._weight(self._reach((member,)))
+            crowd = max(crowd, max(slow, within) * counts[found])  # its like is in another set
             decimal = decimal or has_decimal
-        return _Inside(inner, crowd, decimal, self._conversion(tuple(inner)))
+        return _Inside(inner, crowd, decimal, conversion)
 
-    def _weight(self, member: Any) -> tuple[int, int, bool]:
-        """Return the weight of a comparison of this member with its like, by its own and by the frozensets in it, and
-        whether a Decimal is in it."""
+    def _weight(self, parts: list[Any]) -> tuple[int, int, bool]:
+        """Return the weight of a comparison of a member, of which these are the parts, with its like, by its own and by
+        the frozensets in it, and whether a Decimal is in it."""
         slow, crowd, decimal = 1, 1, False
-        left = [member]
-        while left:
-            part = left.pop()
+        for part in parts:
             kind = type(part)
             if kind is frozenset:
                 inside = self._weights[id(part)]
                 crowd, decimal = max(crowd, inside.crowd), decimal or inside.decimal
-                continue
-            if kind is Decimal:
+            elif kind is Decimal:
                 decimal = True
             elif kind not in _QUICK and not isinstance(part, tuple):
                 slow = _SLOW
-            left.extend(self._parts(part))
         return slow, crowd, decimal
 
-    def _conversion(self, member: Any) -> int:
-        """Return the most that it takes to compare a number in it with a Decimal."""
+    def _conversion(self, parts: list[Any]) -> int:
+        """Return the most that it takes to compare a number among these parts of a member with a Decimal."""
         number, longest = 1, 0
-        left = [member]
-        while left:
-            part = left.pop()
+        for part in parts:
             kind = type(part)
             if kind is frozenset:
                 number = max(number, self._weights[id(part)].conversion)
             elif kind is Decimal:
                 longest = max(longest, len(str(part)))
-            elif isinstance(part, tuple):
-                number = max(number, _number(part))
-                left.extend(self._parts(part))
             else:
-                number = max(number, _number((part,)))
-                left.extend(self._parts(part))
+                number = max(number, _number(part if isinstance(part, tuple) else (part,)))
         return number if number == 1 else number + (longest >> 8)
 
     def _parts(self, member: Any) -> Iterable[Any]:
@@ -219,7 +224,24 @@ class _Weigher:
         if kind is slice:
             return member.start, member.stop, member.step
         entry = self._types.of_class(kind)
-        return () if entry is None or entry.layout != RECORD_LAYOUT else entry.read(member)
+        if entry is None or entry.layout != RECORD_LAYOUT:
+            return ()
+        try:
+            return entry.read(member)  # type: ignore[no-any-return]  # a record's reader gives a tuple
+        except Exception:  # a field that is not set: whoever encodes the record says so
+            return ()
+
+
+def _frozensets_among(parts: Iterable[Any], but: set[int]) -> list[frozenset[Any]]:
+    return [part for part in parts if isinstance(part, frozenset) and id(part) not in but]
+
+
+def _hashes_of(members: Collection[Any]) -> list[int]:
+    found = list(members)
+    try:
+        return list(map(hash, found))
+    except Exception as error:
+        raise Unsendable(f"a key or member cannot be hashed, it raised {type(error).__name__}") from error
 
 
 def _are_plain(members: Collection[Any]) -> bool:
