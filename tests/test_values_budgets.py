@@ -516,10 +516,3 @@ def test_a_group_without_a_decimal_is_no_heavier_for_one_with_one() -> None:
 def test_what_is_compared_of_a_slice_are_its_parts() -> None:
     # Slices have a hash from Python 3.12 on only.
     assert tuple(collisions._Weigher(TYPES, {})._parts(slice(1, None, 3))) == (1, None, 3)
-
-
-def test_fractions_that_collide_are_refused_in_the_words_of_all_that_does() -> None:
-    crowd = {Fraction(1 + 2 * number * ((1 << 61) - 1), 2) for number in range(65)}
-
-    with pytest.raises(MessageTooBig, match=f"{UNITS['unseeded_members']}, over the limit of 64"):
-        encode(crowd, limits=limited(unseeded_members=64))
