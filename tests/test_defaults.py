@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "defaults.md").read_text(encoding="utf-8")
 
 OF_THE_WIRE = {
-    *("codec.tags", "codec.tokens", "codec.closing", "keys", "limits"),
+    *("codec.tags", "codec.tokens", "codec.gcm", "codec.closing", "keys", "limits"),
     *("protocol.bodies", "protocol.delivery", "protocol.handshake", "protocol.liveness", "protocol.noise"),
     *("pairing.frames", "pairing.ceremony"),
     *("protocol.opening", "protocol.parameters", "protocol.ratchet", "protocol.records", "protocol.states"),
@@ -30,7 +30,7 @@ OF_THE_WIRE = {
 FACTS = {
     *("codec.compression.NONE", "codec.compression.ZSTD", "codec.compression.BLOCK_BYTES"),
     "codec.compression.MOST_EMPTY_BLOCKS",
-    *("codec.frames.LENGTH_BYTES", "codec.frames.LEAST_TOKEN_BYTES", "dial.FEATURES"),
+    *("codec.frames.LENGTH_BYTES", "codec.frames.LEAST_TOKEN_BYTES", "codec.frames.TOKEN_STEP_BYTES", "dial.FEATURES"),
     "stranger.FEATURES",
     *("transfer.body.WHOLE", "transfer.body.CHANGED", "transfer.body.FAILED"),
 }

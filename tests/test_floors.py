@@ -96,6 +96,7 @@ DOORS = {
     "cryptography": {
         "netstructer.keys",
         "netstructer.codec.tokens",
+        "netstructer.codec.gcm",
         "netstructer.codec.slots",
         "netstructer.durable.sealing",
         "netstructer.protocol.noise",
@@ -131,7 +132,7 @@ LOCKS = {
 
 STREET = ("compression", "chunks", "tokens", "frames", "spool")
 """The steps of the payload's street beside the value family: each is a stranger to every other module of the codec."""
-PARTS = {"room": "spool", "slots": "spool"}
+PARTS = {"room": "spool", "slots": "spool", "gcm": "tokens", "ciphers": "tokens"}
 """The modules of a step that is more than one."""
 
 MEETINGS = {("netstructer.codec.reading", "compression")}

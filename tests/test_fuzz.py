@@ -358,7 +358,10 @@ def test_hypothesis_makes_what_it_finds_small() -> None:
     [
         ("value", "netstructer.codec.decoder", "_NARROWER", ((1, 0),) * 9),
         ("token", "netstructer.codec.tokens", "_PADDINGS", tuple(bytes(count) for count in range(17))),
-        ("frame", "netstructer.codec.frames", "LEAST_TOKEN_BYTES", 0),
+        (
+            *("frame", "netstructer.codec.frames", "FrameReader.__init__.__kwdefaults__"),
+            {"least_bytes": 0, "step_bytes": 16},
+        ),
         ("record", "netstructer.protocol.records", "FLOOD_SECONDS", 0.0),
         ("row", "netstructer.durable.letter", "Letter.unpack", lambda row: Letter(row[1:], bool(row[0] & 1))),
         ("aside", "netstructer.protocol.asides", "MOST_AHEAD", 2),

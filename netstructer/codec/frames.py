@@ -1,8 +1,8 @@
 """A token to the wire and back: a four-byte length, then the token.  Floor: CODEC.  Law: refuse before you wait.
 
-Spec: protocol.md, "Frames".  A frame's length is checked as soon as its four bytes are there: it must be 9 more than a
-multiple of 16 (57 bytes of Fernet around whole AES blocks) and within what the state allows.  Only then is the body
-waited for, so a stranger cannot make this end reserve memory by stating a length.
+Spec: protocol.md, "Frames".  A frame's length is checked as soon as its four bytes are there: it must be one that a
+token can have (of Fernet's 9 more than a multiple of 16: 57 bytes around whole AES blocks), and within what the state
+allows.  Only then is the body waited for, so a stranger cannot make this end reserve memory by stating a length.
 
 `FrameReader` owns one buffer that is used again and again: the transport receives straight into `space()`.
 """
@@ -19,6 +19,8 @@ LENGTH_BYTES = 4
 """What a frame adds to its token."""
 LEAST_TOKEN_BYTES = 89
 """57 bytes of Fernet, one block of header, one block of body or padding."""
+TOKEN_STEP_BYTES = 16
+"""By a whole block the lengths of Fernet tokens are apart."""
 SMALL_BUFFER_BYTES = 4 << 10
 """What an idle link keeps."""
 READ_AHEAD_BYTES = 256 << 10
@@ -44,13 +46,18 @@ class FrameReader:
 
     Fill `space()` and say how much with `filled(count)`, or hand over bytes with `feed(data)`; then take tokens with
     `next_token()` until it returns None.  A token is a view into the buffer, good until the next call.
+
+    `least_bytes` is the length of the shortest token, `step_bytes` by how much their lengths are apart.
     """
 
-    __slots__ = ("_buffer", "_end", "_start", "_view", "limit_bytes", "received_bytes")
+    __slots__ = ("_buffer", "_end", "_least", "_start", "_step", "_view", "limit_bytes", "received_bytes")
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(
+        self, limit_bytes: int, *, least_bytes: int = LEAST_TOKEN_BYTES, step_bytes: int = TOKEN_STEP_BYTES
+    ) -> None:
         self.limit_bytes = limit_bytes
         """Longest token that is legal now."""
+        self._least, self._step = least_bytes, step_bytes
         self._buffer = bytearray(SMALL_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
@@ -100,7 +107,8 @@ class FrameReader:
                 limit=self.limit_bytes,
                 found=length,
             )
-        if length < LEAST_TOKEN_BYTES or length % 16 != 9:
+        beyond = length - self._least
+        if beyond < 0 or beyond % self._step:
             raise BadFrame(f"no token has a length of {length} bytes")
         end = body + length
         if end > self._end:

@@ -7,9 +7,9 @@ length of the frame, seal, sequence, padding, key age (`next_record`); delivery 
 
 from __future__ import annotations
 
+from netstructer.codec.ciphers import FERNET, Cipher
 from netstructer.codec.compression import NONE
 from netstructer.codec.frames import FrameReader
-from netstructer.codec.tokens import sealed_bytes
 from netstructer.errors import IllegalFrame, NetstructerError
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
@@ -32,16 +32,24 @@ class Inflow:
     A server's takes nothing longer than an OPEN until `opened`.
     """
 
-    __slots__ = ("_former_bytes", "_limits", "_reader", "arrivals", "assembly", "frames", "inbound")
+    __slots__ = ("_cipher", "_former_bytes", "_limits", "_reader", "arrivals", "assembly", "frames", "inbound")
 
     def __init__(
-        self, role: Role, secret: bytes, *, limits: Limits, arrivals: Arrivals, now: float, compressing: bool = True
+        self,
+        role: Role,
+        secret: bytes,
+        *,
+        limits: Limits,
+        arrivals: Arrivals,
+        now: float,
+        compressing: bool = True,
+        cipher: Cipher = FERNET,
     ) -> None:
-        self._limits = limits
-        self._reader = RecordReader(secret, now)
+        self._limits, self._cipher = limits, cipher
+        self._reader = RecordReader(secret, now, cipher)
         self.arrivals = arrivals
         self.assembly = Assembly(role, limits, arrivals, compressing=compressing)
-        self.frames = FrameReader(sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
+        self.frames = self._frames(cipher.sealed_bytes(HEADER_BYTES + bodies.OPEN_BYTES))
         self._former_bytes = 0
         self.inbound = Inbound(limits)
         if role is Role.CLIENT:
@@ -49,9 +57,9 @@ class Inflow:
 
     def board(self, secret: bytes, now: float) -> None:
         """Begin on a new transport, with its keys."""
-        self._reader = RecordReader(secret, now)
+        self._reader = RecordReader(secret, now, self._cipher)
         self._former_bytes += self.frames.received_bytes
-        self.frames = FrameReader(self.frames.limit_bytes)
+        self.frames = self._frames(self.frames.limit_bytes)
 
     def take_over(self, other: Inflow) -> None:
         """Go on on the transport of another session, in the middle of it."""
@@ -67,7 +75,11 @@ class Inflow:
 
     def opened(self) -> None:
         """Take in that the peer has proved its key: from here on records may be of full length."""
-        self.frames.limit_bytes = sealed_bytes(HEADER_BYTES + self._limits.body_bytes)
+        self.frames.limit_bytes = self._cipher.sealed_bytes(HEADER_BYTES + self._limits.body_bytes)
+
+    def _frames(self, limit_bytes: int) -> FrameReader:
+        least_bytes = self._cipher.sealed_bytes(HEADER_BYTES)
+        return FrameReader(limit_bytes, least_bytes=least_bytes, step_bytes=self._cipher.token_step)
 
     def next_record(self) -> Record | None:
         """Return the next verified record, or None where more bytes are needed."""

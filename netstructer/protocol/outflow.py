@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 
 from netstructer.codec import frames
+from netstructer.codec.ciphers import FERNET, Cipher
 from netstructer.codec.spool import SpoolRoom
-from netstructer.codec.tokens import sealed_bytes
 from netstructer.codec.values import Encoded
 from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
@@ -47,9 +47,9 @@ class Outflow:
     another transport.
     """
 
-    __slots__ = ("_awaited", "_control", "_last_cancel", "_limits", "_most_charge", "_padding", "_wall", "_writer",
-                 "aboard", "chunk_bytes", "farewell", "kept", "lanes", "outbound", "parted", "plain_blob_bytes",
-                 "wire_bytes")  # fmt: skip
+    __slots__ = ("_awaited", "_cipher", "_control", "_last_cancel", "_limits", "_most_charge", "_padding", "_wall",
+                 "_writer", "aboard", "chunk_bytes", "farewell", "kept", "lanes", "outbound", "parted",
+                 "plain_blob_bytes", "wire_bytes")  # fmt: skip
 
     def __init__(
         self,
@@ -63,9 +63,10 @@ class Outflow:
         now: float,
         room: SpoolRoom,
         resend: bool,
+        cipher: Cipher = FERNET,
     ) -> None:
-        self._limits = limits
-        self._writer = RecordWriter(secret, limits, now)
+        self._limits, self._cipher = limits, cipher
+        self._writer = RecordWriter(secret, limits, now, cipher)
         self.aboard = True
         """Whether there is a transport on which the peer is known to be there."""
         self.kept = Kept(room, limits.backlog_bytes, resend=resend)
@@ -93,7 +94,7 @@ class Outflow:
 
     def board(self, secret: bytes, now: float, asked: bytes) -> None:
         """Begin on a new transport, with its keys and an OPEN; nothing else is said until `reconcile`."""
-        self._writer = RecordWriter(secret, self._limits, now)
+        self._writer = RecordWriter(secret, self._limits, now, self._cipher)
         self._control.append((Kind.OPEN, asked))
 
     def take_over(self, other: Outflow) -> None:
@@ -378,7 +379,7 @@ class Outflow:
     def _frame_bytes(self, body_bytes: int, *, alone: bool) -> int:
         """Return the length on the wire of a record."""
         pad_bytes = 0 if self._padding is None else self._pad_bytes(body_bytes, alone=alone)
-        return frames.LENGTH_BYTES + sealed_bytes(HEADER_BYTES + body_bytes + pad_bytes)
+        return frames.LENGTH_BYTES + self._cipher.sealed_bytes(HEADER_BYTES + body_bytes + pad_bytes)
 
     def _pad_bytes(self, body_bytes: int, *, alone: bool) -> int:
         # What has more than one record shows its length by their number; its last one is filled up.

@@ -17,7 +17,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from netstructer.codec.tokens import Opener, Sealer
+from netstructer.codec.ciphers import FERNET, Cipher
 from netstructer.errors import BadSeal, IllegalFrame, OutOfOrder, RekeyOverdue
 from netstructer.limits import Limits
 from netstructer.protocol.ratchet import Ratchet
@@ -51,10 +51,10 @@ class RecordWriter:
 
     __slots__ = ("_bytes", "_limits", "_ratchet", "_sealer", "_since", "_start", "sequence")
 
-    def __init__(self, secret: bytes, limits: Limits, now: float) -> None:
+    def __init__(self, secret: bytes, limits: Limits, now: float, cipher: Cipher = FERNET) -> None:
         self._limits = limits
-        self._ratchet = Ratchet(secret)
-        self._sealer = Sealer(self._ratchet.key)
+        self._ratchet = Ratchet(secret, cipher)
+        self._sealer = self._ratchet.sealer(0)
         self.sequence = 0
         self._start = self._bytes = 0
         self._since = now
@@ -85,7 +85,7 @@ class RecordWriter:
         """Return the token of a REKEY record, the last one under the old key, and step to the new one."""
         token = self.write(Kind.REKEY, 0, 0, b"", seconds=seconds, pad_bytes=pad_bytes)
         self._ratchet.advance()
-        self._sealer = Sealer(self._ratchet.key)
+        self._sealer = self._ratchet.sealer(self.sequence)
         self._start, self._bytes, self._since = self.sequence, 0, now
         return token
 
@@ -95,9 +95,9 @@ class RecordReader:
 
     __slots__ = ("_bytes", "_opener", "_ratchet", "_since", "_start", "sequence")
 
-    def __init__(self, secret: bytes, now: float) -> None:
-        self._ratchet = Ratchet(secret)
-        self._opener = Opener(self._ratchet.key)
+    def __init__(self, secret: bytes, now: float, cipher: Cipher = FERNET) -> None:
+        self._ratchet = Ratchet(secret, cipher)
+        self._opener = self._ratchet.opener(0)
         self.sequence = 0
         self._start = self._bytes = 0
         self._since = now - FLOOD_SECONDS
@@ -132,7 +132,7 @@ class RecordReader:
         if self.sequence - self._start < FLOOD_RECORDS and now - self._since < FLOOD_SECONDS:
             raise RekeyOverdue("the peer changes its key too often")
         self._ratchet.advance()
-        self._opener = Opener(self._ratchet.key)
+        self._opener = self._ratchet.opener(self.sequence)
         self._start, self._bytes, self._since = self.sequence, 0, now
 
 
