@@ -6,7 +6,8 @@ Law: nothing weaker than what was asked for, and no pin is dropped silently.
 `NETSTRUCTER_KEY_FILE`, the user's default key file.  `find_identity` is the one way to a server's identity.
 
 `Credentials` are a client's, for the life of a link over all its transports.  They choose the suite: whoever expects
-an identity asks for suite 2, in which the server must prove one, and there is no way back from it.  A server that was
+an identity asks for suite 2, in which the server must prove one, and whoever wants another cipher than Fernet for one
+with that; there is no way back from either.  A server that was
 known by an identity once is held to it even where nobody asks (`server_identity=None`).
 """
 
@@ -18,6 +19,7 @@ from typing import Literal, overload
 
 from netstructer import private_files
 from netstructer.address import Address
+from netstructer.codec.ciphers import FERNET, Cipher, CipherName, cipher_named
 from netstructer.errors import (
     IdentityChanged,
     InvalidIdentity,
@@ -32,7 +34,14 @@ from netstructer.keyring import KeyRing
 from netstructer.keys import Key, KeyText, key_from
 from netstructer.known_servers import KnownServers, default_known_servers_path
 from netstructer.private_files import Path
-from netstructer.protocol.handshake import Agreement, ExpectAnswer, identity_fingerprint, start_client
+from netstructer.protocol.handshake import (
+    SUITES,
+    Agreement,
+    ExpectAnswer,
+    identity_fingerprint,
+    start_client,
+    suite_of,
+)
 from netstructer.protocol.parameters import Parameters
 
 __all__ = ["Credentials", "ServerIdentity", "default_key_path", "find_credentials", "find_identity", "find_key"]
@@ -57,7 +66,9 @@ class Credentials:
         "tofu"              the same, and a server that is not known yet is trusted this once, and noted
         None                the one that the file says, if it says one; else any server that has the key (suite 1)
 
-    `known` is that file.  Raises `Misuse`, `InvalidKnownServers`, `UnknownServer`, `OSError`.
+    `known` is that file; `cipher` is what has to seal the records.
+
+    Raises `Misuse`, `InvalidKnownServers`, `UnknownServer`, `OSError`.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class Credentials:
         server_identity: ServerIdentity | None = None,
         known: KnownServers | None = None,
         on_new_key: Callable[[Key], object] | None = None,
+        cipher: Cipher = FERNET,
     ) -> None:
         self.key = key
         """The key for the next handshake."""
@@ -81,7 +93,7 @@ class Credentials:
         self._known = known
         self._first_use = server_identity == "tofu"
         self._expected, self._source = self._expect(server_identity)
-        self._suite = 1 if self._expected is None and not self._first_use else 2
+        self._suite = suite_of(cipher, identity=self._expected is not None or self._first_use)
 
     def start(self, parameters: Parameters) -> tuple[bytes, ExpectAnswer]:
         """Return the hello of a new transport, and what awaits its answer."""
@@ -89,7 +101,9 @@ class Credentials:
         return start_client(self.key, parameters, suite=self._suite, server_identity=self._expected)
 
     def explain(self, error: Mismatch) -> Mismatch:
-        """Return what the handshake raised; where it is about the server's identity, with what can be done."""
+        """Return what the handshake raised; where it is about the server's identity or the cipher, with what can be
+        done.
+        """
         if isinstance(error, IdentityChanged):
             return IdentityChanged(
                 f"the server at {self.address} is not the one expected: {self._source} says {error.expected}, it "
@@ -99,12 +113,22 @@ class Credentials:
                 expected=error.expected,
                 found=error.found,
             )
-        if isinstance(error, VersionMismatch) and self._suite == 2:
-            return type(error)(
-                f"{error}; suite 2 is the proof of its identity, which {self._source} asks for: the server at "
+        if isinstance(error, VersionMismatch) and self._suite != 1:
+            return type(error)(f"{error}; {self._what_is_missing()}")
+        return error
+
+    def _what_is_missing(self) -> str:
+        """Say what a server may lack that does not speak this suite: what was asked for tells it, not the server."""
+        suite, causes = SUITES[self._suite], []
+        if suite.cipher is not FERNET:
+            name = suite.cipher.name
+            causes.append(f"this server does not offer {name}, as Server(cipher={name!r}) and serve --cipher {name} do")
+        if suite.proves_identity:
+            causes.append(
+                f"suite {self._suite} is the proof of its identity, which {self._source} asks for: the server at "
                 f"{self.address} has none now, or something else answers in its place"
             )
-        return error
+        return "; or ".join(causes)
 
     def opened(self, agreement: Agreement, *, now: float) -> None:
         """Note who the server is, now that the link is open; `now` in seconds since 1970.
@@ -184,13 +208,20 @@ def find_credentials(
     *,
     server_identity: ServerIdentity | None = None,
     on_new_key: Callable[[Key], object] | None = None,
+    cipher: CipherName = "fernet",
     environ: Mapping[str, str] = os.environ,
 ) -> Credentials:
-    """Return a client's credentials: its key found as `find_key` says, its known servers in the user's file."""
+    """Return a client's credentials: its key found as `find_key` says, its known servers in the user's file.
+
+    Raises what finding them raises, and `Misuse` for a cipher that is none.
+    """
+    named = cipher_named(cipher)
     found = find_key(key, role="link", environ=environ)
     place = default_known_servers_path(environ)
     known = None if place is None else KnownServers(place)
-    return Credentials(found, address, server_identity=server_identity, known=known, on_new_key=on_new_key)
+    return Credentials(
+        found, address, server_identity=server_identity, known=known, on_new_key=on_new_key, cipher=named
+    )
 
 
 @overload

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from netstructer import descriptors, signals, sockets
 from netstructer.address import Address
+from netstructer.codec.ciphers import CipherName
 from netstructer.door import Door
 from netstructer.errors import MessageTooBig, Misuse
 from netstructer.identity import Identity
@@ -67,6 +68,8 @@ class Server(Serving[Link]):
     A link whose client has lost its transport waits `Limits.resume_seconds` for the client to come back, from whatever
     address, or with `pin_address` only from the same.
 
+    With `cipher="aes-256-gcm"` clients that ask for it have their records sealed with that; all others have Fernet.
+
     Raises `InvalidKey`, `InvalidIdentity`, `InvalidAddress`, `InvalidBan` here, `CannotListen` from `start`.
     """
 
@@ -85,6 +88,7 @@ class Server(Serving[Link]):
         stealth: bool = False,
         bans: str | os.PathLike[str] | None = None,
         pin_address: bool = False,
+        cipher: CipherName = "fernet",
     ) -> None:
         super().__init__(
             address,
@@ -98,6 +102,7 @@ class Server(Serving[Link]):
             stealth=stealth,
             bans=bans,
             pin_address=pin_address,
+            cipher=cipher,
             close=close_in_time,
         )
         self._door: Door | None = None

@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 from netstructer.address import Address, parse_address
 from netstructer.bans import Ban, Bans
+from netstructer.codec.ciphers import FERNET, CipherName, cipher_named
 from netstructer.credentials import find_identity, find_key
 from netstructer.dial import no_clock
 from netstructer.errors import Misuse, NetstructerError, SessionLost
@@ -86,6 +87,7 @@ class Serving(Generic[L]):
         stealth: bool,
         bans: str | os.PathLike[str] | None,
         pin_address: bool,
+        cipher: CipherName,
         close: Callable[[tuple[L, ...]], None],
     ) -> None:
         if padding not in (None, "bucket", "full"):
@@ -100,6 +102,7 @@ class Serving(Generic[L]):
         """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
         self._limits = limits or Limits.DEFAULT
         self._pin_address = pin_address
+        self._ciphers = tuple({FERNET.name: FERNET, cipher: cipher_named(cipher)}.values())
         self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
         self._door = None
         self._accepted = 0
@@ -144,6 +147,7 @@ class Serving(Generic[L]):
             make_room=self._make_room,
             instance=os.urandom(16),
             identity=self.identity.pair if self.identity is not None else None,
+            ciphers=self._ciphers,
             stealth=self._stealth,
             padding=self._padding,
             clock=time.monotonic,

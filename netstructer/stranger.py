@@ -14,13 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from netstructer.codec.ciphers import Cipher
 from netstructer.codec.frames import LENGTH_BYTES
-from netstructer.codec.tokens import sealed_bytes
 from netstructer.errors import AnswerRefused, Banned, ConnectionCut, NetstructerError
 from netstructer.keyring import KeyRing
 from netstructer.limits import Limits
 from netstructer.porter import Porter
-from netstructer.protocol.bodies import OPEN_BYTES
 from netstructer.protocol.events import Ended, Event, Opened, ResumeAsked
 from netstructer.protocol.handshake import (
     BANNED,
@@ -34,16 +33,12 @@ from netstructer.protocol.handshake import (
 )
 from netstructer.protocol.noise import KeyPair
 from netstructer.protocol.parameters import COMPRESSION, PADDING, RESUME, Parameters
-from netstructer.protocol.records import HEADER_BYTES
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
 
-__all__ = ["OPEN_FRAME_BYTES", "Ceremony", "Stranger"]
+__all__ = ["Ceremony", "Stranger"]
 
 FEATURES = COMPRESSION | PADDING | RESUME
-
-OPEN_FRAME_BYTES = LENGTH_BYTES + sealed_bytes(HEADER_BYTES + OPEN_BYTES)
-"""All that a stranger can make us read after its hello."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +55,7 @@ class Ceremony:
     make_room: Callable[[str, str | None], bool]
     instance: bytes
     identity: KeyPair | None
+    ciphers: tuple[Cipher, ...]
     stealth: bool
     padding: str | None
     clock: Callable[[], float]
@@ -94,11 +90,13 @@ class Stranger:
         return limits.hello_seconds if self.session is None else limits.open_seconds
 
     def space(self) -> memoryview:
-        """Return where received bytes go: no more of them than the ceremony has use for."""
+        """Return where received bytes go: no more of them than the ceremony has use for, which after the hello is the
+        frame of an OPEN.
+        """
         if self.session is None:
             return self._hello[self._count :]
         frames = self.session.frames
-        return frames.space()[: OPEN_FRAME_BYTES - frames.held_bytes]
+        return frames.space()[: LENGTH_BYTES + frames.limit_bytes - frames.held_bytes]
 
     def filled(self, count: int) -> list[Event]:
         """Take in that so many bytes have come, none at the end of the transport.
@@ -149,7 +147,7 @@ class Stranger:
             self._turn_away(refusal(BANNED if isinstance(error, Banned) else BUSY))
             raise
         parameters = Parameters.of(ceremony.limits, FEATURES, instance=ceremony.instance)
-        expected = ExpectHello(ceremony.ring, parameters, identity=ceremony.identity)
+        expected = ExpectHello(ceremony.ring, parameters, identity=ceremony.identity, ciphers=ceremony.ciphers)
         try:
             self.agreement = agreement = expected.receive(hello)
             ceremony.porter.check_holder(agreement.key_id, agreement.user)

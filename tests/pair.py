@@ -15,8 +15,8 @@ from typing import Any
 
 from netstructer.codec import frames
 from netstructer.codec.blob import Blob
+from netstructer.codec.ciphers import FERNET
 from netstructer.codec.spool import Spool, SpoolRoom
-from netstructer.codec.tokens import Sealer
 from netstructer.errors import LinkTimeout
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
@@ -62,7 +62,12 @@ class Draw:
 
 
 def agreement(
-    role: Role, peer_limits: Limits, *, features: int = ALL_FEATURES, secrets: tuple[bytes, bytes] = (C2S, S2C)
+    role: Role,
+    peer_limits: Limits,
+    *,
+    features: int = ALL_FEATURES,
+    secrets: tuple[bytes, bytes] = (C2S, S2C),
+    suite: int = 1,
 ) -> Agreement:
     """Return what a handshake with fixed secrets leaves at one end."""
     send, receive = secrets if role is Role.CLIENT else secrets[::-1]
@@ -71,7 +76,7 @@ def agreement(
         receive_secret=receive,
         export_secret=bytes(32),
         binding=sha256(secrets[0]).digest(),
-        suite=1,
+        suite=suite,
         features=features,
         peer=Parameters.of(peer_limits, features, INSTANCE if role is Role.CLIENT else bytes(16)),
         key_id=bytes(8),
@@ -88,11 +93,12 @@ def session_of(
     padding: str | None = None,
     now: float = 0.0,
     wall: float = WALL,
+    suite: int = 1,
 ) -> Session:
     """Return one end, just after the handshake."""
     session = Session(
         role,
-        agreement(role, peer_limits or limits, features=features, secrets=secrets),
+        agreement(role, peer_limits or limits, features=features, secrets=secrets, suite=suite),
         limits=limits,
         now=now,
         draw=Draw(role.value),
@@ -100,7 +106,8 @@ def session_of(
         instance=INSTANCE if role is Role.SERVER else bytes(16),
         padding=padding,
     )
-    session.outflow._writer._sealer._draw = Draw(f"iv {role.value}")  # so that a recording is the same every time
+    if session.cipher is FERNET:
+        session.outflow._writer._sealer._draw = Draw(f"iv {role.value}")  # so that a recording is the same every time
     return session
 
 
@@ -180,9 +187,11 @@ class Pair:
         secrets: tuple[bytes, bytes] = (C2S, S2C),
         wall: float = WALL,
         opened: bool = True,
+        suite: int = 1,
     ) -> None:
         self.now = 0.0
         shape: dict[str, Any] = {"features": features, "padding": padding, "secrets": secrets, "wall": wall}
+        shape["suite"] = suite
         theirs = server_limits or limits
         self.said: list[tuple[bool, bytes]] = []
         """All that was ever sealed, in that order, each with whether the client has said it."""
@@ -265,9 +274,10 @@ class Hostile:
         limits: Limits = Limits.DEFAULT,
         padding: str | None = None,
         features: int = ALL_FEATURES,
+        suite: int = 1,
     ) -> None:
         self.role = role
-        self.session = session_of(role, limits=limits, padding=padding, features=features)
+        self.session = session_of(role, limits=limits, padding=padding, features=features, suite=suite)
         self.number = 1
         self.now = 0.0
         self.renew()
@@ -280,16 +290,16 @@ class Hostile:
     def renew(self) -> None:
         """Begin on a transport: with the first keys, and the first sequence number."""
         speak, hear = (C2S, S2C) if self.role is Role.SERVER else (S2C, C2S)
-        self._ratchet = Ratchet(speak)
-        self._sealer = Sealer(self._ratchet.key)
-        self._reader = RecordReader(hear, self.now)
+        self._ratchet = Ratchet(speak, self.session.cipher)
+        self._reader = RecordReader(hear, self.now, self.session.cipher)
         self.sequence = 0
 
     def seal(self, kind: int, flags: int = 0, stream: int = 0, body: bytes = b"", pad: int = 0) -> bytes:
         """Return the frame of the next record, without sending it."""
         record = HEADER.pack(self.sequence, kind, flags, pad, stream) + body
+        token = self._ratchet.sealer(self.sequence).seal_parts((record,), WALL)
         self.sequence += 1
-        return frame_of(self._sealer.seal(record, WALL))
+        return frame_of(token)
 
     def say(self, kind: int, flags: int = 0, stream: int = 0, body: bytes = b"", pad: int = 0) -> list[Event]:
         """Seal a record, send it, and return what happened at the session."""
@@ -299,7 +309,6 @@ class Hostile:
         """Send a REKEY and step."""
         events = self.say(Kind.REKEY)
         self._ratchet.advance()
-        self._sealer = Sealer(self._ratchet.key)
         return events
 
     def hear(self, room_bytes: int = ROOM) -> list[Record]:

@@ -46,9 +46,10 @@ class RoamingPair(Pair):
         limits: Limits = Limits.DEFAULT,
         features: int = ALL_FEATURES | RESUME,
         padding: str | None = None,
+        suite: int = 1,
     ) -> None:
-        super().__init__(limits=limits, features=features, padding=padding, opened=False)
-        self._limits, self._features = limits, features
+        super().__init__(limits=limits, features=features, padding=padding, opened=False, suite=suite)
+        self._limits, self._features, self._suite = limits, features, suite
         self.lines = self.cuts = self.resumes = self.declined = 0
         first = Line(self.server.session.frames, self.client.wire, self.server.wire)
         self.client_line: Line | None = first
@@ -181,7 +182,7 @@ class RoamingPair(Pair):
             return False
         self.lines += 1
         secrets = tuple(sha256(f"{self.lines} {way}".encode()).digest() for way in ("up", "down"))
-        shape: dict[str, Any] = {"features": self._features, "secrets": secrets}
+        shape: dict[str, Any] = {"features": self._features, "secrets": secrets, "suite": self._suite}
         fresh = session_of(Role.SERVER, limits=self._limits, peer_limits=self._limits, now=self.now, wall=WALL, **shape)
         line = Line(fresh.frames, fresh=fresh)
         session.rejoin(agreement(Role.CLIENT, self._limits, **shape), self.now)

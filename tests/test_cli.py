@@ -351,6 +351,34 @@ def test_serve_echoes_and_send_prints_the_reply() -> None:
     assert events_by_name["left"]["values"] == 1
 
 
+def test_both_ends_ask_for_a_cipher(tmp_path: Path) -> None:
+    key, asked = Key.generate(), ("--cipher", "aes-256-gcm")
+    (tmp_path / "file").write_bytes(b"content")
+    with listening("serve", "0", "--files", str(tmp_path), *asked, key=key) as (_, address):
+        plain = run("send", address, "1", "--json", key=key)
+        other = run("send", address, "1", "--json", *asked, key=key)
+        listed = run("ls", f"{address}/", "--json", *asked, key=key)
+        put = run("put", str(tmp_path / "file"), f"{address}/copy", *asked, key=key)
+        got = run("get", f"{address}/copy", str(tmp_path / "back"), *asked, key=key)
+    lengths = [json.loads(out)["sent"][0]["wire_bytes"] for _, out, _ in (plain, other)]
+
+    assert [code for code, _, _ in (plain, other, listed, put, got)] == [ExitCode.OK] * 5
+    assert lengths == [125, 70]  # 57 bytes around whole blocks, and 17 around the record
+    assert "file" in listed[1]
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"content"] * 3
+
+
+def test_a_server_that_was_not_asked_for_a_cipher_does_not_offer_it() -> None:
+    key = Key.generate()
+    with listening("recv", "0", key=key) as (_, address):
+        code, _, err = run("send", address, "1", "--cipher", "aes-256-gcm", key=key)
+
+    assert code == ExitCode.PEER
+    assert "this server does not offer aes-256-gcm" in err
+    assert run("send", address, "1", "--cipher", "rot13", key=key)[0] == ExitCode.USAGE
+    assert run("serve", "0", "--cipher", "rot13", key=key)[0] == ExitCode.USAGE
+
+
 def test_serve_shows_hostile_text_without_obeying_it() -> None:
     key = Key.generate()
     hostile = "\x1b[2J\r\u202e[bold]x[/bold]:smile:"

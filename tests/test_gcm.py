@@ -178,6 +178,16 @@ def test_a_forked_child_does_not_seal_under_nonces_of_its_parent() -> None:
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
 
 
+def test_what_a_fork_does_ends_the_sealers_before_it_and_none_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gcm, "_forks", gcm._forks)
+    before = Sealer(KEY, 0)
+    gcm._after_fork()
+    with pytest.raises(Misuse, match="forked"):
+        before.seal_parts((b"record",), 0)
+
+    assert Opener(KEY, 0).open(sealed(b"record")) == b"record"
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 

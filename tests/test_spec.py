@@ -14,7 +14,8 @@ from struct import Struct
 import pytest
 
 from netstructer import errors, keys
-from netstructer.codec import compression, frames, room, slots, tokens
+from netstructer.codec import compression, frames, gcm, room, slots, tokens
+from netstructer.codec.ciphers import AES_256_GCM, FERNET
 from netstructer.errors import BadSeal, CreditExceeded, Gap, IllegalFrame, PeerFault
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
@@ -88,7 +89,7 @@ def answers(text: str, heading: str) -> Iterator[tuple[str, str, bytes]]:
                 name, digits = "", ""
             if found is None:
                 if line and not line.startswith(" "):
-                    part = line if re.fullmatch(r"suite \d|record keys .*", line) else part
+                    part = line if re.fullmatch(r"suite (0x1)?\d|record keys .*", line) else part
                     name = line.split()[0] if line.startswith("token ") else ""
                 continue
             name, digits = found[1] or name, digits + found[2]
@@ -251,8 +252,8 @@ FIGURES = {
     "version": parameters.VERSION,
     "length of a hello": handshake.HELLO_BYTES,
     "length of a refusal": handshake.CODE_BYTES,
-    "length of an answer, suite 1": handshake._ANSWER_BYTES[1],
-    "length of an answer, suite 2": handshake._ANSWER_BYTES[2],
+    "length of an answer, suite 1": handshake.SUITES[1].answer_bytes,
+    "length of an answer, suite 2": handshake.SUITES[2].answer_bytes,
     "length of parameters": parameters.PARAMETERS_BYTES,
     "feature: compression": parameters.COMPRESSION,
     "feature: resume": parameters.RESUME,
@@ -263,7 +264,10 @@ FIGURES = {
     "refusal: shutting down": handshake.SHUTTING_DOWN,
     "refusal: banned": handshake.BANNED,
     "token beside its cipher blocks": tokens.TOKEN_OVERHEAD,
+    "token beside its record, suites 0x11 and 0x12": gcm.TOKEN_OVERHEAD,
     "least token of a frame": frames.LEAST_TOKEN_BYTES,
+    "least token of a frame, suites 0x11 and 0x12": gcm.sealed_bytes(records.HEADER_BYTES),
+    "length of a key of records, suites 0x11 and 0x12": gcm.KEY_BYTES,
     "length of a frame beside its token": frames.LENGTH_BYTES,
     "header of a record": records.HEADER_BYTES,
     "body of OPEN": bodies.OPEN_BYTES,
@@ -308,6 +312,7 @@ def budgets_wrong(text: str) -> list[str]:
     default = Limits.DEFAULT
     early, most = default.half_open_early, default.half_open
     opening = tokens.sealed_bytes(records.HEADER_BYTES + bodies.OPEN_BYTES)
+    shorter = gcm.sealed_bytes(records.HEADER_BYTES + bodies.OPEN_BYTES)
     budgets, ping = section(text, "Budgets before authentication"), section(text, "Ping")
     expected = {
         f"| time to a whole hello, from accept | {default.hello_seconds:.0f} s |": budgets,
@@ -318,7 +323,7 @@ def budgets_wrong(text: str) -> list[str]:
         f"| strangers at a time from one source | {default.half_open_per_source} |": budgets,
         f"| {default.connect_burst} at once, {default.connects_per_second:.0f} a second after that": budgets,
         f"while {early // 4} or more strangers are there": budgets,
-        f"| bytes of the frame after it | 4 + {opening} |": budgets,
+        f"| bytes of the frame after it | 4 + {opening}, or 4 + {shorter} under AES-256-GCM |": budgets,
         f"({default.ping_seconds:.0f} seconds, ±10 %": ping,
         f"After {default.dead_seconds:.0f} seconds": ping,
         f"{default.ack_bytes >> 20} MiB, or a quarter of the credit": section(text, "Sending"),
@@ -369,28 +374,31 @@ def states_wrong(text: str) -> list[str]:
 
 # --- known answers ----------------------------------------------------------------------------------------------------
 
-FERNET = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 CLIENT_PARAMETERS = bytes.fromhex("01010007000100000000000040000000008000000000" + "3a980000afc800000000")
 SECONDS = 1_700_000_000
 
 
 def handshake_answers_wrong(text: str) -> list[str]:
-    key = Key(FERNET)
+    key = Key(KEY_TEXT)
     actual: dict[tuple[str, str], bytes] = {("", "psk"): key.psk, ("", "key_id"): key.key_id}
     client_packed = CLIENT_PARAMETERS + bytes(32)
     server_packed = CLIENT_PARAMETERS + b"\x44" * 16 + bytes(16)
     client, server = (Parameters.unpack(packed, of_server=packed[32] != 0) for packed in (client_packed, server_packed))
-    for suite in (1, 2):
+    for suite in handshake.SUITES:
         hello, expected = handshake.start_client(key, client, suite=suite, draw=lambda size: b"\x11" * size)
         identity = KeyPair(b"\x33" * 32)
-        served = handshake.ExpectHello(KeyRing(key), server, identity=identity, draw=lambda size: b"\x22" * size)
+        served = handshake.ExpectHello(
+            KeyRing(key), server, identity=identity, ciphers=(FERNET, AES_256_GCM), draw=lambda size: b"\x22" * size
+        )
         agreed = served.receive(hello)
         opened_to = expected.receive(agreed.answer)
         if (opened_to.send_secret, opened_to.binding) != (agreed.receive_secret, agreed.binding):
             return ["the two ends do not agree"]
         facts = {"hello": hello, "answer": agreed.answer, "binding": agreed.binding, "c2s": agreed.receive_secret}
         facts |= {"s2c": agreed.send_secret, "exp": agreed.export_secret}
-        actual |= {(f"suite {suite}", name): fact for name, fact in facts.items()}
+        part = f"suite {suite}" if suite < 0x10 else f"suite {suite:#x}"
+        actual |= {(part, name): fact for name, fact in facts.items()}
     ratchet = Ratchet(actual["suite 1", "c2s"])
     part = "record keys of the client in suite 1"
     actual[part, "first"] = ratchet.key
@@ -398,6 +406,13 @@ def handshake_answers_wrong(text: str) -> list[str]:
     iv = bytes(range(16))
     sealer._draw = lambda size: tokens._draw_for_iv(ratchet.key, iv)
     actual[part, "token"] = sealer.seal(records.HEADER.pack(0, Kind.PING, 0, 0, 0) + b"12345678", SECONDS)
+    ratchet.advance()
+    actual[part, "second"] = ratchet.key
+    ratchet = Ratchet(actual["suite 0x11", "c2s"], AES_256_GCM)
+    part = "record keys of the client in suite 0x11"
+    actual[part, "first"] = ratchet.key
+    record = records.HEADER.pack(0, Kind.PING, 0, 0, 0) + b"12345678"
+    actual[part, "token"] = ratchet.sealer(0).seal_parts((record,), SECONDS)
     ratchet.advance()
     actual[part, "second"] = ratchet.key
     stated = {(part, name): found for part, name, found in answers(text, "Handshake and tokens")}
@@ -459,7 +474,7 @@ def frame_answers_wrong(text: str) -> list[str]:
     stated = {name: found for _, name, found in answers(text, "Frames of a session")}
     writer, reader, ratchet = RecordWriter(secret, Limits.DEFAULT, 0.0), RecordReader(secret, 0.0), Ratchet(secret)
     before = bytes(16)
-    wrong = []
+    wrong = _gcm_frames_wrong(secret, stated)
     for name in ("open", "data-whole", "rekey", "ping"):
         kind, flags, stream, body, _ = known_records()[name]
         block = tokens._draw_for_iv(ratchet.key, bytes([writer.sequence]) * 16, before)
@@ -477,7 +492,21 @@ def frame_answers_wrong(text: str) -> list[str]:
             reader.rekey(0.0)
         if (record.kind, record.flags, record.stream, bytes(record.body)) != (kind, flags, stream, body):
             wrong.append(f"{name}, opened")
-    return wrong + sorted(stated.keys() - known_records().keys())
+    return wrong + sorted(stated.keys() - {f"{cipher}{name}" for cipher in ("", "gcm-") for name in known_records()})
+
+
+def _gcm_frames_wrong(secret: bytes, stated: dict[str, bytes]) -> list[str]:
+    """The same in suite 0x11, where a token follows from its key, its record and its number alone."""
+    writer, wrong = RecordWriter(secret, Limits.DEFAULT, 0.0, AES_256_GCM), []
+    for name in ("open", "data-whole", "rekey", "ping"):
+        kind, flags, stream, body, _ = known_records()[name]
+        if kind is Kind.REKEY:
+            token = writer.rekey(seconds=0, now=0.0)
+        else:
+            token = writer.write(kind, flags, stream, body, seconds=0)
+        if stated.get(f"gcm-{name}") != frames.joined(token):
+            wrong.append(f"gcm-{name}")
+    return wrong
 
 
 def padding_answers_wrong(text: str) -> list[str]:

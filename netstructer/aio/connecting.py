@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from netstructer.address import parse_address
 from netstructer.aio.dial import Dialler
 from netstructer.aio.link import Link
+from netstructer.codec.ciphers import CipherName
 from netstructer.credentials import ServerIdentity, find_credentials
 from netstructer.errors import Misuse
 from netstructer.keys import Key
@@ -35,6 +36,7 @@ def connect(
     hide_clock: bool = False,
     server_identity: ServerIdentity | None = None,
     on_new_key: Callable[[Key], object] | None = None,
+    cipher: CipherName = "fernet",
 ) -> Connecting:
     """Open a link: `link = await connect(address)`, or `async with connect(address) as link:`.
 
@@ -45,7 +47,9 @@ def connect(
     place = parse_address(address)
 
     async def begin() -> Link:
-        credentials = find_credentials(key, place, server_identity=server_identity, on_new_key=on_new_key)
+        credentials = find_credentials(
+            key, place, server_identity=server_identity, on_new_key=on_new_key, cipher=cipher
+        )
         dialler = Dialler(
             place,
             credentials,

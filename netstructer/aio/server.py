@@ -23,6 +23,7 @@ from netstructer.aio.link import Link
 from netstructer.aio.pipe import peer_of
 from netstructer.aio.reception import Handler, Reception
 from netstructer.aio.signals import terminable
+from netstructer.codec.ciphers import CipherName
 from netstructer.errors import Misuse
 from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
@@ -71,6 +72,7 @@ class Server(Serving[Link]):
         stealth: bool = False,
         bans: str | os.PathLike[str] | None = None,
         pin_address: bool = False,
+        cipher: CipherName = "fernet",
     ) -> None:
         super().__init__(
             address,
@@ -84,6 +86,7 @@ class Server(Serving[Link]):
             stealth=stealth,
             bans=bans,
             pin_address=pin_address,
+            cipher=cipher,
             close=clear_links,
         )
         self._door: Door | None = None

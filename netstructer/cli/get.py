@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from netstructer.cli.moving import CONTINUES, DryRun, NoResume, Stall, Timeout, View, conversing
-from netstructer.cli.options import Json, KeyFile, Pinned
+from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import DiskFull, command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, split_get
@@ -57,6 +57,7 @@ def get(
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
     server_identity: Pinned = None,
+    cipher: CipherAsked = "fernet",
     json: Json = False,
 ) -> None:
     """Get files and whole directories from a server: netstructer serve --files DIR.
@@ -76,7 +77,12 @@ def get(
         if keep and no_replace:
             raise Misuse("expected --keep or --no-replace, not both")
         address, patterns, directory = split_get([first, *(more or [])])
-        held: dict[str, Any] = {"timeout": timeout, "stall": stall, "server_identity": server_identity}
+        held: dict[str, Any] = {
+            "timeout": timeout,
+            "stall": stall,
+            "server_identity": server_identity,
+            "cipher": cipher_of(cipher),
+        }
         reach = partial(conversing, address, key_file, **held)
         if to_stdout:
             _check_stdout(dry_run=dry_run)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from netstructer import Link, Server
 from netstructer.cli.admitted import Admitted, admitted, proved
 from netstructer.cli.fileroom import Answered, Room
-from netstructer.cli.options import listening_place
+from netstructer.cli.options import cipher_of, listening_place
 from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
 from netstructer.signals import terminable
@@ -103,15 +103,22 @@ class Inbox:
 
 @contextmanager
 def listening(
-    address: str, key_file: str | None, inbox: Inbox, *, identity: str | None = None, users: str | None = None
+    address: str,
+    key_file: str | None,
+    inbox: Inbox,
+    *,
+    identity: str | None = None,
+    users: str | None = None,
+    cipher: str = "fernet",
 ) -> Iterator[tuple[Server, Admitted]]:
     """Listen, say where, for whom and as whom on stderr, and close in the end; on Ctrl-C and SIGTERM, too.
 
-    Raises `InvalidAddress`, `MissingKey`, `InvalidKey`, `InvalidIdentity`, `CannotListen`.
+    Raises `InvalidAddress`, `MissingKey`, `InvalidKey`, `InvalidIdentity`, `CannotListen`, and `Misuse` for
+    a cipher that is none.
     """
     place = listening_place(address)
     guests = admitted(key_file, users)
-    served = Server(place, key=guests.ring, handler=inbox.attend, identity=proved(identity))
+    served = Server(place, key=guests.ring, handler=inbox.attend, identity=proved(identity), cipher=cipher_of(cipher))
     with terminable(), served as server:
         stderr.print(f"listening on {server.address}, {guests}")
         if server.identity is not None:

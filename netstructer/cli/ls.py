@@ -9,7 +9,7 @@ import typer
 
 from netstructer.cli.closing import facts_of_outcome
 from netstructer.cli.moving import Stall, Timeout, View, conversing, error_of, show_missing
-from netstructer.cli.options import Json, KeyFile, Pinned
+from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import code_of, command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import parse_place
@@ -35,6 +35,7 @@ def ls(
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
     server_identity: Pinned = None,
+    cipher: CipherAsked = "fernet",
     json: Json = False,
 ) -> None:
     """List what there is at a server: netstructer serve --files DIR.
@@ -45,7 +46,12 @@ def ls(
     """
     with View(json=json):
         where = parse_place(place)
-        held: dict[str, Any] = {"timeout": timeout, "stall": stall, "server_identity": server_identity}
+        held: dict[str, Any] = {
+            "timeout": timeout,
+            "stall": stall,
+            "server_identity": server_identity,
+            "cipher": cipher_of(cipher),
+        }
         with conversing(where.address, key_file, **held) as channel:
             left: list[Outcome] = []
             entries = listing(channel, (where.path or "").removesuffix("/"), left=left.append)

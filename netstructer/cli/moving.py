@@ -18,6 +18,7 @@ from netstructer.cli.options import find
 from netstructer.cli.outcomes import code_of, name_of, sentence_of
 from netstructer.cli.patience import Patient
 from netstructer.cli.screen import print_json, stderr, stdout
+from netstructer.codec.ciphers import CipherName
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
 from netstructer.transfer import Channel, Progress, Refused, Report, Transfer
 
@@ -65,6 +66,7 @@ def conversing(
     timeout: float,
     stall: float,
     server_identity: str | None = None,
+    cipher: CipherName = "fernet",
     compress: bool = True,
     continues: bool = False,
 ) -> Iterator[Channel]:
@@ -78,7 +80,13 @@ def conversing(
     # What continues a transfer is the same command.  A session that waited for a command that was killed would hold the
     # lock on what the next one is to continue, for as long as it waits.
     with Link(
-        address, key=key, timeout=timeout, resume=False, compress=compress, server_identity=server_identity
+        address,
+        key=key,
+        timeout=timeout,
+        resume=False,
+        compress=compress,
+        server_identity=server_identity,
+        cipher=cipher,
     ) as link:
         try:
             yield Patient(link.conversation(), stall, hint=f"; --stall SECONDS waits longer{hint}")

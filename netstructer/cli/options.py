@@ -8,17 +8,20 @@ from typing import Annotated, NamedTuple
 import typer
 
 from netstructer.address import Address, parse_address
+from netstructer.codec.ciphers import CipherName, cipher_named
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path, find_key
 from netstructer.errors import InvalidAddress, MissingKey
 from netstructer.keys import Key
 
 __all__ = [
     "DEFAULT_PORT",
+    "CipherAsked",
     "FoundKey",
     "IdentityFile",
     "Json",
     "KeyFile",
     "Pinned",
+    "cipher_of",
     "find",
     "identity_of",
     "listening_place",
@@ -58,6 +61,15 @@ Pinned = Annotated[
         show_default=False,
     ),
 ]
+CipherAsked = Annotated[
+    str,
+    typer.Option(
+        "--cipher",
+        metavar="fernet|aes-256-gcm",
+        help="What seals the records: aes-256-gcm is for networks that are faster than Fernet is.  Both ends must ask "
+        "for it; a server that does serves clients of both.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 
 
@@ -92,6 +104,11 @@ def find(key_file: str | None, *, make: bool = False) -> FoundKey:
 def identity_of(given: str | None) -> str | bool | None:
     """Return what `Server(identity=)` takes for what was given with --identity."""
     return True if given == "default" else given
+
+
+def cipher_of(given: str) -> CipherName:
+    """Return what `Link(cipher=)` and `Server(cipher=)` take for what was given with --cipher.  Raises `Misuse`."""
+    return cipher_named(given).name
 
 
 def listening_place(text: str) -> Address:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from netstructer.cli.moving import Compress, DryRun, NoResume, Stall, Timeout, View, conversing
-from netstructer.cli.options import Json, KeyFile, Pinned
+from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import command
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
@@ -41,6 +41,7 @@ def put(
     stall: Stall = STALL_SECONDS,
     key_file: KeyFile = None,
     server_identity: Pinned = None,
+    cipher: CipherAsked = "fernet",
     json: Json = False,
 ) -> None:
     """Put files and whole directories at a server: netstructer serve --files DIR.
@@ -56,7 +57,12 @@ def put(
         where = parse_place(place)
         sources, into, left = _sources(paths, where)
         continues = not no_resume and not dry_run and STANDARD_STREAM not in paths
-        held: dict[str, Any] = {"timeout": timeout, "stall": stall, "server_identity": server_identity}
+        held: dict[str, Any] = {
+            "timeout": timeout,
+            "stall": stall,
+            "server_identity": server_identity,
+            "cipher": cipher_of(cipher),
+        }
         with (
             conversing(where.address, key_file, **held, compress=compress, continues=continues) as channel,
             view.progress() as report,

@@ -11,7 +11,7 @@ from netstructer.cli.admitted import Users
 from netstructer.cli.fileroom import Answered
 from netstructer.cli.inbox import Arrived, Inbox, Left, Refused, listening
 from netstructer.cli.literals import facts_of, literal, type_name
-from netstructer.cli.options import IdentityFile, KeyFile
+from netstructer.cli.options import CipherAsked, IdentityFile, KeyFile
 from netstructer.cli.outcomes import command, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import Misuse
@@ -43,6 +43,7 @@ def recv(
     key_file: KeyFile = None,
     identity: IdentityFile = None,
     users: Users = None,
+    cipher: CipherAsked = "fernet",
     json: Annotated[
         bool,
         typer.Option(
@@ -59,7 +60,7 @@ def recv(
         raise Misuse("expected --raw or --json, not both")
     inbox = Inbox()
     left = count
-    with listening(address, key_file, inbox, identity=identity, users=users):
+    with listening(address, key_file, inbox, identity=identity, users=users, cipher=cipher):
         while left is None or left > 0:
             entry = inbox.next(timeout)
             if isinstance(entry, Arrived):

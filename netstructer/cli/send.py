@@ -11,7 +11,7 @@ import typer
 
 from netstructer import Link
 from netstructer.cli.literals import facts_of, from_json, from_literal, literal, type_name
-from netstructer.cli.options import Json, KeyFile, Pinned, find, peer_place
+from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of, find, peer_place
 from netstructer.cli.outcomes import command
 from netstructer.cli.screen import print_json, size, stderr, stdout
 from netstructer.errors import LinkClosed, Misuse
@@ -42,6 +42,7 @@ def send(
     ] = 10.0,
     key_file: KeyFile = None,
     server_identity: Pinned = None,
+    cipher: CipherAsked = "fernet",
     json: Json = False,
 ) -> None:
     """Send values to a server (`serve`, `recv`, or your own) and wait until it has them.
@@ -54,7 +55,14 @@ def send(
     place = peer_place(address)
     found = find(key_file)
     facts: dict[str, Any] = {"peer": str(place), "fingerprint": found.key.fingerprint, "sent": []}
-    with Link(place, key=found.key, timeout=timeout, compress=compress, server_identity=server_identity) as link:
+    with Link(
+        place,
+        key=found.key,
+        timeout=timeout,
+        compress=compress,
+        server_identity=server_identity,
+        cipher=cipher_of(cipher),
+    ) as link:
         facts |= {"link": link.id, "server_identity": link.server_identity}
         for value in to_send:
             sent = link.send(value, timeout=timeout, wait="acked")

@@ -12,7 +12,7 @@ from netstructer.cli.closing import facts_of_transfer, line_of, sentence
 from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
 from netstructer.cli.literals import facts_of, type_name
-from netstructer.cli.options import IdentityFile, Json, KeyFile
+from netstructer.cli.options import CipherAsked, IdentityFile, Json, KeyFile
 from netstructer.cli.outcomes import command, name_of, sentence_of
 from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
@@ -54,6 +54,7 @@ def serve(
     key_file: KeyFile = None,
     identity: IdentityFile = None,
     users: Users = None,
+    cipher: CipherAsked = "fernet",
     json: Json = False,
 ) -> None:
     """Run a server that prints each value that comes, from any number of links, until Ctrl-C.
@@ -67,7 +68,7 @@ def serve(
         raise Misuse("expected --read-only together with --files DIR")
     room = FileRoom(files, writable=not read_only, stall=stall) if files is not None else None
     inbox = Inbox(echo=echo, files=room)
-    with listening(address, key_file, inbox, identity=identity, users=users) as (server, guests):
+    with listening(address, key_file, inbox, identity=identity, users=users, cipher=cipher) as (server, guests):
         if room is not None:
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:

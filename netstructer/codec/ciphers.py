@@ -7,8 +7,7 @@ chosen once, for the life of a session; what it needs to know of a record is how
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from netstructer.codec import gcm, tokens
 from netstructer.errors import Misuse
@@ -33,8 +32,7 @@ class Opener(Protocol):
         """Return the record of the next token.  Raises `BadSeal`, always with the same text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cipher:
+class Cipher(NamedTuple):
     """One way to seal records."""
 
     name: CipherName

@@ -10,9 +10,12 @@ A row of moments: each `Expect...` object holds what that moment knows, takes th
 returns the agreement or raises.  There is no socket and no clock in it.
 
 Inside it is a Noise handshake, NNpsk0 (suite 1) or NXpsk0 (suite 2), whose prologue is the clear start of the hello
-and whose payloads are the parameters.  The client knows by the answer's tag that the server holds the key (and in
-suite 2, its identity).  The server knows by the hello's tag only that somebody once made it with the key: it may be a
-recording.  So it says nothing and delivers nothing until the first record under the new keys verifies.
+and whose payloads are the parameters.  Suites 0x11 and 0x12 are the same two, for records under AES-256-GCM in the
+place of Fernet.  The suite is in the prologue: nobody between the two can exchange one for another.
+
+The client knows by the answer's tag that the server holds the key (and in suite 2, its identity).  The server knows by
+the hello's tag only that somebody once made it with the key: it may be a recording.  So it says nothing and delivers
+nothing until the first record under the new keys verifies.
 
 The server's order of checks spends nothing on strangers: length, the clear 16 bytes, one tag (no Diffie-Hellman yet),
 the parameters, and only then the answer.  A key id that it does not know goes the same way, with a key that nobody
@@ -30,7 +33,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
+from typing import NamedTuple
 
+from netstructer.codec.ciphers import AES_256_GCM, FERNET, Cipher
 from netstructer.errors import (
     BadFrame,
     BadSeal,
@@ -58,13 +63,16 @@ __all__ = [
     "KEY_NOT_ACCEPTED",
     "MAGIC",
     "SHUTTING_DOWN",
+    "SUITES",
     "VERSION_NOT_SPOKEN",
     "Agreement",
     "ExpectAnswer",
     "ExpectHello",
+    "Suite",
     "identity_fingerprint",
     "refusal",
     "start_client",
+    "suite_of",
 ]
 
 HELLO_BYTES = 128
@@ -81,10 +89,30 @@ BANNED = 5
 MAGIC = b"NSTR"
 _CLEAR = Struct(">4sBBH")
 _CLEAR_BYTES = 16
-_PATTERNS: dict[int, Pattern] = {1: NN_PSK0, 2: NX_PSK0}
-_ANSWER_BYTES = {1: 120, 2: 168}
 _STRANGERS_KEY = Key.generate()
 """What a hello with an unknown key id is tried with: drawn when the process starts, told to nobody."""
+
+
+class Suite(NamedTuple):
+    """What a hello asks for by one byte."""
+
+    pattern: Pattern
+    answer_bytes: int
+    cipher: Cipher
+
+    @property
+    def proves_identity(self) -> bool:
+        """Whether the server has to prove a static key."""
+        return self.pattern is NX_PSK0
+
+
+SUITES = {
+    0x01: Suite(NN_PSK0, 120, FERNET),
+    0x02: Suite(NX_PSK0, 168, FERNET),
+    0x11: Suite(NN_PSK0, 120, AES_256_GCM),
+    0x12: Suite(NX_PSK0, 168, AES_256_GCM),
+}
+"""By their bytes.  3 is reserved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -106,9 +134,14 @@ class Agreement:
     user: str | None = None
     """At a server: the user that the key belongs to, if it belongs to one."""
     identity: bytes | None = None
-    """In suite 2: the server's static public key, 32 bytes."""
+    """In suites 2 and 0x12: the server's static public key, 32 bytes."""
     answer: bytes = b""
     """At a server: what to send now."""
+
+    @property
+    def cipher(self) -> Cipher:
+        """What seals the records of this transport."""
+        return SUITES[self.suite].cipher
 
     def export(self, label: bytes, length: int) -> bytes:
         """Return secret bytes for another use than this link's records, the same at both ends, apart for each label."""
@@ -131,15 +164,15 @@ def start_client(
     """Return the hello, 128 bytes, and what awaits its answer.
 
     The hello names its key by `key.key_id`, which lets an eavesdropper tell that two hellos have one key.  `anonymous`
-    sends zeros instead, which only a server with a single key can accept.  Suite 2 asks the server to prove its
-    identity; `server_identity`, its static public key or the fingerprint of that, says which it must be.  Raises
-    `Misuse` for a suite that is none, and for a server identity in suite 1, which could not prove it.
+    sends zeros instead, which only a server with a single key can accept.  Suites 2 and 0x12 ask the server to prove
+    its identity; `server_identity`, its static public key or the fingerprint of that, says which it must be.  Raises
+    `Misuse` for a suite that is none, and for a server identity in suites 1 and 0x11, which could not prove it.
     """
-    if suite not in _PATTERNS or (server_identity is not None and suite != 2):
-        raise Misuse("expected suite 1, or suite 2 with or without a server identity")
+    if suite not in SUITES or (server_identity is not None and not SUITES[suite].proves_identity):
+        raise Misuse("expected suite 1 or 0x11, or suite 2 or 0x12 with or without a server identity")
     key_id = NO_KEY_ID if anonymous else key.key_id
     clear = _CLEAR.pack(MAGIC, VERSION, suite, 0) + key_id
-    noise = Handshake(_PATTERNS[suite], initiator=True, prologue=_prologue(clear), psks=[key.psk], draw=draw)
+    noise = Handshake(SUITES[suite].pattern, initiator=True, prologue=_prologue(clear), psks=[key.psk], draw=draw)
     hello = clear + noise.write(parameters.pack())
     pinned = identity_fingerprint(server_identity) if isinstance(server_identity, bytes) else server_identity
     return hello, ExpectAnswer(noise, parameters, suite=suite, key_id=key_id, pinned=pinned)
@@ -163,7 +196,7 @@ class ExpectAnswer:
         Wait for that many, ask again, and give them to `receive` once the figure stays.
         """
         go_on = received[:CODE_BYTES] == _CLEAR.pack(MAGIC, VERSION, self._suite, GO_ON)
-        return _ANSWER_BYTES[self._suite] if go_on else CODE_BYTES
+        return SUITES[self._suite].answer_bytes if go_on else CODE_BYTES
 
     def receive(self, answer: bytes) -> Agreement:
         """Return the agreement.
@@ -214,11 +247,11 @@ class ExpectAnswer:
 class ExpectHello:
     """The server, a transport accepted.
 
-    `identity` is the server's static key pair, for those clients that ask for suite 2.  `strangers` is
-    the key that unknown key ids are tried with, a random one for the life of the process.
+    `identity` is the server's static key pair, for those clients that ask for its proof; `ciphers` are what they may
+    ask for.  `strangers` is the key that unknown key ids are tried with, a random one for the life of the process.
     """
 
-    __slots__ = ("_answer", "_draw", "_identity", "_own", "_ring", "_strangers")
+    __slots__ = ("_answer", "_ciphers", "_draw", "_identity", "_own", "_ring", "_strangers")
 
     def __init__(
         self,
@@ -226,12 +259,14 @@ class ExpectHello:
         parameters: Parameters,
         *,
         identity: KeyPair | None = None,
+        ciphers: tuple[Cipher, ...] = (FERNET,),
         draw: Draw = os.urandom,
         strangers: Key = _STRANGERS_KEY,
     ) -> None:
         self._ring = ring
         self._own = parameters
         self._identity = identity
+        self._ciphers = ciphers
         self._draw = draw
         self._strangers = strangers
         self._answer = b""
@@ -255,7 +290,8 @@ class ExpectHello:
         if magic != MAGIC:
             raise NotNetstructer("what connected does not speak netstructer")
         self._answer = refusal(VERSION_NOT_SPOKEN)
-        if version != VERSION or suite not in (_PATTERNS if self._identity is not None else (1,)):
+        asked = SUITES.get(suite)
+        if version != VERSION or asked is None or not self._speaks(asked):
             raise VersionMismatch(f"the client asks for version {version} with suite {suite}, which is not spoken here")
         if zero:
             raise IllegalFrame("expected zero in bytes 6 and 7 of a hello")
@@ -263,7 +299,7 @@ class ExpectHello:
         found = self._ring.lookup(clear[8:])
         key, user = (self._strangers, None) if found is None else found
         noise = Handshake(
-            _PATTERNS[suite],
+            asked.pattern,
             initiator=False,
             prologue=_prologue(clear),
             psks=[key.psk],
@@ -292,9 +328,17 @@ class ExpectHello:
             peer=peer,
             key_id=key.key_id,
             user=user,
-            identity=self._identity.public if suite == 2 and self._identity is not None else None,
+            identity=self._identity.public if asked.proves_identity and self._identity is not None else None,
             answer=answer,
         )
+
+    def _speaks(self, suite: Suite) -> bool:
+        return suite.cipher in self._ciphers and (self._identity is not None or not suite.proves_identity)
+
+
+def suite_of(cipher: Cipher, *, identity: bool) -> int:
+    """Return the suite with records under that cipher, in which the server proves an identity or does not."""
+    return next(byte for byte, suite in SUITES.items() if (suite.cipher, suite.proves_identity) == (cipher, identity))
 
 
 def refusal(code: int) -> bytes:

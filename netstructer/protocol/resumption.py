@@ -22,7 +22,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from netstructer.errors import SessionLost
+from netstructer.errors import Misuse, SessionLost
 from netstructer.protocol import notices
 from netstructer.protocol.events import Event, Resumed
 from netstructer.protocol.handshake import Agreement
@@ -37,8 +37,11 @@ __all__ = ["adopt", "decline", "rejoin", "resumed"]
 def rejoin(session: Session, agreement: Agreement, now: float) -> None:
     """Begin on another transport, after its handshake: at a client that is suspended.
 
-    `Resumed` follows when the server has agreed, `Ended` with `SessionLost` where it does not know the session.
+    `Resumed` follows when the server has agreed, `Ended` with `SessionLost` where it does not know the session.  Raises
+    `Misuse`, and nothing is changed, for a handshake that agreed on another cipher than the session has.
     """
+    if agreement.cipher is not session.cipher:
+        raise Misuse(f"the session goes on under {session.cipher.name}, and under no other cipher")
     session.state = advance(session.state, Cause.REJOIN)
     session.inflow.board(agreement.receive_secret, now)
     asked = session.opening.ask_again(session.inflow.inbound, session.outflow.outbound, agreement.binding)
@@ -57,6 +60,8 @@ def adopt(session: Session, newcomer: Session, now: float) -> list[Event]:
         raise SessionLost("there is no such session")
     if (newcomer.owner, newcomer.peer_limits) != (session.owner, session.peer_limits):
         raise SessionLost("the session was opened with another key, or other limits")
+    if newcomer.cipher is not session.cipher:
+        raise SessionLost("the session was opened with another cipher")
     inbound, outbound = session.inflow.inbound, session.outflow.outbound
     session.opening.check(asked, inbound, outbound, session.outflow.kept.expectable, newcomer.binding)
     if session.state is not State.SUSPENDED:

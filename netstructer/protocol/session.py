@@ -98,6 +98,8 @@ class Session:
         )
         """Makes messages of values, and values of messages."""
         self.binding = agreement.binding
+        self.cipher = agreement.cipher
+        """What seals its records, on all its transports."""
         self.state = State.EXPECT_ACCEPT if role is Role.CLIENT else State.EXPECT_OPEN
         self.error: NetstructerError | None = None
         """What ended it; kept for ever."""
@@ -132,11 +134,18 @@ class Session:
             now=now,
             room=room,
             resend=self.resumable,
+            cipher=self.cipher,
         )
         self.arrivals = Arrivals(limits, room, grant=self.outflow.say_grant, cancel=self.outflow.cancel)
         """The blobs that are on their way in: what the façade says of them goes there."""
         self.inflow = Inflow(
-            role, agreement.receive_secret, limits=limits, arrivals=self.arrivals, now=now, compressing=compressing
+            role,
+            agreement.receive_secret,
+            limits=limits,
+            arrivals=self.arrivals,
+            now=now,
+            compressing=compressing,
+            cipher=self.cipher,
         )
         self.traffic = Traffic(self.outflow, self.inflow)
         """What was moved so far."""

@@ -55,12 +55,15 @@ async def link_pair(
 ) -> AsyncIterator[LinkPair]:
     """Give both ends of a fresh link over loopback, under a key of its own unless there is one.
 
-    With a `plan`, even an empty one, a `ChaosProxy` is between them.  `options` are those of `aio.connect`.  Both ends
-    are aborted behind the block: what is still under way then is dropped, so have what was sent received in it.
+    With a `plan`, even an empty one, a `ChaosProxy` is between them.  `options` are those of `aio.connect`; the server
+    offers the `cipher` among them.  Both ends are aborted behind the block: what is still under way then is dropped, so
+    have what was sent received in it.
     """
     found = Key.generate() if key is None else key
     async with contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(Server(key=found, limits=server_limits or limits))
+        server = await stack.enter_async_context(
+            Server(key=found, limits=server_limits or limits, cipher=options.get("cipher", "fernet"))
+        )
         proxy = None if plan is None else stack.enter_context(ChaosProxy(server.address, plan, seed=seed))
         place = server.address if proxy is None else proxy.address
         opening: dict[str, Any] = {"timeout": PATIENCE_SECONDS, "limits": limits} | options

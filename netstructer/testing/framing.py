@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netstructer.codec import frames
+from netstructer.codec.ciphers import CipherName, cipher_named
 from netstructer.errors import Misuse
 from netstructer.limits import Limits
 from netstructer.protocol.records import RecordWriter
@@ -53,14 +54,14 @@ class Mutation:
     unchanged: int
 
 
-def sealed(records: Sequence[Drawn], secret: bytes) -> FrameStream:
+def sealed(records: Sequence[Drawn], secret: bytes, cipher: CipherName = "fernet") -> FrameStream:
     """Return the frames of records, under a first traffic secret of 32 bytes; a REKEY steps its key.
 
-    Raises `Misuse` for a secret of another length.
+    Raises `Misuse` for a secret of another length, and for a cipher that is none.
     """
     if len(secret) != 32:
         raise Misuse("expected a traffic secret of 32 bytes")
-    writer = RecordWriter(secret, Limits.DEFAULT, 0.0)
+    writer = RecordWriter(secret, Limits.DEFAULT, 0.0, cipher_named(cipher))
     tokens = []
     for record in records:
         if record.kind == Kind.REKEY:

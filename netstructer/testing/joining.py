@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from netstructer.codec.ciphers import FERNET, Cipher
 from netstructer.errors import ConnectionCut, LinkTimeout, NetstructerError, SessionLost
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
 from netstructer.protocol.events import Ended, Event, Opened, ResumeAsked, Suspended
-from netstructer.protocol.handshake import HELLO_BYTES, Agreement, ExpectHello, start_client
+from netstructer.protocol.handshake import HELLO_BYTES, Agreement, ExpectHello, start_client, suite_of
 from netstructer.protocol.parameters import COMPRESSION, PADDING, RESUME, Parameters
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Role
@@ -33,6 +34,7 @@ class Shape:
     padding: str | None
     clock: FakeClock
     draw: Callable[[int], bytes]
+    cipher: Cipher = FERNET
     instance: bytes = b"session pair run"
     """Names the server's run; sixteen bytes."""
 
@@ -63,7 +65,12 @@ class Dialling:
         self.wire = wire
         self._shape, self._former = shape, former
         self._fresh: Session | None = None
-        self._unsent, self._expected = start_client(key, Parameters.of(shape.limits, shape.features), draw=shape.draw)
+        self._unsent, self._expected = start_client(
+            key,
+            Parameters.of(shape.limits, shape.features),
+            suite=suite_of(shape.cipher, identity=False),
+            draw=shape.draw,
+        )
         self._answer = b""
         self.deadline = shape.clock() + shape.limits.open_seconds
         """When it gives up."""
@@ -148,7 +155,7 @@ class Arriving:
     def _answer(self) -> None:
         shape = self._shape
         parameters = Parameters.of(shape.limits, shape.features, instance=shape.instance)
-        expected = ExpectHello(KeyRing(self._key), parameters, draw=shape.draw)
+        expected = ExpectHello(KeyRing(self._key), parameters, ciphers=(FERNET, shape.cipher), draw=shape.draw)
         try:
             agreement = expected.receive(self._hello)
         except NetstructerError:

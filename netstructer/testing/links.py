@@ -55,13 +55,15 @@ def link_pair(
 ) -> Iterator[LinkPair]:
     """Give both ends of a fresh link over loopback, under a key of its own unless there is one.
 
-    With a `plan`, even an empty one, a `ChaosProxy` is between them.  `options` are those of `Link`.  Both ends are
-    aborted behind the block: what is still under way then is dropped, so have what was sent received in it.  Raises
-    what `Link` and `Server.accept` raise, where the plan lets no link come to be.
+    With a `plan`, even an empty one, a `ChaosProxy` is between them.  `options` are those of `Link`; the server offers
+    the `cipher` among them.  Both ends are aborted behind the block: what is still under way then is dropped, so have
+    what was sent received in it.  Raises what `Link` and `Server.accept` raise, where the plan lets no link come to be.
     """
     found = Key.generate() if key is None else key
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(Server(key=found, limits=server_limits or limits))
+        server = stack.enter_context(
+            Server(key=found, limits=server_limits or limits, cipher=options.get("cipher", "fernet"))
+        )
         proxy = None if plan is None else stack.enter_context(ChaosProxy(server.address, plan, seed=seed))
         place = server.address if proxy is None else proxy.address
         opening: dict[str, Any] = {"timeout": PATIENCE_SECONDS, "limits": limits} | options

@@ -21,6 +21,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any, Literal
 
+from netstructer.codec.ciphers import CipherName, cipher_named
 from netstructer.errors import LinkTimeout, Misuse, NetstructerError
 from netstructer.keys import Key
 from netstructer.limits import Limits
@@ -45,6 +46,7 @@ def session_pair(
     server_limits: Limits | None = None,
     resume: bool = True,
     padding: Literal["bucket", "full"] | None = None,
+    cipher: CipherName = "fernet",
     clock: FakeClock | None = None,
     buffer_bytes: int = 64 << 10,
 ) -> SessionPair:
@@ -62,6 +64,7 @@ def session_pair(
         server_limits=server_limits,
         resume=resume,
         padding=padding,
+        cipher=cipher,
         clock=clock,
         buffer_bytes=buffer_bytes,
     )
@@ -83,6 +86,7 @@ class SessionPair:
         server_limits: Limits | None = None,
         resume: bool = True,
         padding: Literal["bucket", "full"] | None = None,
+        cipher: CipherName = "fernet",
         clock: FakeClock | None = None,
         buffer_bytes: int = 64 << 10,
     ) -> None:
@@ -94,6 +98,7 @@ class SessionPair:
         self._plan, self._seed, self._buffer_bytes = plan, seed, buffer_bytes
         own = limits or Limits.DEFAULT
         shape: dict[str, Any] = {"resume": resume, "padding": padding, "clock": self.clock, "draw": _Draw(seed)}
+        shape["cipher"] = cipher_named(cipher)
         self._client_shape = Shape(limits=own, **shape)
         self._server_shape = Shape(limits=server_limits or own, **shape)
         self._dialling: Dialling | None = None
