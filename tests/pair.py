@@ -23,7 +23,7 @@ from netstructer.protocol import bodies
 from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Ended, Event, MessageArrived, Opened, PeerLeft
-from netstructer.protocol.handshake import Agreement
+from netstructer.protocol.handshake import SUITES, Agreement
 from netstructer.protocol.outgoing import Outgoing
 from netstructer.protocol.parameters import Parameters
 from netstructer.protocol.ratchet import Ratchet
@@ -257,6 +257,13 @@ class Pair:
         """Pump while both ends read; return the values that the client and the server got."""
         self.pump(reading=True)
         return self.values
+
+
+def reader_at(secret: bytes, sequence: int, suite: int = 1) -> RecordReader:
+    """Return a reader whose next record has that number, and which has had as many under this key."""
+    reader = RecordReader(secret, 0.0, SUITES[suite].cipher)
+    reader.sequence, reader._opener = sequence, reader._ratchet.opener(sequence)
+    return reader
 
 
 def proof_of(secret: bytes, label: bytes, binding: bytes) -> bytes:

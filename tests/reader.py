@@ -86,11 +86,14 @@ class Session:
         end.stated, end.other.again = end.stated._replace(limit=limit), expected
 
 
-def read_session(session: Session, c2s: bytes, s2c: bytes, said: Iterable[tuple[bool, bytes]]) -> None:
+def read_session(
+    session: Session, c2s: bytes, s2c: bytes, said: Iterable[tuple[bool, bytes]], *, suite: int = 1
+) -> None:
     """Read one transport: what was sealed by the client (True) and the server, in the order in which it was."""
     wires = {}
     for speaker, secret in ((session.client, c2s), (session.server, s2c)):
-        wires[speaker.first] = Records(secret, speaker.limits.body_bytes, before_open=speaker.first == Kind.OPEN)
+        before_open = speaker.first == Kind.OPEN
+        wires[speaker.first] = Records(secret, speaker.limits.body_bytes, suite=suite, before_open=before_open)
     for by_client, sealed in said:
         speaker = session.client if by_client else session.server
         wire = wires[speaker.first]

@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from reader_structs import Refused, expect
 
-HELLO, REFUSAL, ANSWERS = 128, 8, {1: 120, 2: 168}
-PATTERNS = {1: b"Noise_NNpsk0_25519_ChaChaPoly_SHA256", 2: b"Noise_NXpsk0_25519_ChaChaPoly_SHA256"}
+HELLO, REFUSAL, ANSWERS = 128, 8, {0: 120, 1: 168}
+PATTERNS = {0: b"Noise_NNpsk0_25519_ChaChaPoly_SHA256", 1: b"Noise_NXpsk0_25519_ChaChaPoly_SHA256"}
+SUITES = {0x01: 0, 0x02: 1, 0x11: 0, 0x12: 1}
+"""Whether the server proves its identity."""
 PUBLISHED = "Tq_hBOzVozSYvyX8cvvqGZrmzkgaGssB99-azrqCleg="
 BOUNDS = {  # of the parameters: where, how many bytes, from, to, and whether zero stands for a default
     "body_bytes": (4, 4, 1 << 10, 1 << 20, False),
@@ -84,7 +86,7 @@ class Noise:
     """Both ends' view of the handshake: a chaining key, a transcript, and the key of the next seal."""
 
     def __init__(self, psk: bytes, start: bytes) -> None:
-        self.chain = self.transcript = sha256(PATTERNS[start[5]]).digest()
+        self.chain = self.transcript = sha256(PATTERNS[SUITES[start[5]]]).digest()
         self.mix_hash(b"netstructer/1" + start[:16])
         mixed = self.mix(psk, 3)
         self.mix_hash(mixed[0])
@@ -147,7 +149,10 @@ def public_of(private: bytes) -> bytes:
 class Server:
     """Who hears a hello: `answer` is what it sends back."""
 
-    def __init__(self, key: str, parameters: bytes, ephemeral: bytes, identity: bytes | None = None) -> None:
+    def __init__(
+        self, key: str, parameters: bytes, ephemeral: bytes, identity: bytes | None = None, *, gcm: bool = False
+    ) -> None:
+        self.suites = {suite for suite in SUITES if (gcm or suite < 0x10) and (identity or not SUITES[suite])}
         self.key, self.parameters, self.ephemeral, self.identity = read_key(key), parameters, ephemeral, identity
         self.answer = b""
 
@@ -161,7 +166,7 @@ class Server:
             raise
 
     def _hear(self, hello: bytes) -> Agreed:
-        expect(hello[4] == 1 and hello[5] in (1, 2)[: 2 if self.identity else 1], "version, suite", "VersionMismatch")
+        expect(hello[4] == 1 and hello[5] in self.suites, "version, suite", "VersionMismatch")
         expect(hello[6:8] == bytes(2), "the spare bytes are zero", "IllegalFrame")
         known = (derived(self.key, b"netstructer/1 key id", 8), bytes(8))
         expect(hello[8:16] in known, "the key is known", "KeyRefused")
@@ -171,7 +176,7 @@ class Server:
         answer = b"NSTR\1" + hello[5:6] + bytes(2) + public_of(self.ephemeral)
         noise.ephemeral(answer[8:])
         noise.exchange(self.ephemeral, hello[16:48])
-        if hello[5] == 2 and self.identity:
+        if SUITES[hello[5]] and self.identity:
             answer += noise.seal(public_of(self.identity))
             noise.exchange(self.identity, hello[16:48])
         self.answer = answer + noise.seal(self.parameters)
@@ -192,7 +197,7 @@ class Client:
     def hear(self, answer: bytes) -> Agreed:
         expect(answer[:4] == b"NSTR", "the magic", "NotNetstructer")
         goes_on = answer[4:8] == bytes([1, self.suite, 0, 0])
-        expect(len(answer) == (ANSWERS[self.suite] if goes_on else REFUSAL), "its length", "BadFrame")
+        expect(len(answer) == (ANSWERS[SUITES[self.suite]] if goes_on else REFUSAL), "its length", "BadFrame")
         if not goes_on:
             version, suite, code = unpack(">BBH", answer[4:])
             expect(version == 1 and code != 1, "version 1", "VersionMismatch")
@@ -200,10 +205,10 @@ class Client:
             raise Refused({2: "KeyRefused", 5: "Banned"}.get(code, "Busy"), "the server refuses")
         self.noise.ephemeral(answer[8:40])
         self.noise.exchange(self.ephemeral, answer[8:40])
-        if self.suite == 2:
+        if SUITES[self.suite]:
             identity = self.noise.open(answer[40:88])
             self.noise.exchange(self.ephemeral, identity)
         parameters = self.noise.open(answer[-80:])
-        expect(self.suite == 1 or self.pinned in (None, identity), "the pinned identity", "IdentityChanged")
+        expect(not SUITES[self.suite] or self.pinned in (None, identity), "the pinned identity", "IdentityChanged")
         read_parameters(parameters, self.parameters, of_server=True)
         return self.noise.agreed()

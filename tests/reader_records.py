@@ -15,11 +15,14 @@ from typing import NamedTuple
 import zstandard
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from reader_gcm import open_gcm_token
 from reader_structs import Refused, expect
 
 REKEY = 3
 MOST_RECORDS, MOST_BYTES, LEAST_RECORDS = 1 << 20, 1 << 36, 1024
 HEADER, LEAST_TOKEN, OPEN_BODY = 16, 89, 92
+GCM = 0x10
+"""From here on suites seal records with AES-256-GCM."""
 BLOCK, WINDOW, EMPTY_BLOCKS = 1 << 17, 1 << 20, 8
 UNKNOWN = (1 << 64) - 1
 
@@ -36,6 +39,14 @@ def expand_secret(secret: bytes, label: bytes) -> bytes:
     return hmac.digest(secret, label + b"\1", sha256)
 
 
+def record_key(secret: bytes, suite: int) -> bytes:
+    """The key of records; HKDF-Expand for 44 bytes is two HMACs."""
+    if suite < GCM:
+        return expand_secret(secret, b"ns1 key")
+    first = expand_secret(secret, b"ns1 gcm")
+    return first + hmac.digest(secret, first + b"ns1 gcm\2", sha256)[:12]
+
+
 def open_token(key: bytes, token: bytes) -> bytes:
     expect(len(token) >= 73 and len(token) % 16 == 9, "the length of a token", "BadSeal")
     expect(token[0] == 0x80, "the version of Fernet", "BadSeal")
@@ -50,9 +61,9 @@ class Records:
     """One direction of one transport: frames in, records out."""
 
     def __init__(
-        self, secret: bytes, body_bytes: int = 1 << 16, sequence: int = 0, *, before_open: bool = False
+        self, secret: bytes, body_bytes: int = 1 << 16, sequence: int = 0, *, suite: int = 1, before_open: bool = False
     ) -> None:
-        self.secret, self.key = secret, expand_secret(secret, b"ns1 key")
+        self.secret, self.key, self.suite = secret, record_key(secret, suite), suite
         self.body_bytes, self.sequence, self.before_open = body_bytes, sequence, before_open
         self.under_key, self.bytes_under_key, self.rekeys = sequence, 0, 0
         self.buffer = b""
@@ -66,8 +77,12 @@ class Records:
             return None
         size = int.from_bytes(self.buffer[:4])
         body = OPEN_BODY if self.before_open else self.body_bytes
-        expect(size <= 57 + 16 * ((HEADER + body) // 16 + 1), "the length of a frame", "FrameTooBig")
-        expect(size >= LEAST_TOKEN and size % 16 == 9, "the length of a token", "BadFrame")
+        if self.suite < GCM:
+            expect(size <= 57 + 16 * ((HEADER + body) // 16 + 1), "the length of a frame", "FrameTooBig")
+            expect(size >= LEAST_TOKEN and size % 16 == 9, "the length of a token", "BadFrame")
+        else:
+            expect(size <= 17 + HEADER + body, "the length of a frame of GCM", "FrameTooBig")
+            expect(size >= 17 + HEADER, "the length of a token of GCM", "BadFrame")
         if len(self.buffer) < 4 + size:
             return None
         token, self.buffer = self.buffer[4 : 4 + size], self.buffer[4 + size :]
@@ -75,7 +90,7 @@ class Records:
         return self.open(token)
 
     def open(self, token: bytes) -> Record:
-        plain = open_token(self.key, token)
+        plain = open_token(self.key, token) if self.suite < GCM else open_gcm_token(self.key, self.sequence, token)
         expect(len(plain) >= HEADER, "a whole header", "BadSeal")
         sequence, kind, flags, padding, stream = unpack(">QBBHI", plain[:HEADER])
         expect(sequence == self.sequence, "the sequence has no gaps", "OutOfOrder")
@@ -94,7 +109,7 @@ class Records:
         """Step: to be called when a REKEY was found legal."""
         expect(not self.rekeys or self.under_key >= LEAST_RECORDS, "keys for sport", "RekeyOverdue")
         self.secret = expand_secret(self.secret, b"ns1 next")
-        self.key = expand_secret(self.secret, b"ns1 key")
+        self.key = record_key(self.secret, self.suite)
         self.rekeys += 1
         self.under_key = self.bytes_under_key = 0
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from reader import Session, read_session
 from reader_direction import Direction
+from reader_gcm import open_gcm_token
 from reader_handshake import Client, Server, read_key
 from reader_parts import Kind, Limits, Part, Stated
 from reader_records import Records, open_token
@@ -91,14 +92,19 @@ def of_key(facts: Facts, body: str) -> Facts:
 
 def of_token(facts: Facts, body: str) -> Facts:
     try:
-        return {"expect": "success", "record": open_token(raw(facts["key"]), raw(body)).hex()}
+        if "suite" in facts:
+            record = open_gcm_token(raw(facts["key"]), int(facts["sequence"]), raw(body))
+        else:
+            record = open_token(raw(facts["key"]), raw(body))
+        return {"expect": "success", "record": record.hex()}
     except Refused as refused:
         return {"expect": refused.name}
 
 
 def of_record(facts: Facts, body: str) -> Facts:
     try:
-        record = Records(raw(facts["secret"]), sequence=int(facts["sequence"])).open(raw(body))
+        records = Records(raw(facts["secret"]), sequence=int(facts["sequence"]), suite=int(facts.get("suite", "1")))
+        record = records.open(raw(body))
     except Refused as refused:
         return {"expect": refused.name}
     head = f"{record.kind} {record.flags} {record.stream}"
@@ -109,7 +115,8 @@ def of_handshake(facts: Facts, body: str) -> Facts:
     own = "server" if facts["read"] == "hello" else "client"
     given = (facts["key"], raw(facts[f"{own}_parameters"]), raw(facts[f"{own}_ephemeral"]))
     identity, pinned = (raw(facts[name]) if name in facts else None for name in ("identity", "pinned"))
-    end = Server(*given, identity) if own == "server" else Client(*given, int(facts["suite"]), pinned)
+    offers = "offers" in facts
+    end = Server(*given, identity, gcm=offers) if own == "server" else Client(*given, int(facts["suite"]), pinned)
     found = {"expect": "success"}
     try:
         agreed = end.hear(raw(body))
@@ -126,7 +133,11 @@ def of_session(facts: Facts, body: str) -> Facts:
     name = "success"
     try:
         read_session(
-            session, raw(facts["secret-c2s"]), raw(facts["secret-s2c"]), [(hears.first == Kind.OPEN, raw(body))]
+            session,
+            raw(facts["secret-c2s"]),
+            raw(facts["secret-s2c"]),
+            [(hears.first == Kind.OPEN, raw(body))],
+            suite=int(facts.get("suite", "1")),
         )
     except Refused as refused:
         name = refused.name

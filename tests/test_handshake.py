@@ -79,7 +79,7 @@ def _read_hello(header: dict[str, str], message: bytes) -> Agreement:
         KeyRing(Key(header["key"])),
         Parameters.unpack(bytes.fromhex(header["server_parameters"]), of_server=True),
         identity=KeyPair(bytes.fromhex(header["identity"])) if "identity" in header else None,
-        ciphers=tuple(map(cipher_named, header.get("ciphers", "fernet").split())),
+        ciphers=(FERNET, *map(cipher_named, header.get("offers", "").split())),
         draw=lambda size: bytes.fromhex(header["server_ephemeral"]),
     )
     try:

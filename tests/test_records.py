@@ -16,6 +16,7 @@ from netstructer.protocol import records
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER, RecordReader, RecordWriter, padding_bytes
 from netstructer.protocol.states import Kind
+from pair import reader_at
 
 SECRET = bytes(range(32))
 VECTORS = sorted((Path(__file__).parent / "vectors" / "records").glob("*.vector"))
@@ -200,8 +201,7 @@ def test_buckets_grow_and_cost_little() -> None:
 def test_vector(path: Path) -> None:
     head, _, body = path.read_text("utf-8").partition("\n\n")
     fields = dict(line.split(": ", 1) for line in head.splitlines())
-    reader = RecordReader(bytes.fromhex(fields["secret"]), 0.0)
-    reader.sequence = int(fields["sequence"])
+    reader = reader_at(bytes.fromhex(fields["secret"]), int(fields["sequence"]), int(fields.get("suite", "1")))
     token = bytes.fromhex("".join(body.split()))
     if fields["expect"] == "success":
         record = reader.read(token)

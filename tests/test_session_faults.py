@@ -522,7 +522,8 @@ def play_vector(fields: dict[str, str], pieces: list[bytes]) -> tuple[Session, b
     role = Role(fields["end"])
     secrets = bytes.fromhex(fields["secret-c2s"]), bytes.fromhex(fields["secret-s2c"])
     features = int(fields.get("features", ALL_FEATURES))
-    session = session_of(role, secrets=secrets, limits=LIMITS[fields["limits"]], features=features)
+    suite = int(fields.get("suite", "1"))
+    session = session_of(role, secrets=secrets, limits=LIMITS[fields["limits"]], features=features, suite=suite)
     session.opening.session_id = bytes.fromhex(fields.get("session", "00" * 16))
     session.frames_to_send(1 << 20, 0.0)
     values: list[object] = []

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from netstructer.codec import tokens
 from netstructer.codec.tokens import TOKEN_OVERHEAD, Opener, Sealer, sealed_bytes
 from netstructer.errors import BadSeal, Misuse
+from netstructer.protocol.handshake import SUITES
 
 KEY = bytes(range(32))
 VECTORS = sorted((Path(__file__).parent / "vectors" / "tokens").glob("*.vector"))
@@ -322,7 +323,8 @@ def test_a_wrong_tag_takes_as_long_whatever_byte_differs() -> None:
 @pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
 def test_vectors(path: Path) -> None:
     header, token = _read_vector(path)
-    opener = Opener(bytes.fromhex(header["key"]))
+    cipher = SUITES[int(header.get("suite", "1"))].cipher
+    opener = cipher.opener(bytes.fromhex(header["key"]), int(header.get("sequence", "0")))
     if header["expect"] == "success":
         assert opener.open(token) == bytes.fromhex(header["record"])
         return
