@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from netstructer.codec import tokens
 from netstructer.codec.tokens import Opener, Sealer
-from netstructer.protocol import ratchet, records
+from netstructer.protocol import ratchet
 
 __all__ = ["kept", "opener", "sealer"]
 
@@ -22,13 +23,13 @@ MOST = 1024
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Let records be sealed and opened by ciphers that are there already."""
-    before = ratchet.expand, records.Sealer, records.Opener
-    ratchet.expand, records.Sealer, records.Opener = _expand, sealer, opener  # type: ignore[assignment,misc,attr-defined]
+    """Let records be sealed and opened by ciphers that are there already; those of AES-256-GCM count, and are new."""
+    before = ratchet.expand, tokens.Sealer, tokens.Opener
+    ratchet.expand, tokens.Sealer, tokens.Opener = _expand, sealer, opener  # type: ignore[assignment,misc]
     try:
         yield
     finally:
-        ratchet.expand, records.Sealer, records.Opener = before  # type: ignore[assignment,misc,attr-defined]
+        ratchet.expand, tokens.Sealer, tokens.Opener = before  # type: ignore[assignment,misc]
 
 
 @lru_cache(MOST)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import cache
 
 from fuzz.splits import draw
+from netstructer.codec.ciphers import AES_256_GCM, FERNET
 from netstructer.errors import BadFrame, Downgrade, IllegalFrame, KeyRefused, NotNetstructer, VersionMismatch
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
-from netstructer.protocol.handshake import HELLO_BYTES, ExpectHello, start_client
+from netstructer.protocol.handshake import HELLO_BYTES, SUITES, ExpectHello, start_client
 from netstructer.protocol.noise import NN_PSK0, Handshake, KeyPair
 from netstructer.protocol.parameters import Parameters
 
@@ -23,15 +24,16 @@ IDENTITY = KeyPair(b"\x33" * 32)
 CLIENT = Parameters.of(Limits.DEFAULT, 7)
 SERVER = Parameters.of(Limits.DEFAULT, 7, b"D" * 16)
 REFUSED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused)
+CIPHERS = (FERNET, AES_256_GCM)
 WHOLE_WAY = 32
 
 
 @cache
 def seeds() -> list[bytes]:
-    """Return hellos of both suites, named and anonymous, and the parameters inside them."""
+    """Return hellos of all suites, named and anonymous, and the parameters inside them."""
     hellos = [
         start_client(KEY, CLIENT, suite=suite, anonymous=anonymous, draw=lambda size: b"\x11" * size)[0]
-        for suite in (1, 2)
+        for suite in SUITES
         for anonymous in (False, True)
     ]
     return [*hellos, CLIENT.pack(), Parameters.of(Limits.BULK, 7).pack()]
@@ -39,7 +41,7 @@ def seeds() -> list[bytes]:
 
 def one(data: bytes) -> None:
     """Read the bytes as a hello, and as the parameters inside a hello that the key made."""
-    server = ExpectHello(RING, SERVER, identity=IDENTITY)
+    server = ExpectHello(RING, SERVER, identity=IDENTITY, ciphers=CIPHERS)
     try:
         server.receive(data)
     except REFUSED:
@@ -56,13 +58,13 @@ def one(data: bytes) -> None:
         assert peer.pack() == packed, "parameters were read in two ways"
         assert isinstance(peer.limits(), Limits)
     if draw(data) % WHOLE_WAY == 0:
-        _whole_way(packed, peer)
+        _whole_way(packed, peer, 0x11 if draw(data) % (2 * WHOLE_WAY) else 0x01)
 
 
-def _whole_way(packed: bytes, peer: Parameters | None) -> None:
-    server = ExpectHello(RING, SERVER)
+def _whole_way(packed: bytes, peer: Parameters | None, suite: int) -> None:
+    server = ExpectHello(RING, SERVER, ciphers=CIPHERS)
     try:
-        agreed = server.receive(_hello(packed))
+        agreed = server.receive(_hello(packed, suite))
     except (VersionMismatch, IllegalFrame):
         assert len(server.answer) == 8
         assert peer is None, "parameters were refused inside a hello only"
@@ -72,10 +74,11 @@ def _whole_way(packed: bytes, peer: Parameters | None) -> None:
         assert peer.max_version > 1
     else:
         assert agreed.peer == peer, "parameters were read in two ways"
+        assert agreed.suite == suite
 
 
-def _hello(packed: bytes) -> bytes:
-    clear = b"NSTR\1\1\0\0" + KEY.key_id
+def _hello(packed: bytes, suite: int) -> bytes:
+    clear = b"NSTR\1" + bytes([suite, 0, 0]) + KEY.key_id
     noise = Handshake(NN_PSK0, initiator=True, prologue=b"netstructer/1" + clear, psks=[KEY.psk])
     hello = clear + noise.write(packed)
     assert len(hello) == HELLO_BYTES

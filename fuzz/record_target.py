@@ -3,7 +3,7 @@
 An input is a script, six bytes a record and its body: kind, flags, stream, how to lie, how long the padding is, how
 long the body is.  Its records are sealed under the real keys, which move on with each REKEY, and come as one stream of
 bytes, whole and in a split, whose records are opened again of one input in four.  A model of a dozen lines says what
-must be delivered, and which error ends it.
+must be delivered, and which error ends it.  By chance of the input the seals are Fernet's or AES-256-GCM's.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from functools import cache
 
 from fuzz import ciphers
 from fuzz.splits import draw, pieces
+from netstructer.codec.ciphers import AES_256_GCM, FERNET, Cipher, Sealer
 from netstructer.codec.frames import FrameReader, joined
-from netstructer.codec.tokens import Sealer, sealed_bytes
 from netstructer.errors import BadSeal, IllegalFrame, NetstructerError, OutOfOrder, RekeyOverdue
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.records import HEADER, HEADER_BYTES, RecordReader
 from netstructer.protocol.states import Kind
 
 SECRET = bytes(range(32))
-LIMIT = sealed_bytes(HEADER_BYTES + 4096)
 MOST_STEPS = 40
 KINDS = tuple(int(kind) for kind in Kind)
 TRUTH, FROM_THE_PAST, FROM_THE_FUTURE, NONZERO_PADDING, LONG_PADDING, OLD_KEY, FLIPPED, LATER = range(8)
@@ -44,19 +43,21 @@ def seeds() -> list[bytes]:
 @ciphers.kept()
 def one(data: bytes) -> None:
     """Seal the script, read it whole and in a split, and hold both to the model."""
-    frames, moments, expected, fault = _sealed(data)
+    chance = draw(data)
+    cipher = AES_256_GCM if chance & 4 else FERNET
+    frames, moments, expected, fault = _sealed(data, cipher)
     if not frames:
         return
     wire = b"".join(frames)
-    whole = _read((wire,), moments)
+    whole = _read((wire,), moments, cipher)
     assert whole == (expected, fault), f"expected {expected} and then {fault}, found {whole}"
-    if draw(data) & 3:  # the same tokens are the same records: to open them again takes longer than all the rest
-        assert _framed(pieces(wire)) == frames, "the split makes a difference"
+    if chance & 3:  # the same tokens are the same records: to open them again takes longer than all the rest
+        assert _framed(pieces(wire), cipher) == frames, "the split makes a difference"
     else:
-        assert _read(pieces(wire), moments) == whole, "the split makes a difference"
+        assert _read(pieces(wire), moments, cipher) == whole, "the split makes a difference"
 
 
-def _sealed(data: bytes) -> tuple[list[bytes], list[float], Read, type[NetstructerError] | None]:
+def _sealed(data: bytes, cipher: Cipher) -> tuple[list[bytes], list[float], Read, type[NetstructerError] | None]:
     """Return the frames, the time of each record, what must be delivered, and the error behind it."""
     parts, moments, expected = list[bytes](), list[float](), Read()
     fault: type[NetstructerError] | None = None
@@ -67,8 +68,9 @@ def _sealed(data: bytes) -> tuple[list[bytes], list[float], Read, type[Netstruct
         padding = bytes(pad - 1) + b"\1" if lie == NONZERO_PADDING and pad else bytes(pad)
         most = len(body) + len(padding)
         record = HEADER.pack(stated & (1 << 64) - 1, kind, flags, most + 1 if lie == LONG_PADDING else pad, stream)
-        sealer = _sealer(max(0, level - 1) if lie == OLD_KEY else level)
-        token = bytearray(sealer.seal(record + body + padding, 0))
+        turns = max(0, level - 1) if lie == OLD_KEY else level
+        sealer = _sealer(turns) if cipher is FERNET else cipher.sealer(_key(turns, cipher), sequence)
+        token = bytearray(sealer.seal_parts((record, body, padding), 0))
         if lie == FLIPPED:
             token[pad % len(token)] ^= 1 + flags % 255
         parts.append(joined(token))
@@ -90,8 +92,8 @@ def _sealed(data: bytes) -> tuple[list[bytes], list[float], Read, type[Netstruct
     return parts, moments, expected, fault
 
 
-def _read(parts: Iterable[bytes], moments: list[float]) -> tuple[Read, type[NetstructerError] | None]:
-    reader, records, found = FrameReader(LIMIT), RecordReader(SECRET, 0.0), Read()
+def _read(parts: Iterable[bytes], moments: list[float], cipher: Cipher) -> tuple[Read, type[NetstructerError] | None]:
+    reader, records, found = _frames_of(cipher), RecordReader(SECRET, 0.0, cipher), Read()
     try:
         for part in parts:
             reader.feed(part)
@@ -105,8 +107,13 @@ def _read(parts: Iterable[bytes], moments: list[float]) -> tuple[Read, type[Nets
     return found, None
 
 
-def _framed(parts: Iterable[bytes]) -> list[bytes]:
-    reader, found = FrameReader(LIMIT), list[bytes]()
+def _frames_of(cipher: Cipher) -> FrameReader:
+    limit, least = cipher.sealed_bytes(HEADER_BYTES + 4096), cipher.sealed_bytes(HEADER_BYTES)
+    return FrameReader(limit, least_bytes=least, step_bytes=cipher.token_step)
+
+
+def _framed(parts: Iterable[bytes], cipher: Cipher) -> list[bytes]:
+    reader, found = _frames_of(cipher), list[bytes]()
     for part in parts:
         reader.feed(part)
         while (token := reader.next_token()) is not None:
@@ -137,7 +144,12 @@ def _step(kind: int, flags: int, stream: int, lie: int, pad: int, body: bytes) -
 
 @cache
 def _sealer(level: int) -> Sealer:
-    ratchet = Ratchet(SECRET)
+    return ciphers.sealer(_key(level, FERNET))
+
+
+@cache
+def _key(level: int, cipher: Cipher) -> bytes:
+    ratchet = Ratchet(SECRET, cipher)
     for _ in range(level):
         ratchet.advance()
-    return ciphers.sealer(ratchet.key)
+    return ratchet.key

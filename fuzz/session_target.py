@@ -1,6 +1,7 @@
 """Sessions: a peer that holds the keys says anything; only documented errors come of it, and nothing after a fault.
 
-An input is a script, what a hostile peer seals under the right keys: each step is a byte that chooses a kind, one for
+An input is a script, what a hostile peer seals under the right keys.  Its first byte says which end the session is and
+which cipher its records have; then each step is a byte that chooses a kind, one for
 flags, one for the stream, one for what to do about the body, and a body as long as another byte says.  Most bodies are
 mended so that they are nearly right, since what is wrong at first sight is refused at first sight.  Bytes from 240 on
 are steps of the application behind the session: it reads blobs, drops them, says farewell, sends; or its transport
@@ -19,6 +20,7 @@ from fuzz import ciphers
 from fuzz.targets import memory
 from netstructer.codec import frames
 from netstructer.codec.blob import Blob
+from netstructer.codec.ciphers import FERNET
 from netstructer.codec.compression import compress
 from netstructer.codec.values import encode
 from netstructer.errors import LinkClosed, NetstructerError, SessionLost
@@ -88,7 +90,7 @@ def seeds() -> list[bytes]:
         _step(Kind.FAREWELL, 0, 0, 0, b"\0\0bye"),
         _step(Kind.ALERT, 0, 0, 0, b"\0\1text"),
     ]
-    lives = [bytes([role]) + b"".join(steps[:end]) for role in (0, 1) for end in range(1, len(steps) + 1)]
+    lives = [bytes([role]) + b"".join(steps[:end]) for role in range(4) for end in range(1, len(steps) + 1)]
     return [*lives, *(b"\0" + step for step in steps)]
 
 
@@ -96,7 +98,7 @@ def seeds() -> list[bytes]:
 def one(data: bytes) -> None:
     """Read the bytes as a script."""
     role = Role.CLIENT if data[:1] and data[0] & 1 else Role.SERVER
-    peer = Peer(role)
+    peer = Peer(role, 0x11 if data[:1] and data[0] & 2 else 0x01)
     peer.open()
     _work(peer.session)
     after = 0
@@ -116,6 +118,7 @@ class Peer:
     """Holds the keys, and the session that it speaks to."""
 
     role: Role
+    suite: int = 1
     session: Session = field(init=False)
     sequence: int = 0
     number: int = 1
@@ -132,14 +135,14 @@ class Peer:
             receive_secret=SPEAK,
             export_secret=bytes(32),
             binding=bytes(32),
-            suite=1,
+            suite=self.suite,
             features=7,
             peer=parameters(LIMITS, bytes(16) if server else INSTANCE),
             key_id=bytes(8),
         )
         self.session = self._fresh()
-        self._ratchet = Ratchet(SPEAK)
-        self._sealer = ciphers.sealer(self._ratchet.key)
+        self._ratchet = Ratchet(SPEAK, self.session.cipher)
+        self._take_key()
         self._since = 0
 
     def _fresh(self) -> Session:
@@ -155,8 +158,8 @@ class Peer:
             self._read(event)
         if session.state is not State.SUSPENDED:
             return
-        self.sequence, self._ratchet = 0, Ratchet(SPEAK)
-        self._sealer = ciphers.sealer(self._ratchet.key)
+        self.sequence, self._ratchet = 0, Ratchet(SPEAK, session.cipher)
+        self._take_key()
         had, came = session.outflow.kept.expectable, session.inflow.inbound.next_number
         expected, limit = had[which % len(had)], session.outflow.outbound.limit + which % 5000
         if which == 0xFF:
@@ -195,10 +198,14 @@ class Peer:
     def say(self, kind: int, flags: int, stream: int, body: bytes) -> None:
         record = HEADER.pack(self.sequence, kind, flags, 0, stream) + body
         self.sequence += 1
-        self.receive(b"".join(frames.pack(self._sealer.seal(record, 0))))
+        self.receive(b"".join(frames.pack(self._sealer.seal_parts((record,), 0))))
         if kind == Kind.REKEY and not flags and not stream and not body:
             self._ratchet.advance()
-            self._sealer = ciphers.sealer(self._ratchet.key)
+            self._take_key()
+
+    def _take_key(self) -> None:
+        key, cipher = self._ratchet.key, self.session.cipher
+        self._sealer = ciphers.sealer(key) if cipher is FERNET else cipher.sealer(key, self.sequence)
 
     def receive(self, data: bytes) -> None:
         session = self.session

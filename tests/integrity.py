@@ -43,6 +43,8 @@ NOW = 1.0
 ROLES = (Role.SERVER, Role.CLIENT)
 FEATURES = (ALL_FEATURES, RESUMABLE)
 """A changed byte ends a session, or only its transport, where both ends agreed on that."""
+SUITES = (0x01, 0x11)
+"""Records under Fernet, and under AES-256-GCM."""
 SHAPES = ("value", "blob", "batches", "values")
 """What six records may be: a value, a blob, six batches, six values."""
 
@@ -55,9 +57,17 @@ class Wire:
     """What the peer of one end said, `before` being how many records come before those that are changed."""
 
     def __init__(
-        self, role: Role, frames: Sequence[bytes], *, features: int, secrets: tuple[bytes, bytes], before: int = 0
+        self,
+        role: Role,
+        frames: Sequence[bytes],
+        *,
+        features: int,
+        secrets: tuple[bytes, bytes],
+        suite: int,
+        before: int = 0,
     ) -> None:
         self.role, self.features, self.secrets, self.before = role, features, secrets, before
+        self.suite = suite
         self.frames = list(frames)
         self.whole = b"".join(frames)
         self.ends = [0, *accumulate(map(len, frames))]
@@ -88,7 +98,8 @@ class Ear:
     """
 
     def __init__(self, wire: Wire) -> None:
-        self.session: Session = session_of(wire.role, features=wire.features, secrets=wire.secrets, limits=LIMITS)
+        shape = {"features": wire.features, "secrets": wire.secrets, "suite": wire.suite}
+        self.session: Session = session_of(wire.role, limits=LIMITS, **shape)
         self.session.frames_to_send(1 << 20, NOW)
         self.session.outflow.outbound.next_number = 1 << 20
         self.arrivals: list[Arrival] = []
@@ -186,10 +197,15 @@ class Post:
 
 
 def long_wire(
-    role: Role, *, features: int = ALL_FEATURES, secrets: tuple[bytes, bytes] = (C2S, S2C), first: int = 0
+    role: Role,
+    *,
+    features: int = ALL_FEATURES,
+    secrets: tuple[bytes, bytes] = (C2S, S2C),
+    first: int = 0,
+    suite: int = 1,
 ) -> Wire:
     """Return a session of 64 records of small messages, of all kinds that an honest peer says, to its farewell."""
-    pair = Pair(limits=LIMITS, features=features, secrets=secrets)
+    pair = Pair(limits=LIMITS, features=features, secrets=secrets, suite=suite)
     talker = pair.client if role is Role.SERVER else pair.server
     step = 0
     while len(tokens_of(bytes(talker.said))) < RECORDS - 10:
@@ -213,12 +229,20 @@ def long_wire(
         pair.seal(talker)
     talker.session.say_farewell(0, "bye")
     pair.seal(talker)
-    return Wire(role, [frame_of(token) for token in tokens_of(bytes(talker.said))], features=features, secrets=secrets)
+    frames = [frame_of(token) for token in tokens_of(bytes(talker.said))]
+    return Wire(role, frames, features=features, secrets=secrets, suite=suite)
 
 
-def six(shape: str, role: Role, *, features: int = ALL_FEATURES, secrets: tuple[bytes, bytes] = (C2S, S2C)) -> Wire:
+def six(
+    shape: str,
+    role: Role,
+    *,
+    features: int = ALL_FEATURES,
+    secrets: tuple[bytes, bytes] = (C2S, S2C),
+    suite: int = 1,
+) -> Wire:
     """Return an opened session's records, of which the last six are what the shape says."""
-    pair = Pair(limits=LIMITS, features=features, secrets=secrets)
+    pair = Pair(limits=LIMITS, features=features, secrets=secrets, suite=suite)
     talker = pair.client if role is Role.SERVER else pair.server
     session = talker.session
     content = Random(1).randbytes(5 * session.chunk_bytes + 99)
@@ -237,7 +261,7 @@ def six(shape: str, role: Role, *, features: int = ALL_FEATURES, secrets: tuple[
     while pair.seal(talker):  # a blob is asked for more as it goes
         pass
     frames = [frame_of(token) for token in tokens_of(bytes(talker.said))]
-    return Wire(role, frames, features=features, secrets=secrets, before=len(frames) - SIX)
+    return Wire(role, frames, features=features, secrets=secrets, suite=suite, before=len(frames) - SIX)
 
 
 # --- the whole sets ---------------------------------------------------------------------------------------------------
@@ -273,13 +297,13 @@ def duplications(wire: Wire) -> Iterator[bool]:
         yield post.verdict(b"".join(doubled)) is None
 
 
-def marks(role: Role, kind: int, *, dressed: bool, features: int = ALL_FEATURES) -> Iterator[bool]:
+def marks(role: Role, kind: int, *, dressed: bool, features: int = ALL_FEATURES, suite: int = 1) -> Iterator[bool]:
     """FIRST and LAST on every set of the six records of a value or a blob, by a peer that has the keys.
 
     `dressed` says whether the head goes with FIRST and the total with LAST, as an honest sender would have it; or the
     flags move alone.  Yields whether the message was taken as whole.
     """
-    hostile, blobs = Hostile(role, limits=LIMITS, features=features).stand(State.READY), []
+    hostile, blobs = Hostile(role, limits=LIMITS, features=features, suite=suite).stand(State.READY), []
     if kind == bodies.BLOB:
         body = bodies.number(hostile.next_number()) + bodies.First(bodies.VALUE, 0, 1, 1, 0).pack() + b"\xc0"
         events = hostile.say(Kind.DATA, int(Flag.FIRST | Flag.LAST), hostile.stream + 2, body + bodies.total(1))
@@ -466,31 +490,33 @@ def strangers_of(
     features: int = ALL_FEATURES,
     here: tuple[bytes, bytes] = (C2S, S2C),
     there: tuple[bytes, bytes] = OTHER_SECRETS,
+    suite: int = 1,
 ) -> list[Wire]:
     """Return what the other direction of a session says, and both of another one, in which other things are said."""
     mirror = Role.CLIENT if role is Role.SERVER else Role.SERVER
     return [
-        long_wire(mirror, features=features, secrets=here),
-        long_wire(role, features=features, secrets=there, first=100),
-        long_wire(mirror, features=features, secrets=there, first=100),
+        long_wire(mirror, features=features, secrets=here, suite=suite),
+        long_wire(role, features=features, secrets=there, first=100, suite=suite),
+        long_wire(mirror, features=features, secrets=there, first=100, suite=suite),
     ]
 
 
 # --- all of it, counted -----------------------------------------------------------------------------------------------
 
 
-def sets(role: Role, features: int) -> Iterator[tuple[str, Iterator[bool], Callable[[int, int], bool]]]:
+def sets(role: Role, features: int, suite: int) -> Iterator[tuple[str, Iterator[bool], Callable[[int, int], bool]]]:
     """Yield each whole set: its name, what runs it, and what must hold of how many there were and were heard."""
     for shape in SHAPES:
-        wire = six(shape, role, features=features)
+        wire = six(shape, role, features=features, suite=suite)
         yield f"orders of six records ({shape})", orders(wire), lambda count, heard: (count, heard) == (720, 1)
         yield f"proper subsets ({shape})", subsets(wire), lambda count, heard: (count, heard) == (63, SIX)
         yield f"duplications ({shape})", duplications(wire), lambda count, heard: (count, heard) == (135, 0)
     for kind, name in ((bodies.VALUE, "value"), (bodies.BLOB, "blob")):
         for dressed in (False, True):
-            found = marks(role, kind, dressed=dressed, features=features)
+            found = marks(role, kind, dressed=dressed, features=features, suite=suite)
             yield f"FIRST and LAST anywhere ({name})", found, lambda count, heard: (count, heard) == (4096, 1)
-    wire, strangers = long_wire(role, features=features), strangers_of(role, features=features)
+    wire = long_wire(role, features=features, suite=suite)
+    strangers = strangers_of(role, features=features, suite=suite)
     yield (
         "splices of two links and directions",
         splices(wire, strangers),
@@ -507,19 +533,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mutations", type=int, default=1_000_000, help="changes by chance")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--suite", type=int, action="append", choices=SUITES, help="1 or 17; both if not said")
     chosen = parser.parse_args(arguments)
     runs = Runs()
-    for role in ROLES:
-        for features in FEATURES:
-            for name, run, holds in sets(role, features):
-                count, heard = runs.count(name, run)
-                if not holds(count, heard):
-                    raise Wrong(f"{name}: {heard} of {count} were heard without an error")
+    ends = [(role, features, suite) for suite in chosen.suite or SUITES for role in ROLES for features in FEATURES]
+    for role, features, suite in ends:
+        for name, run, holds in sets(role, features, suite):
+            count, heard = runs.count(name, run)
+            if not holds(count, heard):
+                raise Wrong(f"{name}: {heard} of {count} were heard without an error")
     runs.show()
     runs = Runs()
-    each = chosen.mutations // (len(ROLES) * len(FEATURES))
-    for number, (role, features) in enumerate((role, features) for role in ROLES for features in FEATURES):
-        wire, strangers = long_wire(role, features=features), strangers_of(role, features=features)
+    each = chosen.mutations // len(ends)
+    for number, (role, features, suite) in enumerate(ends):
+        wire = long_wire(role, features=features, suite=suite)
+        strangers = strangers_of(role, features=features, suite=suite)
         runs.count("changes by chance", chances(wire, strangers, each, chosen.seed + number))
         runs.show()
     return 0

@@ -4,7 +4,8 @@ A fault ends a session, so each fault wants a session of its own, that has heard
 each costs a millisecond; to set back the few hundred fields of one that is there costs a twentieth of that.  So a
 `Snapshot` walks once through all that is netstructer's and can be reached from a thing, and remembers what its fields
 and containers hold; `restore` writes that back.  What lies outside (ciphers, locks, functions) is shared: sealers and
-openers are good for any next token by their own law (codec/tokens.py).
+openers of Fernet are good for any next token by their own law (codec/tokens.py), those of AES-256-GCM are set back to
+the place that they had.
 
 A ledger of spools is the process's, not the session's: it is settled, never set back.
 

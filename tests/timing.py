@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from netstructer import Key, Limits
+from netstructer.codec import gcm
 from netstructer.codec.tokens import Opener, Sealer
 from netstructer.errors import NetstructerError
 from netstructer.keyring import KeyRing
@@ -72,6 +73,16 @@ def of_tokens(size: int) -> dict[str, Trial]:
     return {name: refusing(opener.open, flipped(token, place)) for name, place in places.items()}
 
 
+def of_tokens_of_gcm(size: int) -> dict[str, Trial]:
+    """Return the same of a record under AES-256-GCM."""
+    key = os.urandom(gcm.KEY_BYTES)
+    token = bytes(gcm.Sealer(key, 0).seal_parts((os.urandom(size),), 0))
+    opener = gcm.Opener(key, 0)
+    places = {"text, first": 1, "text, middle": len(token) // 2, "text, last": len(token) - 17}
+    places |= {f"tag, byte {place}": len(token) - 16 + place for place in (0, 1, 8, 14, 15)}
+    return {name: refusing(opener.open, flipped(token, place)) for name, place in places.items()}
+
+
 def of_hellos() -> dict[str, Trial]:
     """Return the trials of a server that refuses a hello: it does not know the key, or the tag is wrong somewhere."""
     key, other = Key.generate(), Key.generate()
@@ -94,6 +105,8 @@ GROUPS: dict[str, tuple[Callable[[], dict[str, Trial]], int]] = {
     "a record of 64 bytes": (lambda: of_tokens(64), 40_000),
     "a record of 4 KiB": (lambda: of_tokens(4096), 20_000),
     "a record of 64 KiB": (lambda: of_tokens(65_536), 4_000),
+    "a record of 64 bytes under AES-256-GCM": (lambda: of_tokens_of_gcm(64), 40_000),
+    "a record of 64 KiB under AES-256-GCM": (lambda: of_tokens_of_gcm(65_536), 4_000),
     "a hello": (of_hellos, 10_000),
 }
 
