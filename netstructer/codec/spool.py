@@ -43,6 +43,8 @@ from netstructer.errors import Misuse, SourceFailed
 __all__ = ["Spool", "SpoolRoom"]
 
 _ALL = 1 << 62
+TOGETHER = 32
+"""Pieces in memory that are taken out in one turn of the locks."""
 
 
 class Spool:
@@ -94,11 +96,7 @@ class Spool:
         self._refuse_inherited()
         try:
             with self._lock:
-                if self._closed:
-                    raise Misuse("Spool.read: the spool is closed")
-                if not self.start <= position <= self.byte_count or most_bytes < 1:
-                    held = f"{self.start} to {self.byte_count} are held"
-                    raise Misuse(f"Spool.read: {most_bytes} bytes from {position}, where {held}")
+                self._check_read(position, most_bytes)
                 return self._read(position, most_bytes) if position < self.byte_count else b""
         finally:
             self._sweep_if_closed()
@@ -116,12 +114,37 @@ class Spool:
             self._sweep_if_closed()
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
-        """Take the bytes out in order: each piece is forgotten once the next is asked for.  Raises what `read` does."""
+        """Take the bytes out in order: what was handed out is forgotten once more is asked for.  Raises what `read`
+        does.
+
+        What lies together in memory is looked up `TOGETHER` pieces at a time: one turn of the locks for all of them.
+        """
         position = self.start
-        while piece := self.read(position, _ALL):
-            yield piece
-            position += len(piece)
-            self.forget(position)
+        while pieces := self._take(position):
+            for index, piece in enumerate(pieces):
+                pieces[index] = b""
+                yield piece
+                position += len(piece)
+
+    def _take(self, position: int) -> list[bytes | memoryview]:
+        """Forget what lies before `position`; return what lies from there on: one slot, or some pieces of memory."""
+        self._refuse_inherited()
+        try:
+            with self._lock:
+                if position > self.start and not self._closed:
+                    self._forget(position)
+                self._check_read(position, _ALL)
+                if position == self.byte_count:
+                    return []
+                first = bisect_right(self._starts, position, self._head) - 1
+                last = first + 1
+                if not isinstance(self._pieces[first], int):
+                    most = min(len(self._pieces), first + TOGETHER)
+                    while last < most and not isinstance(self._pieces[last], int):
+                        last += 1
+                return [self._read(max(position, self._starts[index]), _ALL) for index in range(first, last)]
+        finally:
+            self._sweep_if_closed()
 
     def close(self) -> None:
         """Forget all and close the file.  May be called twice, from anywhere, and never waits."""
@@ -241,6 +264,13 @@ class Spool:
             raise
         file.free(old)
         return slots
+
+    def _check_read(self, position: int, most_bytes: int) -> None:
+        if self._closed:
+            raise Misuse("Spool.read: the spool is closed")
+        if not self.start <= position <= self.byte_count or most_bytes < 1:
+            held = f"{self.start} to {self.byte_count} are held"
+            raise Misuse(f"Spool.read: {most_bytes} bytes from {position}, where {held}")
 
     def _read(self, position: int, most_bytes: int) -> bytes | memoryview:
         index = bisect_right(self._starts, position, self._head) - 1
