@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from netstructer.codec import compression
 from netstructer.codec.compression import (
     BLOCK_BYTES,
+    GLANCE_BYTES,
     JUDGE_BYTES,
     LEAST_BYTES,
     NONE,
@@ -133,6 +134,39 @@ def test_a_sample_is_a_sample_whatever_the_length() -> None:
         codec, payload = compress([noise[:5], b"", noise[5:size]], size)
         assert codec == NONE
         assert b"".join(payload) == noise[:size]
+
+
+def test_what_shrinks_by_nothing_is_given_up_after_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = watch_compressors(monkeypatch)
+    noise = os.urandom(MIB)
+
+    assert compress([noise], MIB)[0] == NONE
+    assert looked_at == [GLANCE_BYTES]
+
+
+def test_what_shrinks_by_too_little_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = watch_compressors(monkeypatch)
+    barely = b"".join(bytes(16) + os.urandom(496) for _ in range(MIB // 512))
+
+    assert compress([barely], MIB)[0] == NONE
+    assert looked_at == [GLANCE_BYTES, PROBE_BYTES]
+
+
+def watch_compressors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what will list the lengths of what is compressed in one go."""
+    looked_at: list[int] = []
+    made = compression._compressor
+
+    class Watched:
+        def __init__(self) -> None:
+            self._inner = made()
+
+        def compress(self, data: bytes) -> bytes:
+            looked_at.append(len(data))
+            return self._inner.compress(data)
+
+    monkeypatch.setattr(compression, "_compressor", Watched)
+    return looked_at
 
 
 def test_compression_pulls_only_what_it_needs() -> None:

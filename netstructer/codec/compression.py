@@ -29,12 +29,14 @@ __all__ = ["NONE", "ZSTD", "compress", "expand"]
 NONE, ZSTD = 0, 1
 """Codec bytes of the message header."""
 
-LEVEL = 3
+LEVEL = 1
 WINDOW_LOG = 20
 LEAST_BYTES = 512
 """Below this a frame's own overhead and the time cost more than the bytes saved."""
 PROBE_BYTES = 64 << 10
 PROBE_PLACES = 16
+GLANCE_BYTES = 8 << 10
+GLANCE_LEAST_BYTES = 256 << 10
 JUDGE_BYTES = 4 << 10
 """Less than this before a source waits says little about what follows, and is compressed: that costs a raw block three
 bytes, and half as much time as to seal it."""
@@ -57,16 +59,15 @@ def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, It
 
     `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or a sample of 64 KiB
     shrinks by less than 5 %.  The sample is taken from all over a list of pieces, because a table may begin with a
-    column that shrinks by nothing, and from the beginning of what can be read only once.
+    column that shrinks by nothing, and from the beginning of what can be read only once.  A list of more than 256 KiB
+    is given up at once where an eighth of the sample does not shrink at all.
 
     A lull (an empty piece, chunks.py) ends a block, so that what came before it can be expanded at once, and is handed
     on.  In a list, which is all here, an empty piece is nothing.
     """
     if isinstance(pieces, list) and plain_bytes is not None and plain_bytes > PROBE_BYTES:
-        sample = _sample(pieces, plain_bytes)
-        if len(_compressor().compress(sample)) > len(sample) * WORTH:
-            return NONE, filter(len, pieces)
-        return ZSTD, _frame(filter(len, pieces), plain_bytes)
+        pays = _shrinks(pieces, plain_bytes)
+        return (ZSTD, _frame(filter(len, pieces), plain_bytes)) if pays else (NONE, filter(len, pieces))
     source = filter(len, pieces) if isinstance(pieces, list) else iter(pieces)
     if plain_bytes is not None and plain_bytes < LEAST_BYTES:
         return NONE, source
@@ -103,9 +104,24 @@ _PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
 )
 
 
-def _sample(pieces: list[Buffer], plain_bytes: int) -> bytes:
-    """Return `PROBE_BYTES` out of `pieces`, from `PROBE_PLACES` places evenly apart."""
-    part_bytes = PROBE_BYTES // PROBE_PLACES
+def _shrinks(pieces: list[Buffer], plain_bytes: int) -> bool:
+    """Say whether a sample of long pieces shrinks enough.
+
+    Random bytes are the common case of what does not, and then a glance is enough: what it costs is mostly the memory
+    that it touches, which is in no cache.
+    """
+    compressor = _compressor()
+    if plain_bytes >= GLANCE_LEAST_BYTES:
+        glance = _sample(pieces, plain_bytes, GLANCE_BYTES)
+        if len(compressor.compress(glance)) >= len(glance):
+            return False
+    sample = _sample(pieces, plain_bytes, PROBE_BYTES)
+    return len(compressor.compress(sample)) <= len(sample) * WORTH
+
+
+def _sample(pieces: list[Buffer], plain_bytes: int, sample_bytes: int) -> bytes:
+    """Return `sample_bytes` out of `pieces`, from `PROBE_PLACES` places evenly apart."""
+    part_bytes = sample_bytes // PROBE_PLACES
     starts = iter(range(0, plain_bytes - part_bytes + 1, (plain_bytes - part_bytes) // (PROBE_PLACES - 1)))
     found: list[Buffer] = []
     start, passed = next(starts, None), 0
