@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstructer.codec.frames import (
+    ALONE_BYTES,
     JOIN_BYTES,
     LEAST_TOKEN_BYTES,
     LENGTH_BYTES,
@@ -159,6 +160,33 @@ def test_a_stated_length_reserves_no_more_than_the_limit() -> None:
         reader.space()  # as one would who does not look at what has come
 
         assert len(reader._buffer) <= READ_AHEAD_BYTES
+
+
+def test_a_long_frame_is_received_by_itself() -> None:
+    """What follows it, but for its length, stays in the transport, and has not to be moved in the buffer."""
+    size = sealed_bytes(16 + (256 << 10))
+    reader, tokens = FrameReader(size), [token(size, seed) for seed in range(4)]
+    wire, ends = wire_of(tokens), []
+    found = receive(reader, wire[:1000])
+    wire = wire[1000:]
+    while wire:
+        room = len(reader.space())
+        ends.append(reader.held_bytes + room)
+        assert found == tokens[: len(found)]
+        found += receive(reader, wire[:room])
+        wire = wire[room:]
+
+    assert found == tokens
+    assert ends == [LENGTH_BYTES + size + LENGTH_BYTES] * 4
+    assert len(reader._buffer) == LENGTH_BYTES + size + LENGTH_BYTES
+
+
+@pytest.mark.parametrize("size", [ALONE_BYTES - 7, ALONE_BYTES + 9])
+def test_only_a_long_one(size: int) -> None:
+    reader = FrameReader(sealed_bytes(16 + (256 << 10)))
+    reader.feed(size.to_bytes(LENGTH_BYTES, "big"))
+
+    assert (len(reader.space()) == size + LENGTH_BYTES) == (size > ALONE_BYTES)
 
 
 def test_an_idle_reader_gives_its_memory_back() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from loopback import KEY, PATIENCE_SECONDS, Relay, Task, eventually, linked
 from netstructer import Limits, Link, Server
-from netstructer.codec.frames import READ_AHEAD_BYTES
+from netstructer.codec.frames import LENGTH_BYTES, READ_AHEAD_BYTES
+from netstructer.codec.tokens import sealed_bytes
 from netstructer.errors import LinkTimeout, Stalled
 from netstructer.keeper import Keeper, Standing, current_keeper
 from netstructer.pump import Pump
@@ -361,7 +362,7 @@ def test_a_turn_reads_no_more_than_one_buffer(monkeypatch: pytest.MonkeyPatch) -
         eventually(lambda: far._exchange._pump.session.traffic.wire_received > 6 << 20)
 
     assert sum(turns) > 6 << 20
-    assert max(turns) <= READ_AHEAD_BYTES
+    assert max(turns) <= max(READ_AHEAD_BYTES, sealed_bytes(16 + near.peer_limits.body_bytes) + 2 * LENGTH_BYTES)
 
 
 def test_silent_links_are_not_looked_at(keeper: Keeper) -> None:

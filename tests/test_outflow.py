@@ -20,7 +20,7 @@ WINDOW = Limits(credit_bytes=64 << 10, body_bytes=1024)
 
 def test_control_goes_before_messages() -> None:
     hostile = opened(Role.SERVER)
-    send(hostile.session, os.urandom(100_000))
+    send(hostile.session, os.urandom(400_000))
     hostile.say(Kind.PING, body=b"12345678")
     kinds = [record.kind for record in hostile.hear()]
 

@@ -47,11 +47,11 @@ def test_the_layout() -> None:
     assert sum(size for _, size in STATED.values()) + 4 + 16 == 64
 
 
-def test_the_known_answer_states_the_default_figures() -> None:
+def test_the_known_answer_states_the_default_figures_of_its_time() -> None:
     stated = Parameters.unpack(KNOWN, of_server=False)
 
     assert stated.pack() == KNOWN
-    assert stated.limits() == replace(Limits.DEFAULT, message_bytes=1 << 30)
+    assert stated.limits() == replace(Limits.DEFAULT, body_bytes=1 << 16, message_bytes=1 << 30)
 
 
 @pytest.mark.parametrize("limits", [Limits.DEFAULT, Limits.SMALL, Limits.BULK])

@@ -695,7 +695,7 @@ def test_a_cancel_crosses_the_cut_and_comes_before_what_would_belie_it(before: i
     for number in range(before):
         send(pair.server.session, number)
     pair.seal(pair.server)
-    outgoing = send(pair.client.session, os.urandom(100_000), flags=int(Flag.ACKNOWLEDGE))
+    outgoing = send(pair.client.session, os.urandom(400_000), flags=int(Flag.ACKNOWLEDGE))
     while pair.seal(pair.client):
         pass
     assert outgoing.done

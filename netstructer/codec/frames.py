@@ -4,7 +4,9 @@ Spec: protocol.md, "Frames".  A frame's length is checked as soon as its four by
 token can have (of Fernet's 9 more than a multiple of 16: 57 bytes around whole AES blocks), and within what the state
 allows.  Only then is the body waited for, so a stranger cannot make this end reserve memory by stating a length.
 
-`FrameReader` owns one buffer that is used again and again: the transport receives straight into `space()`.
+`FrameReader` owns one buffer that is used again and again: the transport receives straight into `space()`.  Of a long
+frame it asks for the rest and for the length of the next one, and no more: so each comes to lie at the buffer's
+beginning, which is in the processor's cache, and nothing of the next one has to be moved there.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ SMALL_BUFFER_BYTES = 4 << 10
 """What an idle link keeps."""
 READ_AHEAD_BYTES = 256 << 10
 """What a busy link keeps: a few records in one system call."""
+ALONE_BYTES = 128 << 10
+"""A longer frame is received by itself: the system call is paid by then, and to move what follows it is not."""
 JOIN_BYTES = 4 << 10
 """Below this a copy is cheaper than a second buffer in the system call."""
 
@@ -73,8 +77,12 @@ class FrameReader:
         """Return where received bytes go: never empty."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._end == len(self._buffer) or self._wanted() > len(self._buffer) - self._start:
-            self._make_room(max(self._wanted(), self.held_bytes + 1))
+            return self._view
+        wanted = self._wanted()
+        if self._end == len(self._buffer) or wanted > len(self._buffer) - self._start:
+            self._make_room(max(wanted, self.held_bytes + 1))
+        if self.held_bytes < wanted > ALONE_BYTES:
+            return self._view[self._end : self._start + wanted + LENGTH_BYTES]
         return self._view[self._end :]
 
     def filled(self, count: int) -> None:
@@ -133,7 +141,7 @@ class FrameReader:
             self._view[: self.held_bytes] = bytes(self._view[self._start : self._end])
             self._start, self._end = 0, self.held_bytes
         else:
-            self._replace(max(wanted, READ_AHEAD_BYTES))
+            self._replace(max(wanted + LENGTH_BYTES, READ_AHEAD_BYTES))
 
     def _replace(self, size: int) -> None:
         fresh = bytearray(size)
