@@ -165,14 +165,16 @@ def test_tokens_open_in_any_order_repeated_and_after_refused_ones() -> None:
 
 def test_a_sealer_goes_on_after_misuse() -> None:
     sealer, opener = Sealer(KEY), Opener(KEY)
-    wide = memoryview(bytes(40)).cast("H")
+    wide, long = memoryview(bytes(40)).cast("H"), memoryview(bytes(100_008)).cast("I")
     for wrong in (-1, 1 << 64):
         with pytest.raises(Misuse, match="seconds"):
             sealer.seal(b"record", wrong)
-    with pytest.raises(Misuse, match="single bytes"):
-        sealer.seal(wide, 1)
+    for wrong_view in (wide, long):
+        with pytest.raises(Misuse, match="single bytes"):
+            sealer.seal(wrong_view, 1)
 
     assert opener.open(sealer.seal(b"record", (1 << 64) - 1)) == b"record"
+    assert opener.open(sealer.seal(bytes(100_000), 1)) == bytes(100_000)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

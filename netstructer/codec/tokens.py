@@ -58,6 +58,7 @@ Buffer = bytes | bytearray | memoryview
 _BLOCK = 16
 _HEAD = Struct(">BQ")
 _TAG = 32
+_NO_TAG = bytes(_TAG)
 _VERSION = 0x80
 _SMALLEST = TOKEN_OVERHEAD + _BLOCK
 _PADDINGS = tuple(bytes([count]) * count for count in range(_BLOCK + 1))
@@ -97,19 +98,26 @@ class Sealer:
         except error:
             raise Misuse("expected seconds from 0 to 2^64 - 1") from None
         record_bytes = sum(map(len, parts))
-        blocks = b"".join((self._draw(_BLOCK), *parts, _PADDINGS[_BLOCK - record_bytes % _BLOCK]))
-        if len(blocks) % _BLOCK:
-            raise Misuse("expected a record of single bytes")
+        blocks = (self._draw(_BLOCK), *parts, _PADDINGS[_BLOCK - record_bytes % _BLOCK])
+        if record_bytes > _JOINED_BYTES:
+            return self._seal_in_place(head, blocks)
+        plain = b"".join(blocks)
+        if len(plain) % _BLOCK:
+            raise _not_single()
         signer = self._signer.copy()
-        if len(blocks) <= _JOINED_BYTES:
-            token = head + self._encryptor.update(blocks)
-            signer.update(token)
-            return token + signer.finalize()
-        end = len(head) + len(blocks)
-        room = bytearray(end + _TAG)
+        token = head + self._encryptor.update(plain)
+        signer.update(token)
+        return token + signer.finalize()
+
+    def _seal_in_place(self, head: bytes, blocks: tuple[Buffer, ...]) -> bytearray:
+        """Encrypt where the token will be: a long record is copied once, and touches as little memory as it can."""
+        room = bytearray().join((head, *blocks, _NO_TAG))
+        end = len(room) - _TAG
+        if (end - len(head)) % _BLOCK:
+            raise _not_single()
         view = memoryview(room)
-        room[: len(head)] = head
-        self._encryptor.update_into(blocks, view[len(head) :])
+        self._encryptor.update_into(view[len(head) : end], view[len(head) :])
+        signer = self._signer.copy()
         signer.update(view[:end])
         room[end:] = signer.finalize()
         return room
@@ -147,6 +155,10 @@ class Opener:
         if not 1 <= count <= _BLOCK or plain[-count:] != _PADDINGS[count]:
             raise _bad_seal()
         return plain[_BLOCK:-count] if size <= _JOINED_BYTES else memoryview(plain)[_BLOCK:-count]
+
+
+def _not_single() -> Misuse:
+    return Misuse("expected a record of single bytes")
 
 
 def _bad_seal() -> BadSeal:
