@@ -51,9 +51,10 @@ class Limits:
     message_bytes: int = TIB
     """Stated bytes of the blobs of one value together, and payload bytes of one whose length is not stated.  Blobs
     stream: however long they are, what waits of them is bounded by the spools, so a file of 100 GB is one send."""
-    body_bytes: int = 256 * KIB
+    body_bytes: int = 257 * KIB
     """Largest record body: what is sealed in one go anyway (`unsent_bytes`), so nobody waits longer for it than for
-    several short ones, and what each record costs beside its bytes is paid a quarter as often.  1 KiB to 1 MiB."""
+    several short ones, and what each record costs beside its bytes is paid a quarter as often.  The last KiB is for
+    the heads around a whole number of MiB, which would need a record of their own.  1 KiB to 1 MiB."""
     credit_bytes: int = 8 * MIB
     """What the peer may send ahead of what the application has taken: 80 ms of a 100 MB/s link."""
     streams: int = 64
@@ -70,8 +71,9 @@ class Limits:
     """Time after which an acknowledgement is due however little came."""
 
     # --- spools: what waits to be read ------------------------------------------------------------------------------
-    spool_memory_bytes: int = MIB
-    """What one spool holds in memory before it goes to disk: a few records, so who keeps up never touches a disk."""
+    spool_memory_bytes: int = 8 * MIB
+    """What one spool holds in memory before it goes to disk: the credit of its link, which bounds what all of them hold
+    together; so who keeps up never touches a disk, nor does a value that is within the credit."""
     spool_link_bytes: int = GIB
     """What the spools of one link hold on disk: one value of the largest size, unread."""
     spool_process_bytes: int = 8 * GIB
@@ -214,6 +216,7 @@ _BOUNDS = {
 
 Limits.DEFAULT = Limits()
 Limits.SMALL = Limits(
+    spool_memory_bytes=MIB,
     body_bytes=64 * KIB,
     value_bytes=16 * MIB,
     value_items=1 << 18,

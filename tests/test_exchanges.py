@@ -29,8 +29,8 @@ from pair import Hostile, error_in, feed, messages_in
 
 VECTORS = sorted((Path(__file__).parent / "vectors" / "exchanges").glob("*.vector"))
 LIMITS = {
-    "default": Limits.DEFAULT,
-    "cramped": Limits(spool_memory_bytes=64 << 10, spool_link_bytes=300 << 10),
+    "default": Limits(body_bytes=64 << 10),
+    "cramped": Limits(body_bytes=64 << 10, spool_memory_bytes=64 << 10, spool_link_bytes=300 << 10),
 }
 """The limits that a vector may name.  `cramped`: nothing is granted before somebody reads."""
 

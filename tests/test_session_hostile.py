@@ -145,7 +145,7 @@ def test_a_server_takes_nothing_longer_than_an_open_first() -> None:
 
 def test_a_record_over_the_stated_limit() -> None:
     for size, legal in ((65_536, True), (65_536 + 15, True), (65_536 + 16, False)):
-        hostile = opened(Role.SERVER)
+        hostile = opened(Role.SERVER, limits=Limits(body_bytes=65_536))
         head = bodies.number(1) + bodies.First(1, 0, 0, MIB, 0).pack()
         events = hostile.say(Kind.DATA, 1, 1, head + bytes(size - len(head)))
         if legal:

@@ -47,6 +47,8 @@ from netstructer.protocol.states import CancelCode
 
 __all__ = ["Arrival", "Arrivals"]
 
+SHARE_BYTES = 1 << 20
+"""The most that one blob may hold without a promise of room on disk."""
 WINDOW_BYTES = 512 << 10
 """The first window of a blob: a millisecond of sealing."""
 GAP_SECONDS = 0.0005
@@ -132,7 +134,7 @@ class Arrivals:
     def _share_bytes(self) -> int:
         """What one blob may hold without a promise: in memory as a rule, and where many share that, in the reserve."""
         share = self._limits.spool_link_bytes // 2 // self._limits.streams
-        return max(bodies.FIRST_GRANT, min(self._limits.spool_memory_bytes, share))
+        return max(bodies.FIRST_GRANT, min(SHARE_BYTES, self._limits.spool_memory_bytes, share))
 
     @property
     def _reserve_bytes(self) -> int:
