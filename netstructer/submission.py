@@ -20,6 +20,8 @@ __all__ = ["Submission", "pull"]
 
 Buffer = bytes | bytearray | memoryview
 
+STAY_SECONDS = 0.02
+"""How long a sender stays for room in the socket when all of its message is sealed; then the keeper goes on."""
 PATIENCE_SECONDS = 0.02
 """What a slow source gives in this time is sent without waiting for more of it."""
 
@@ -89,12 +91,28 @@ class Submission:
             if until():
                 if outgoing.done:
                     outgoing.part_from_blobs()
+                self._finish()
                 return None
             if self._pump.ended:
                 raise self._pump.over()
             self._check_time()
             if (hungry := outgoing.hungry()) is not None:
                 return hungry
+
+    def _finish(self) -> None:
+        """Do, when all is sealed, what the keeper would have to come for: look for what came, and stay a moment where
+        the socket has not taken all.
+
+        The keeper would want the lock, and the interpreter, while the next message is about to be sent.  So a link
+        stays loose as long as somebody sends in it.
+        """
+        pump = self._pump
+        if not (pump.reading or pump.ended):
+            pump.uses += 1
+            pump.read(pump.pipe)
+        if pump.unsent:
+            until = time.monotonic() + STAY_SECONDS
+            pump.wait(lambda: not pump.unsent, until if self._deadline is None else min(self._deadline, until))
 
     def _pull(self, blob: OutgoingBlob) -> tuple[list[Buffer], bool]:
         try:
