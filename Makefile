@@ -11,7 +11,7 @@ help:  ## this list
 
 venv: $(BIN)/netstructer  ## a virtual environment with everything an engineer needs
 
-$(BIN)/netstructer: pyproject.toml setup.cfg
+$(BIN)/netstructer: pyproject.toml setup.cfg setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -e '.[dev]'
 	touch $@

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("netstructer", "tests", "fuzz", "bench", "docs", "examples")
-FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "setup.cfg", "LICENSE", "MANIFEST.in")
+FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "setup.cfg", "setup.py", "LICENSE", "MANIFEST.in")
 SECONDS = 120.0
 """For the tests of one breakage: a loop without end is no red test."""
 GREEN, RED = 0, 1

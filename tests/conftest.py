@@ -22,6 +22,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from netstructer.codec import decoder, encoder, values
+
 # Their assertions say what they found, as those of the tests do.
 pytest.register_assert_rewrite("pairings", "scenarios")
 
@@ -127,3 +129,10 @@ def threads_of_ours(before: set[threading.Thread]) -> list[threading.Thread]:
     """Return the threads of netstructer's that were not there before and should have ended by now."""
     started = [thread for thread in threading.enumerate() if thread not in before]
     return [thread for thread in started if thread.name.startswith("netstructer") and thread.name not in LASTING]
+
+
+@pytest.fixture
+def codec_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have values encoded and decoded by the loops in Python, for a test that changes something inside of them."""
+    monkeypatch.setattr(values, "encode_value", encoder.encode_value)
+    monkeypatch.setattr(values, "decode_value", decoder.decode_value)

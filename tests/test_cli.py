@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 
 from netstructer import Key, Limits, Link, Server
+from netstructer.codec.acceleration import CHOICE
 from netstructer.credentials import default_key_path
 from netstructer.errors import LinkClosed
 
@@ -640,7 +641,8 @@ def test_doctor_examines_this_machine(tmp_path: Path) -> None:
     names = [step["name"] for step in facts["steps"]]  # type: ignore[attr-defined]
 
     assert (code, facts["wrong"], held) == (ExitCode.OK, None, ExitCode.OK)
-    assert names == ["python", "packages", "key", "identity", "known", "processor", "seals", "loopback"]
+    assert names == ["python", "packages", "key", "identity", "known", "processor", "values", "seals", "loopback"]
+    assert facts["steps"][6]["compiled"] == (CHOICE.compiled is not None)  # type: ignore[index]
     assert "the variable NETSTRUCTER_KEY" in with_key["steps"][2]["found"]  # type: ignore[index]
     assert (broken, bad["wrong"]) == (ExitCode.KEY, "key")
     assert not os.path.exists(default_key_path())

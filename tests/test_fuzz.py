@@ -353,6 +353,7 @@ def test_hypothesis_makes_what_it_finds_small() -> None:
     assert len(found.fault.data) == 4
 
 
+@pytest.mark.usefixtures("codec_in_python")
 @pytest.mark.parametrize(
     ("name", "module", "attribute", "broken"),
     [

@@ -609,6 +609,7 @@ def test_chunks_may_be_of_any_bytes_like_type() -> None:
 PACKED: list[Any] = [list(range(1000)), [0.5] * 16, array("H", [1, 2]), array("b", [1]), array("d")]
 
 
+@pytest.mark.usefixtures("codec_in_python")
 def test_a_big_endian_machine_swaps_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     here = [joined(value) for value in PACKED]
     monkeypatch.setattr(sys, "byteorder", "little" if sys.byteorder == "big" else "big")

@@ -243,6 +243,7 @@ def test_to_look_for_collisions_takes_no_longer_than_to_read_them() -> None:
     assert seconds(together) < 8 * seconds(alone)
 
 
+@pytest.mark.usefixtures("codec_in_python")
 def test_only_keys_that_weigh_more_than_ints_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """A document of dicts, in a list of any length, has none."""
     looked: list[object] = []

@@ -17,6 +17,7 @@ from netstructer import Key, Link, Server
 from netstructer.cli.options import find
 from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.screen import rate, seconds
+from netstructer.codec.acceleration import CHOICE
 from netstructer.codec.tokens import Opener, Sealer
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path
 from netstructer.errors import InvalidIdentity, InvalidKey, InvalidKnownServers, MissingKey, NetstructerError
@@ -61,6 +62,7 @@ def check_machine(key_file: str | None) -> Iterator[Step]:
     yield _check_identity()
     yield _check_known_servers()
     yield Step("processor", None, _processor())
+    yield _check_codec()
     yield _check_seals()
     yield _check_loopback()
 
@@ -161,6 +163,17 @@ def _processor() -> str:
         f"{cores}, instructions for {', '.join(found)}"
         if found
         else f"{cores}, no instructions for AES: sealing is slow"
+    )
+
+
+def _check_codec() -> Step:
+    """Say which of the two codecs runs; that in Python is slower, and nothing else."""
+    runs = "in Python" if CHOICE.compiled is None else "by compiled loops"
+    return Step(
+        "values",
+        None if CHOICE.compiled is None else True,
+        f"encoded and decoded {runs}: {CHOICE.reason}",
+        facts={"compiled": CHOICE.compiled is not None},
     )
 
 

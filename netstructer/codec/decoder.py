@@ -64,7 +64,7 @@ from netstructer.codec.types import Types
 from netstructer.errors import BadValue
 from netstructer.limits import Limits
 
-__all__ = ["decode_value"]
+__all__ = ["bad_value", "decode_value"]
 
 # What an open container becomes when it is closed: the common ones, closed in the loop.  The others are in closing.py.
 _ROOT, _LIST, _TUPLE, _DICT, _SET = range(-5, 0)
@@ -368,12 +368,13 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
             raise Malformed(f"the value refers to {used_blobs} blobs, and {len(blobs)} came with it")
         return children[0]
     except Malformed as error:
-        raise _bad_value(f"{error}", position, feed) from error.__cause__
+        raise bad_value(f"{error}", position, feed) from error.__cause__
     except OverBudget as error:
-        raise _bad_value(f"the value has {error}", position, feed) from None
+        raise bad_value(f"the value has {error}", position, feed) from None
     except UnicodeDecodeError:
-        raise _bad_value("a text is not UTF-8", position, feed) from None
+        raise bad_value("a text is not UTF-8", position, feed) from None
 
 
-def _bad_value(text: str, position: int, feed: Source | None) -> BadValue:
+def bad_value(text: str, position: int, feed: Source | None) -> BadValue:
+    """Return what a refusal becomes that says nothing yet of where it was made."""
     return BadValue(f"{text}, at byte {position + (feed.dropped if feed else 0):,}")

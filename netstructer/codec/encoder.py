@@ -68,7 +68,7 @@ from netstructer.codec.types import Types
 from netstructer.codec.walk import blob_name, type_name
 from netstructer.limits import Limits
 
-__all__ = ["Encoded", "encode_value"]
+__all__ = ["Encoded", "blob_reference", "encode_value"]
 
 REFERENCE_BYTES = 64 * 1024
 """From here on bytes are handed out as they are, not copied into the bytearray: beyond a record body, a copy costs more
@@ -305,7 +305,7 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                     raise Unsendable("this Blob's source can be read once, and it is in the value twice")
                 blobs.append(item)
                 items += BLOB_COST
-                out += _blob_reference(item)
+                out += blob_reference(item)
                 continue
             elif kind is bytearray or kind is RawBytes:
                 put(BYTEARRAY)
@@ -369,7 +369,7 @@ def _sort_members(out: bytearray, places: list[int]) -> None:
     out[places[0] :] = b"".join(pieces)
 
 
-def _blob_reference(blob: Blob) -> bytes:
+def blob_reference(blob: Blob) -> bytes:
     """A size plus one, or 0 while unknown; then the length of the name plus one, or 0 for none, and the name."""
     size = b"\0" if blob.size is None else length_bytes(blob.size + 1)
     name = blob_name(blob)

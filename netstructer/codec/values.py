@@ -4,16 +4,18 @@ This is the top step of the street: `encode` turns a value into buffers, `decode
 equal, with equal types, in the same order.  Law: one value has one encoding.  `encode(decode(data))` is `data` for
 every `data` that `decode` accepts, and whatever it does not accept is `BadValue`.
 
-The work is in encoder.py and decoder.py; here a refusal of the encoder's is given its path and its documented type.
+The work is in encoder.py and decoder.py, or in their compiled twin (acceleration.py); here a refusal of the encoder's
+is given its path and its documented type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from netstructer.codec import decoder, encoder
+from netstructer.codec.acceleration import CHOICE
 from netstructer.codec.blob import Blob
-from netstructer.codec.decoder import decode_value
-from netstructer.codec.encoder import Encoded, encode_value
+from netstructer.codec.encoder import Encoded
 from netstructer.codec.refusals import OverBudget, SourceFailed, Unsendable
 from netstructer.codec.types import REGISTRY, Types
 from netstructer.codec.walk import find_fault
@@ -21,6 +23,9 @@ from netstructer.errors import Misuse, UnsendableValue
 from netstructer.limits import Limits
 
 __all__ = ["Encoded", "decode", "encode"]
+
+encode_value = encoder.encode_value if CHOICE.compiled is None else CHOICE.compiled.encode_value
+decode_value = decoder.decode_value if CHOICE.compiled is None else CHOICE.compiled.decode_value
 
 
 def encode(value: object, *, limits: Limits = Limits.DEFAULT, types: Types = REGISTRY) -> Encoded:
