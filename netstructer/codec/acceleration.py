@@ -47,9 +47,9 @@ def choose(environment: Mapping[str, str], load: Callable[[], ModuleType], read:
 
 
 def _load() -> ModuleType:
-    from netstructer.codec import _fast
+    import netstructer.codec._fast as compiled
 
-    return _fast
+    return compiled
 
 
 CHOICE = choose(os.environ, _load)
