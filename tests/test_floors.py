@@ -101,6 +101,7 @@ DOORS = {
         "netstructer.durable.sealing",
         "netstructer.protocol.noise",
         "netstructer.services.accounts",
+        "netstructer.cli.certificates",
     },
     "zstandard": {"netstructer.codec.compression"},
 }

@@ -44,6 +44,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.codec.structs": {"importlib.resources": "reads a file of tzdata"},
     "netstructer.cli.checkup": {"importlib.metadata": "tells versions"},
     "netstructer.cli.partner": {"subprocess": "starts this program again, for the demonstration: a list, no shell"},
+    "netstructer.cli.rivals": {"subprocess": "starts this program again, to race it: a list, no shell"},
     "netstructer.transfer.globs": {"fnmatch": "patterns of a peer, of at most 255 characters a name: linear in both"},
     "netstructer.codec.arrays": {"frombuffer": "of a dtype from the closed list, never object"},
     "netstructer.codec.types": {"vars": "what a class that the application registers says of itself"},

@@ -8,7 +8,7 @@
     options         what several commands take: a key file, an address, a timeout
     admitted        whom a server lets in, and as whom it is known
     places          HOST:PORT/PATH, and what is no such place
-    keygen pair send recv serve put get ls doctor demo chaos
+    keygen pair send recv serve put get ls doctor demo bench chaos
                     the commands; what only one of them needs lies beside it, under its name
 
 This file imports neither typer nor rich: it is what says that they are missing.

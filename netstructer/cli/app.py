@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import netstructer
+from netstructer.cli.bench import bench
 from netstructer.cli.chaos import chaos
 from netstructer.cli.cores import leave_no_cores
 from netstructer.cli.demo import demo
@@ -63,7 +64,7 @@ def _root(
         leave_no_cores()
 
 
-for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor, chaos):
+for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor, bench, chaos):
     app.command(epilog=SHORT_CODES)(_command)
 
 
