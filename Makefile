@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROUP ?=
 
-.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full fuzz fuzz-long fuzz-corpus demo bombs soak gate clean
+.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full steps fuzz fuzz-long fuzz-corpus demo bombs soak gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -55,11 +55,17 @@ format: venv  ## ruff, changing files
 types: venv  ## mypy --strict
 	$(BIN)/mypy
 
-bench: venv  ## the bench, a few minutes
+bench: venv  ## the bench beside what users would pick instead: under four minutes
+	$(BIN)/pip install -q -e '.[bench-peers]'
 	$(BIN)/python -m bench --short
 
-bench-full: venv  ## the bench behind docs/performance.md
-	$(BIN)/python -m bench --full
+bench-full: venv  ## the bench behind docs/performance.md, which it writes anew: an hour or two
+	$(BIN)/pip install -q -e '.[bench-peers]'
+	$(BIN)/python -m bench --full --publish docs/performance.md
+
+steps: venv  ## what each step of a value's way costs, by the clock and in instructions
+	$(BIN)/python -m bench.steps
+	$(BIN)/python -m bench.steps --instructions
 
 SECONDS ?= 60
 CORPORA ?= $(HOME)/.cache/netstructer-fuzz

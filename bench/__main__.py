@@ -1,12 +1,15 @@
-"""`python -m bench [--smoke | --short | --full] [--only NAMES] [--peers NAMES] [--rounds N] [--out FOLDER]`.
+"""`python -m bench [--smoke | --short | --full] [--only NAMES] [--peers NAMES] [--rounds N] [--budget SECONDS]
+[--out FOLDER] [--publish PAGE] [--again FOLDER]`.
 
-Prints a line for each cell as it ends and the tables at the end; FOLDER (default: `bench/results/`) gets `report.md`
-and `results.json`.  The exit status is 1 where any cell failed.
+Prints a line for each cell as it ends and the tables at the end; FOLDER (default: `bench/results/`) gets `report.md`,
+`results.json` and the plots.  The exit status is 1 where any cell failed; a peer whose package is missing is skipped
+and named.  `--again` makes report and plots anew from the results of an earlier run.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import sys
 import tempfile
@@ -15,51 +18,81 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import certificates
+from bench import certificates, plots
 from bench.cells import run_cell, run_module
+from bench.marks import marks_table
 from bench.measure import describe_machine
-from bench.peers import PEERS
-from bench.report import MODULE_TABLES, TABLES, link_table, module_table, publish, write
-from bench.workloads import SCALES, SECONDS
+from bench.peers import PEERS, REFERENCE
+from bench.report import gigabit_table, link_table, module_table, publish, write
+from bench.scales import BUDGETS, MODULES, ROUNDS, SCALES, SECONDS, participants
+from bench.tables import MODULE_TABLES, TABLES
 
 __all__ = ["main"]
 
-ROUNDS = {"smoke": 1, "short": 3, "full": 5}
-PACKAGES = ("netstructer", "cryptography", "zstandard", "msgpack", "ormsgpack", "cbor2", "websockets")
+PACKAGES = (
+    *("netstructer", "cryptography", "zstandard", "msgpack", "ormsgpack", "cbor2", "websockets", "pyzmq", "Pyro5"),
+    *("rpyc", "grpcio"),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the bench from a command line."""
     options = _parse(arguments)
     _raise_open_files()
-    modules = [name for name in MODULE_TABLES if name in options.only]
-    workloads = [name for name in TABLES if name in options.only]
-    cells: dict[str, Any] = {name: [] for name in modules}
-    cells |= {name: {peer: [] for peer in options.peers if _takes_part(peer, name)} for name in workloads}
     began = time.monotonic()
+    cells, machine = _again(options) if options.again else _measure(options)
+    tables = [marks_table(cells), gigabit_table(cells)]
+    tables += [module_table(name, found) for name, found in cells.items() if isinstance(found, list)]
+    scales = SCALES[options.scale]
+    tables += [link_table(name, found, scales[name]) for name, found in cells.items() if isinstance(found, dict)]
+    path = write(options.out, machine, [table for table in tables if table], cells, options.scale)
+    pictures = plots.draw(cells, options.out)
+    if options.publish:
+        publish(path, options.publish)
+        for picture in pictures:
+            (options.publish.parent / picture.name).write_bytes(picture.read_bytes())
+    failed = sum(map(_failures, _every(cells)))
+    print(f"\n{path.read_text('utf-8')}\n{failed} cells failed, {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
+
+
+def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the figures of every cell, and what they depend on."""
+    scale = options.scale
+    cells: dict[str, Any] = {name: [] for name in MODULE_TABLES if name in options.only}
+    for name in TABLES:
+        if name in options.only and name in SCALES[scale]:
+            cells[name] = {peer: [] for peer in participants(scale, name, options.peers, REFERENCE)}
+    absent = {name: reason for name in options.peers if (reason := PEERS[name].missing()) is not None}
     machine = describe_machine(PACKAGES)
+    began, longest = time.monotonic(), 0.0
     with tempfile.TemporaryDirectory(prefix="netstructer-bench-") as folder:
         config = certificates.write_config(Path(folder))
         # Round after round over everything, not workload after workload: a machine that slows down slows all of them.
         for round_ in range(1, options.rounds + 1):
+            round_began = time.monotonic()
+            if round_began - began + longest > options.budget:
+                print(f"no time for round {round_}", flush=True)
+                break
             for name, peer in _turns(cells):
                 if peer is None:
-                    figures = run_module(f"bench.{name}", options.scale, 10 * SECONDS[options.scale])
+                    figures = run_module(f"bench.{name}", scale, 10 * SECONDS[scale])
                     cells[name].append(figures)
                 else:
-                    figures = run_cell(peer, name, config, SCALES[options.scale][name], SECONDS[options.scale])
+                    reason = absent.get(peer) or PEERS[peer].without.get(name)
+                    scaled = SCALES[scale][name]
+                    figures = {"skipped": reason} if reason else run_cell(peer, name, config, scaled, SECONDS[scale])
                     cells[name][peer].append(figures)
                 print(_line(round_, name, peer, figures), flush=True)
-    tables = [module_table(name, cells[name]) for name in modules]
-    tables += [link_table(name, cells[name], SCALES[options.scale][name]) for name in workloads]
-    path = write(options.out, machine, tables, cells)
-    if options.publish:
-        publish(path, options.publish)
-    failed = sum(map(_failures, _every(cells)))
-    print(
-        f"\n{path.read_text('utf-8')}\n{failed} cells failed, {time.monotonic() - began:.0f} s, {options.rounds} rounds"
-    )
-    return 1 if failed else 0
+            longest = max(longest, time.monotonic() - round_began)
+    return cells, machine
+
+
+def _again(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the figures of an earlier run."""
+    kept = json.loads((options.again / "results.json").read_text("utf-8"))
+    options.scale = kept["scale"]
+    return kept["cells"], kept["machine"]
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -70,6 +103,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     for name, words in (("smoke", "tiny, under a minute"), ("short", "a few minutes"), ("full", "what is published")):
         scale.add_argument(f"--{name}", dest="scale", action="store_const", const=name, help=words)
     everything = [*MODULE_TABLES, *TABLES]
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="begin no round that would end after so long")
+    parser.add_argument("--again", type=Path, metavar="FOLDER", help="make the report anew from the results in there")
     parser.add_argument("--only", type=_names(everything), default=None, help="of " + ",".join(everything))
     parser.add_argument("--peers", type=_names(list(PEERS)), default=list(PEERS), help="of " + ",".join(PEERS))
     parser.add_argument("--rounds", type=int, help="how often each cell is run")
@@ -78,7 +113,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.scale = options.scale or "short"
     options.rounds = options.rounds or ROUNDS[options.scale]
-    options.only = options.only or everything
+    options.only = options.only or [*MODULES[options.scale], *TABLES]
+    options.budget = options.budget or BUDGETS[options.scale]
     return options
 
 
@@ -91,10 +127,6 @@ def _names(known: list[str]) -> Any:
         return names
 
     return read
-
-
-def _takes_part(peer: str, workload: str) -> bool:
-    return not PEERS[peer].only or workload in PEERS[peer].only
 
 
 def _turns(cells: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -124,6 +156,8 @@ def _failures(figures: dict[str, Any]) -> int:
 def _line(round_: int, name: str, peer: str | None, figures: dict[str, Any]) -> str:
     if "error" in figures:
         shown = "FAILED: " + figures["error"]
+    elif "skipped" in figures:
+        shown = "skipped: " + figures["skipped"]
     elif peer is None:
         shown = f"{len(figures)} figures" + "".join(
             f"\n{'':<12}{label}: {kind}: {found[kind]}"
@@ -133,7 +167,7 @@ def _line(round_: int, name: str, peer: str | None, figures: dict[str, Any]) -> 
         )
     else:
         shown = "  ".join(f"{key} {figures[key]:.4g}" for key, _, _ in TABLES[name].columns if key in figures)
-    return f"{round_} {name:<10}{peer or '':<24}{shown}"
+    return f"{round_} {name:<10}{peer or '':<28}{shown}"
 
 
 def _raise_open_files() -> None:

@@ -21,8 +21,8 @@ from typing import Any
 
 from bench.cells import memory_holder, spawned
 from bench.inputs import MIB, make_random_mebibytes
+from bench.memory import resident_kib
 from bench.peers import HOST
-from bench.workloads import resident_kib
 from netstructer import Blob, Key, Link, Server
 from netstructer.codec import chunks, frames, tokens
 

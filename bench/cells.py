@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.workloads import resident_kib
+from bench.memory import resident_kib
 
 __all__ = ["CellError", "Spawned", "memory_holder", "run_cell", "run_module", "spawned"]
 

@@ -23,7 +23,7 @@ from bench import certificates
 from bench.cells import CellError, Spawned, spawned
 from bench.guests import GUESTS
 from bench.hosts import HOSTS
-from bench.workloads import resident_kib
+from bench.memory import resident_kib
 
 __all__ = ["measure"]
 

@@ -29,8 +29,8 @@ from pathlib import Path
 from bench import certificates, inputs
 from bench.cells import CellError, memory_holder
 from bench.inputs import MIB
+from bench.memory import resident_kib
 from bench.ways import ROOT, WAYS, Job, Way, WayFailed, last_words
-from bench.workloads import resident_kib
 
 __all__ = ["SCALES", "Scale", "fingerprint", "make_tree", "measure", "run_way", "time_command"]
 

@@ -5,182 +5,23 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.measure import spread
 from bench.peers import PEERS, REFERENCE
+from bench.tables import GROWTH, MODULE_TABLES, REFERENCES, TABLES, Table
 
-__all__ = ["MODULE_TABLES", "TABLES", "link_table", "module_table", "publish", "write"]
+__all__ = ["gigabit", "gigabit_table", "link_table", "median_of", "module_table", "publish", "write"]
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 Cells = Mapping[str, Sequence[Mapping[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """What a table shows: its title, and the columns as (figure, heading, digits)."""
-
-    title: str
-    columns: tuple[tuple[str, str, int], ...]
-    more_is_better: bool = True
-    """Of the first column, which is the one that the ratio is made of."""
-
-
-TABLES = {
-    "connect": Table(
-        title="Connect, handshake, first reply, one after the other",
-        columns=(("per_second", "links/s", 0), ("first_ms", "first reply ms", 2), ("p99_ms", "p99 ms", 2)),
-    ),
-    "rtt": Table(
-        title="Round trip of the small structure",
-        columns=(("median_us", "median µs", 0), ("p99_us", "p99 µs", 0)),
-        more_is_better=False,
-    ),
-    "rtt1core": Table(
-        title="The same with both processes on one core: no wake-up across cores",
-        columns=(("median_us", "median µs", 0), ("p99_us", "p99 µs", 0)),
-        more_is_better=False,
-    ),
-    "oneway": Table(title="One way, small structure", columns=(("per_second", "messages/s", 0),)),
-    "rows": Table(
-        title="A list of dict rows, decoded, answered",
-        columns=(("per_second", "lists/s", 2), ("mebibytes_per_second", "MiB/s of pickled size", 1)),
-    ),
-    "tuples": Table(
-        title="A list of tuple rows, decoded, answered",
-        columns=(("per_second", "lists/s", 2), ("mebibytes_per_second", "MiB/s of pickled size", 1)),
-    ),
-    "bulk": Table(
-        title="Random bytes, values of 1 MiB",
-        columns=(("mebibytes_per_second", "MiB/s", 0), ("server_peak_mib", "server peak MiB", 0)),
-    ),
-    "text": Table(
-        title="Log text, values of 1 MiB",
-        columns=(("mebibytes_per_second", "MiB/s of text", 0), ("server_peak_mib", "server peak MiB", 0)),
-    ),
-    "single": Table(
-        title="One very large value of random bytes",
-        columns=(
-            ("mebibytes_per_second", "MiB/s", 0),
-            ("client_extra_mib", "client peak above the value, MiB", 0),
-            ("server_extra_mib", "server peak, MiB", 0),
-        ),
-    ),
-    "idle": Table(
-        title="Idle links at one server process",
-        columns=(
-            ("server_kib", "server KiB per link", 1),
-            ("median_us", "round trip beside them µs", 0),
-            ("opened", "opened/s", 0),
-        ),
-        more_is_better=False,
-    ),
-    "fanout": Table(title="Fan-out of 1 KiB to many links", columns=(("per_second", "messages/s delivered", 0),)),
-    "wire": Table(
-        title="Bytes from client to server, as a share of the pickle",
-        columns=(
-            ("text_share", "log text", 3),
-            ("rows_share", "dict rows", 3),
-            ("random_share", "random", 3),
-            ("small_bytes", "bytes per small message", 0),
-            ("handshake_bytes", "bytes to connect", 0),
-        ),
-        more_is_better=False,
-    ),
-}
-
-MODULE_TABLES = {
-    "values": Table(
-        title="Values: encode and decode beside other codecs (what carries the input unchanged)",
-        columns=(
-            ("both_ms", "both ways ms", 1),
-            ("encode_mib_s", "encode MiB/s", 0),
-            ("decode_mib_s", "decode MiB/s", 0),
-            ("size_mib", "MiB", 2),
-            ("zstd_mib", "MiB after zstd", 2),
-        ),
-        more_is_better=False,
-    ),
-    "seal": Table(
-        title="Sealing and opening records",
-        columns=(
-            ("seal_us", "seal µs", 1),
-            ("open_us", "open µs", 1),
-            ("seal_mib_s", "seal MiB/s", 0),
-            ("open_mib_s", "open MiB/s", 0),
-        ),
-        more_is_better=False,
-    ),
-    "files": Table(
-        title="Files and trees to another process, from the start of the client's process to its end",
-        columns=(
-            ("seconds", "s", 2),
-            ("mebibytes_per_second", "MiB/s", 0),
-            ("files_per_second", "files/s", 0),
-            ("client_peak_mib", "client peak MiB", 0),
-            ("server_peak_mib", "server peak MiB", 0),
-        ),
-        more_is_better=False,
-    ),
-    "blobs": Table(
-        title="One blob of random bytes between two processes, beside sealing its records in memory",
-        columns=(
-            ("mebibytes_per_second", "MiB/s", 0),
-            ("sender_extra_mib", "sender's growth MiB", 0),
-            ("receiver_extra_mib", "receiver's growth MiB", 0),
-        ),
-    ),
-    "overtaking": Table(
-        title="Round trips of the small structure while a blob runs on the same link",
-        columns=(
-            ("median_us", "median µs", 0),
-            ("p99_us", "p99 µs", 0),
-            ("mebibytes_per_second", "the blob's MiB/s", 0),
-        ),
-        more_is_better=False,
-    ),
-    "strangers": Table(
-        title="Honest connects while eight sources open 10,000 half-open connections",
-        columns=(
-            ("median_ms", "median ms", 1),
-            ("p99_ms", "p99 ms", 1),
-            ("most_ms", "most ms", 1),
-            ("count", "connects", 0),
-            ("failed", "failed", 0),
-        ),
-        more_is_better=False,
-    ),
-    "crowd": Table(
-        title="A crowd of idle links at one server process, without a thread for each",
-        columns=(
-            ("server_kib", "server KiB per link", 1),
-            ("median_us", "round trip beside them, median µs", 0),
-            ("p99_us", "p99 µs", 0),
-            ("most_us", "longest µs", 0),
-            ("greedy_p99_us", "p99 beside a greedy link µs", 0),
-            ("idle_percent", "processor while idle %", 1),
-            ("opened_per_second", "opened/s", 0),
-            ("open_cpu_us", "server's processor for each µs", 0),
-        ),
-        more_is_better=False,
-    ),
-    "imports": Table(
-        title="Imports, on top of a started interpreter",
-        columns=(("median_ms", "median ms", 1), ("least_ms", "least ms", 1)),
-        more_is_better=False,
-    ),
-}
-"""The benches without a server; their reference is the named way of the same group."""
-REFERENCES = {
-    "values": "pickle",
-    "seal": "raw",
-    "files": "scp",
-    "blobs": "street",
-    "overtaking": "idle",
-    "crowd": "asyncio + TLS",
-    "strangers": "alone",
+GIGABIT_BYTES = 125e6
+GIGABIT = {
+    "text": "log text, MiB/s of text",
+    "random": "random bytes, MiB/s",
+    "rows": "dict rows, lists/s",
+    "tuples": "tuple rows, lists/s",
 }
 
 
@@ -188,21 +29,59 @@ def link_table(workload: str, cells: Cells, scale: Mapping[str, int]) -> str:
     """Return the Markdown table of one workload: a row for each peer, best first, with the ratio to the reference."""
     table = TABLES[workload]
     figure = table.columns[0][0]
-    medians = {peer: _median(found, figure) for peer, found in cells.items()}
+    shown = tuple(column for column in (*table.columns, *GROWTH))
+    medians = {peer: median_of(found, figure) for peer, found in cells.items()}
     reference = medians.get(REFERENCE)
     order = sorted(medians, key=lambda peer: _place(medians[peer], table))
     facts = ", ".join(f"{name} {number}" for name, number in scale.items() if name not in ("warm", "held", "core"))
     lines = [f"### {table.title}", "", f"`{workload}`: {facts}.", ""]
-    lines += _head(["peer", "on the wire", *(heading for _, heading, _ in table.columns), f"× {REFERENCE}"], left=2)
+    lines += _head(["peer", "on the wire", *(heading for _, heading, _ in shown), f"× {REFERENCE}"], left=2)
+    skipped = []
     for peer in order:
-        good = [cell for cell in cells[peer] if "error" not in cell]
+        good = [cell for cell in cells[peer] if "error" not in cell and "skipped" not in cell]
         bad = [cell["error"] for cell in cells[peer] if "error" in cell]
-        columns = _figures(good, table)
+        if not good and not bad:
+            skipped += [f"{peer}: {cell['skipped']}" for cell in cells[peer][:1]]
+            continue
+        columns = _figures(good, shown)
         if bad:
             columns[0] += f" **failed in {len(bad)} of {len(cells[peer])}:** {bad[-1]}".replace("|", "/")
         name = f"**{peer}**" if peer.startswith("netstructer") else peer
         lines.append("| " + " | ".join([name, PEERS[peer].wire, *columns, _ratio(medians[peer], reference)]) + " |")
+    if skipped:
+        lines += ["", "Not here: " + "; ".join(skipped) + "."]
     return "\n".join(lines) + "\n"
+
+
+def gigabit_table(cells: Mapping[str, Any]) -> str:
+    """Return what the figures come to over 1 Gbit/s, computed from rates over loopback and bytes on the wire.
+
+    Text and random bytes stream: the slower of the two rates.  Rows are answered: the time here, and that of the bytes.
+    """
+    lines = ["### Over 1 Gbit/s, computed from the bytes on the wire", ""]
+    lines += _head(["peer", *GIGABIT.values()], left=1)
+    found = {peer: row for peer in cells.get("wire", {}) if (row := gigabit(cells, peer))}
+    for peer, row in found.items():
+        figures = [f"{row[name]:,.1f}" if name in row else "–" for name in GIGABIT]
+        lines.append(f"| {f'**{peer}**' if peer.startswith('netstructer') else peer} | " + " | ".join(figures) + " |")
+    return "\n".join(lines) + "\n" if found else ""
+
+
+def gigabit(cells: Mapping[str, Any], peer: str) -> dict[str, float]:
+    """Return a peer's figures over 1 Gbit/s: MiB/s of text and of random bytes, lists of rows in a second."""
+    row: dict[str, float] = {}
+    for name, workload in (("text", "text"), ("random", "bulk")):
+        rate = median_of(cells.get(workload, {}).get(peer, ()), "mebibytes_per_second")
+        share = median_of(cells["wire"][peer], f"{name}_share")
+        if rate and share:
+            row[name] = min(rate, GIGABIT_BYTES / (1 << 20) / share)
+    for name in ("rows", "tuples"):
+        found = cells.get(name, {}).get(peer, ())
+        rate, pickled = median_of(found, "per_second"), median_of(found, "pickled_bytes")
+        share = median_of(cells["wire"][peer], f"{name}_share")
+        if rate and pickled and share:
+            row[name] = 1 / (1 / rate + share * pickled / GIGABIT_BYTES)
+    return row
 
 
 def module_table(name: str, runs: Sequence[Mapping[str, Any]]) -> str:
@@ -212,22 +91,27 @@ def module_table(name: str, runs: Sequence[Mapping[str, Any]]) -> str:
     figure = table.columns[0][0]
     lines = [f"### {table.title}", ""]
     lines += _head(["what", "way", *(heading for _, heading, _ in table.columns), _versus(name)], left=2)
+    known = {column[0] for column in table.columns}
     for label in good[0] if good else ():
         group, _, way = label.partition(" / ")
         found = [run[label] for run in good]
-        against = _median([run.get(f"{group} / {REFERENCES.get(name)}", {}) for run in good], figure)
+        against = median_of([run.get(f"{group} / {REFERENCES.get(name)}", {}) for run in good], figure)
         shown = f"**{way}**" if way == "netstructer" else way
-        columns = _figures([figures for figures in found if figure in figures], table)
+        columns = _figures([figures for figures in found if figures.keys() & known], table.columns)
         columns[0] += _troubles(found)
-        lines.append("| " + " | ".join([group, shown, *columns, _ratio(_median(found, figure), against)]) + " |")
+        lines.append("| " + " | ".join([group, shown, *columns, _ratio(median_of(found, figure), against)]) + " |")
     lines += [f"\n**Failed:** {run['error']}" for run in runs if "error" in run]
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, machine: Mapping[str, Any], tables: Sequence[str], cells: Mapping[str, Any]) -> Path:
+def write(
+    folder: Path, machine: Mapping[str, Any], tables: Sequence[str], cells: Mapping[str, Any], scale: str
+) -> Path:
     """Write report.md and results.json into `folder`; return the path of the first."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps({"machine": machine, "cells": cells}, indent=1) + "\n", "utf-8")
+    (folder / "results.json").write_text(
+        json.dumps({"machine": machine, "scale": scale, "cells": cells}, indent=1) + "\n", "utf-8"
+    )
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     load = "" if machine["load"] is None else f" Load when it began: {machine['load']:.1f}."
     head = (
@@ -248,10 +132,10 @@ def publish(report: Path, page: Path) -> None:
     page.write_text(f"{before}{begin}\n\n{report.read_text('utf-8')}\n{end}{after}", "utf-8")
 
 
-def _figures(cells: Sequence[Mapping[str, Any]], table: Table) -> list[str]:
+def _figures(cells: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str, int]]) -> list[str]:
     return [
         spread([cell[figure] for cell in cells], digits) if cells and figure in cells[0] else "–"
-        for figure, _, digits in table.columns
+        for figure, _, digits in columns
     ]
 
 
@@ -260,7 +144,8 @@ def _head(headings: Sequence[str], *, left: int) -> list[str]:
     return ["| " + " | ".join(headings) + " |", "|" + "|".join(marks) + "|"]
 
 
-def _median(cells: Sequence[Mapping[str, Any]], figure: str) -> float | None:
+def median_of(cells: Sequence[Mapping[str, Any]], figure: str) -> float | None:
+    """Return the median of a figure over the rounds that have it."""
     found = [cell[figure] for cell in cells if figure in cell]
     return statistics.median(found) if found else None
 

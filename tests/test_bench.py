@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench import blobs, certificates, files, inputs, overtaking, strangers
+from bench import blobs, certificates, files, inputs, limits, overtaking, plots, strangers
 from bench.files import Scale, fingerprint, make_tree
 from bench.inputs import MIB, SMALL, same
+from bench.marks import findings, marks_table
 from bench.measure import describe_machine, interleave, spread
-from bench.peers import PEERS, Conversation
-from bench.report import MODULE_TABLES, TABLES, link_table, module_table, publish, write
+from bench.memory import Growth
+from bench.peers import PEERS, REFERENCE, Conversation
+from bench.report import gigabit, gigabit_table, link_table, module_table, publish, write
+from bench.scales import MODULES, SCALES, SHORT, SMOKE, participants
+from bench.tables import MODULE_TABLES, TABLES
 from bench.ways import WAYS, Job, Scp, Way, WayFailed
-from bench.workloads import SCALES, WORKLOADS
+from bench.workloads import WORKLOADS
 
 
 def test_inputs_are_the_same_every_time() -> None:
@@ -53,8 +59,35 @@ def test_a_conversation_counts_what_it_sinks() -> None:
 
 def test_every_workload_has_a_scale_and_a_table() -> None:
     for scale in SCALES.values():
-        assert list(scale) == list(WORKLOADS)
+        assert [name for name in WORKLOADS if name in scale] == list(scale)
+        assert set(WORKLOADS) - set(scale) <= {"idle5000"}
     assert sorted(TABLES) == sorted(WORKLOADS)
+    assert all(set(names) <= set(MODULE_TABLES) for names in MODULES.values())
+
+
+def test_everybody_has_a_turn_in_the_smoke_and_in_the_full_bench() -> None:
+    chosen = list(PEERS)
+
+    smoke = {name for workload in SCALES["smoke"] for name in participants("smoke", workload, chosen, REFERENCE)}
+
+    assert smoke == set(PEERS)
+    assert participants("full", "rows", chosen, REFERENCE) == [name for name, peer in PEERS.items() if not peer.only]
+    assert "netstructer send_many" in participants("full", "oneway", chosen, REFERENCE)
+    assert participants("short", "tuples", ["netstructer"], REFERENCE) == ["netstructer"]
+    assert participants("short", "tuples", chosen, REFERENCE)[0] == REFERENCE
+    for named in (*SHORT.values(), *SMOKE.values()):
+        assert set(named) <= set(PEERS)
+
+
+def test_a_peer_without_its_package_is_skipped_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = PEERS["gRPC + pickle"]
+    monkeypatch.setattr(type(peer), "packages", ("no_such_package", "json"))
+
+    assert peer.missing() == "not installed: no_such_package"
+    assert PEERS[REFERENCE].missing() is None
+    table = link_table("rtt", {peer.name: [{"skipped": peer.missing()}]}, {"count": 1})
+    assert "Not here: gRPC + pickle: not installed: no_such_package." in table
+    assert "| gRPC" not in table
 
 
 def test_everything_that_is_compared_has_its_turn() -> None:
@@ -82,13 +115,13 @@ def test_a_table_shows_ratios_order_and_failures() -> None:
     table = link_table("rtt", cells, {"count": 10, "warm": 1}).splitlines()
 
     assert [line.split("|")[1].strip() for line in table[6:]] == ["ssl+pickle", "**netstructer**", "mp.connection"]
-    assert table[7].endswith("| 200 [150–250] | 300 | 2.00 |")
+    assert table[7].endswith("| 200 [150–250] | 300 | – | – | 2.00 |")
     assert "**failed in 2 of 2:** ended with 1" in table[8]
     assert table[2] == "`rtt`: count 10."
 
 
 def test_a_report_is_written_beside_its_cells(tmp_path: Path) -> None:
-    path = write(tmp_path / "results", describe_machine(["pytest"]), ["### a table\n"], {"rtt": {}})
+    path = write(tmp_path / "results", describe_machine(["pytest"]), ["### a table\n"], {"rtt": {}}, "short")
 
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- tables: begin -->\nold\n<!-- tables: end -->\nafter\n", "utf-8")
@@ -104,7 +137,125 @@ def test_a_report_is_written_beside_its_cells(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tables: begin"):
         publish(page, path)
     assert (tmp_path / "results" / "results.json").exists()
-    assert [name for name in PEERS if name.startswith("netstructer")] == ["netstructer", "netstructer send_many"]
+    assert json.loads((tmp_path / "results" / "results.json").read_text("utf-8"))["scale"] == "short"
+
+
+# --- what is computed from the figures --------------------------------------------------------------------------------
+
+
+def run_of(**figures: float) -> list[dict[str, float]]:
+    """Return one round."""
+    return [figures]
+
+
+def figures_of_everything() -> dict[str, Any]:
+    """Return a run in which ssl+pickle has round figures, and netstructer ones that keep some marks and some not."""
+    return {
+        "limits": [{"two processes / Fernet tokens": {"mib_s": 500.0}}],
+        "values": [
+            {
+                "dict rows / netstructer": {"both_ms": 30.0},
+                "dict rows / pickle": {"both_ms": 10.0},
+                "small sets / netstructer": {"both_ms": 79.0},
+                "small sets / pickle": {"both_ms": 10.0},
+            }
+        ],
+        "rtt": {
+            REFERENCE: run_of(median_us=100.0),
+            "netstructer": run_of(median_us=130.0),
+            "gRPC + pickle": run_of(median_us=140.0),
+            "pyzmq CURVE + pickle": [{"skipped": "not installed: zmq"}],
+        },
+        "connect": {"ssl+pickle mTLS": run_of(per_second=100.0), "netstructer": run_of(per_second=149.0)},
+        "text": {REFERENCE: run_of(mebibytes_per_second=800.0), "netstructer": run_of(mebibytes_per_second=300.0)},
+        "bulk": {"netstructer": run_of(mebibytes_per_second=450.0)},
+        "rows": {
+            REFERENCE: run_of(per_second=10.0, pickled_bytes=12.5e6),
+            "netstructer": run_of(per_second=10.0, pickled_bytes=12.5e6),
+        },
+        "single": {"netstructer": run_of(client_extra_mib=1.0, server_extra_mib=65.0)},
+        "wire": {
+            REFERENCE: run_of(text_share=1.0, rows_share=1.0, random_share=1.0),
+            "netstructer": run_of(text_share=0.2, rows_share=0.25, random_share=1.0),
+        },
+    }
+
+
+def test_each_mark_is_computed_from_the_figures() -> None:
+    found = {(one.mark, one.form): one for one in findings(figures_of_everything())}
+    first = next(one for one in findings(figures_of_everything()) if one.found)
+
+    assert (first.found, first.kept) == ("1.30", True)
+    assert found["small round trip", "netstructer"].found == "0.93 × the fastest of 1"
+    assert found["small round trip", "netstructer"].kept
+    assert (found["connect", "netstructer"].found, found["connect", "netstructer"].kept) == ("1.49", False)
+    assert found["connect", "netstructer.aio"].found is None
+    assert found["values alone, homogeneous", "pure"][3:] == ("3.00 (dict rows)", False)
+    assert found["values alone, mixed", "pure"][3:] == ("7.90 (small sets)", True)
+    assert found["values alone, all", "compiled"].found is None
+    assert found["random bytes, Fernet", "netstructer"][3:] == ("0.90", True)
+    assert found["one very large value", "netstructer"][3:] == ("1 and 65 MiB", False)
+    table = marks_table(figures_of_everything())
+    assert "| connect | netstructer | ≥ 1.5 × mutual TLS | 1.49 | **not kept** |" in table
+    assert "| fan-out | netstructer | ≥ 1 × ssl+pickle | – | not measured |" in table
+    assert marks_table({}) == ""
+
+
+def test_what_runs_over_a_gigabit_is_the_slower_of_two_rates() -> None:
+    cells = figures_of_everything()
+
+    assert gigabit(cells, REFERENCE)["text"] == pytest.approx(125e6 / MIB)
+    assert gigabit(cells, "netstructer")["text"] == 300.0
+    assert gigabit(cells, REFERENCE)["rows"] == pytest.approx(1 / (0.1 + 0.1))
+    assert gigabit(cells, "netstructer")["rows"] == pytest.approx(1 / (0.1 + 0.025))
+    assert "| **netstructer** | 300.0 | 119.2 | 8.0 | – |" in gigabit_table(cells)
+    assert gigabit_table({}) == ""
+
+
+def test_the_compiled_codec_and_the_one_in_python_have_marks_of_their_own() -> None:
+    cells = figures_of_everything()
+    cells["values"][0]["dict rows / netstructer pure"] = {"both_ms": 19.0}
+    cells["values"][0]["dict rows / netstructer"] = {"both_ms": 12.0}
+    cells["values"][0]["small sets / netstructer"] = {"both_ms": 12.1}
+
+    found = {one.form + one.mark: one for one in findings(cells)}
+
+    assert found["purevalues alone, homogeneous"][3:] == ("1.90 (dict rows)", True)
+    assert found["compiledvalues alone, all"][3:] == ("1.21 (small sets)", False)
+
+
+def test_the_plots_show_who_was_measured(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    cells = {"rtt": figures_of_everything()["rtt"], "bulk": figures_of_everything()["bulk"]}
+
+    assert plots.bars_of(cells, "rtt") == {REFERENCE: 1.0, "netstructer": 1.3, "gRPC + pickle": 1.4}
+    assert plots.bars_of(cells, "bulk") == {}  # nothing to compare with
+    paths = plots.draw(cells, tmp_path)
+    assert [path.name for path in paths] == ["bench.png", "bench.svg"]
+    assert paths[0].read_bytes()[:4] == b"\x89PNG"
+    first = paths[1].read_bytes()
+    assert b"<svg" in first
+    assert plots.draw(cells, tmp_path)[1].read_bytes() == first
+    assert plots.draw({}, tmp_path) == []
+
+
+def test_growth_is_what_comes_on_top() -> None:
+    growth = Growth(os.getpid())
+    held = bytearray(20 * MIB)
+    held[::4096] = b"x" * len(held[::4096])
+
+    found = growth.figures()
+
+    assert found["client_growth_mib"] == found["server_growth_mib"]
+    assert 19 < found["client_growth_mib"] < 40 or sys.platform != "linux"
+
+
+def test_limits_go_through_every_kind_of_channel() -> None:
+    found = limits.measure("smoke")
+
+    streams = [label for label in found if label.startswith("two processes") and "mib_s" in found[label]]
+    assert [label.removeprefix("two processes / ") for label in streams] == list(limits.CHANNELS)
+    assert all(figure > 0 for row in found.values() for figure in row.values())
 
 
 # --- files, and blobs -------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 from netstructer.cli import races, rivals
-from netstructer.cli.certificates import client_context, server_context, write_certificates
-from netstructer.cli.contest import Connection, Framed, serve_secured
+from netstructer.cli.certificates import write_certificates
+from netstructer.cli.contest import Connection, Framed, client_context, serve_secured, server_context
 from netstructer.cli.outcomes import ExitCode
 from netstructer.cli.races import RACES, run_races
 from netstructer.cli.rivals import JSON_SMALL, RIVALS, contestants, json_bytes, json_value

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-__all__ = ["client_context", "server_context", "write_certificates"]
+__all__ = ["write_certificates"]
 
 AUTHORITY = "netstructer bench authority"
 DAYS = 30
@@ -44,26 +43,6 @@ def write_certificates(folder: Path) -> dict[str, str]:
         "client_certificate": _write(folder, "client_certificate", _signed(client, authority_key)),
         "client_key": _write(folder, "client_key", _private(client_key)),
     }
-
-
-def server_context(paths: dict[str, str], *, mutual: bool = False) -> ssl.SSLContext:
-    """Return what a server secures its connections with; `mutual` asks clients for their certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(paths["certificate"], paths["private_key"])
-    if mutual:
-        context.load_verify_locations(paths["authority"])
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def client_context(paths: dict[str, str], *, mutual: bool = False) -> ssl.SSLContext:
-    """Return what a client secures its connections with."""
-    context = ssl.create_default_context(cafile=paths["authority"])
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    if mutual:
-        context.load_cert_chain(paths["client_certificate"], paths["client_key"])
-    return context
 
 
 def _leaf(

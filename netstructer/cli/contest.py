@@ -14,10 +14,21 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["BACKLOG", "HOST", "NO_REPLY", "Connection", "Conversation", "Framed", "answer", "serve_secured"]
+__all__ = [
+    "BACKLOG",
+    "HOST",
+    "NO_REPLY",
+    "Connection",
+    "Conversation",
+    "Framed",
+    "answer",
+    "client_context",
+    "serve_secured",
+    "server_context",
+]
 
 HOST = "127.0.0.1"
 BACKLOG = 4096
@@ -163,6 +174,29 @@ class Framed(Connection):
         """End it."""
         self._file.close()
         self._socket.close()
+
+
+def server_context(paths: Mapping[str, str], *, mutual: bool = False) -> ssl.SSLContext:
+    """Return what a server secures its connections with; `mutual` asks clients for their certificate.
+
+    `paths` are those of certificates.py.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(paths["certificate"], paths["private_key"])
+    if mutual:
+        context.load_verify_locations(paths["authority"])
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(paths: Mapping[str, str], *, mutual: bool = False) -> ssl.SSLContext:
+    """Return what a client secures its connections with."""
+    context = ssl.create_default_context(cafile=paths["authority"])
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if mutual:
+        context.load_cert_chain(paths["client_certificate"], paths["client_key"])
+    return context
 
 
 def answer(connection: Any, conversation: Conversation) -> None:

@@ -30,55 +30,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from netstructer import Key, Link, Server
-from netstructer.cli.certificates import client_context, server_context, write_certificates
-from netstructer.cli.contest import HOST, NO_REPLY, Connection, Conversation, Framed, serve_secured
+from netstructer import Key, Link
+from netstructer.cli.certificates import write_certificates
+from netstructer.cli.contest import HOST, Connection, Framed, client_context, serve_secured, server_context
+from netstructer.cli.linking import GCM, BatchingConnection, LinkConnection, serve_links
 from netstructer.cli.samples import SMALL
 from netstructer.errors import LinkLost
 
-__all__ = ["RIVALS", "Contestant", "LinkConnection", "contestants", "write_config"]
+__all__ = ["RIVALS", "Contestant", "contestants", "write_config"]
 
 END_SECONDS = 5.0
-GCM = "aes-256-gcm"
 JSON_SMALL = ["hi", 128, {"gg": "gg"}, [1, 2, 6, 4], [False, True]]
-
-
-class LinkConnection(Connection):
-    """A `Link` as it is."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.send, self.recv, self.close = link.send, link.recv, link.close  # type: ignore[method-assign]
-
-
-class BatchingConnection(LinkConnection):
-    """A `Link` whose user has many values at hand and says so."""
-
-    def push_all(self, values: Iterable[Any]) -> None:
-        """Send values one way."""
-        self.link.send_many(values)
-
-
-def serve_links(config: dict[str, str], ready: Callable[[int], None], fan: Any = None, **options: Any) -> None:
-    """Serve for ever with a handler thread for each link; `options` are those of `Server`."""
-    members: list[Link] = []
-    server = Server((HOST, 0), key=config["fernet_key"], max_links=10_000, **options)
-
-    def fan_out(rounds: int) -> None:
-        for _ in range(rounds):
-            server.broadcast(fan, to=members)
-
-    @server.handler
-    def talk(link: Link) -> None:
-        conversation = Conversation(lambda: members.append(link), fan_out)
-        for value in link:
-            reply = conversation.reply_to(value)
-            if reply is not NO_REPLY:
-                link.send(reply)
-
-    server.start()
-    ready(server.address.port)
-    threading.Event().wait()
 
 
 def json_bytes(value: Any) -> bytes:

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import socket
 import time
 from collections import deque
@@ -39,7 +38,6 @@ from typing import Any, NamedTuple
 from netstructer import sockets
 from netstructer.codec import compression
 from netstructer.codec.chunks import cut
-from netstructer.codec.tokens import KEY_BYTES, Opener, Sealer
 from netstructer.codec.values import Encoded
 from netstructer.errors import NetstructerError
 from netstructer.exchange import Exchange
@@ -117,8 +115,12 @@ class Walk:
         # Never started, so that no keeper comes between them.
         self._sender = Exchange(self._writer, self._near, _Silence())
         self._receiver = Exchange(self._reader, self._far, _Silence())
-        key = os.urandom(KEY_BYTES)
-        self._sealer, self._opener = Sealer(key), Opener(key)
+        alone = session_pair(**options)
+        assert alone.client.session is not None
+        assert alone.server.session is not None
+        # Of two other sessions, so that tokens which never arrive leave no gap in these.
+        self._sealer = alone.client.session.outflow._writer._sealer
+        self._opener = alone.server.session.inflow._reader._opener
         self._encoded: list[Encoded] = []
         self._pieces: list[list[Buffer]] = []
         self._messages: list[Single | Outgoing] = []
