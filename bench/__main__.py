@@ -1,5 +1,5 @@
 """`python -m bench [--smoke | --short | --full] [--only NAMES] [--peers NAMES] [--rounds N] [--budget SECONDS]
-[--out FOLDER] [--publish PAGE] [--again FOLDER]`.
+[--everybody] [--out FOLDER] [--publish PAGE] [--again FOLDER]`.
 
 Prints a line for each cell as it ends and the tables at the end; FOLDER (default: `bench/results/`) gets `report.md`,
 `results.json` and the plots.  The exit status is 1 where any cell failed; a peer whose package is missing is skipped
@@ -62,7 +62,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any
     cells: dict[str, Any] = {name: [] for name in MODULE_TABLES if name in options.only}
     for name in TABLES:
         if name in options.only and name in SCALES[scale]:
-            cells[name] = {peer: [] for peer in participants(scale, name, options.peers, REFERENCE)}
+            entered = participants("full" if options.everybody else scale, name, options.peers, REFERENCE)
+            cells[name] = {peer: [] for peer in entered}
     absent = {name: reason for name in options.peers if (reason := PEERS[name].missing()) is not None}
     machine = describe_machine(PACKAGES)
     began, longest = time.monotonic(), 0.0
@@ -107,6 +108,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--again", type=Path, metavar="FOLDER", help="make the report anew from the results in there")
     parser.add_argument("--only", type=_names(everything), default=None, help="of " + ",".join(everything))
     parser.add_argument("--peers", type=_names(list(PEERS)), default=list(PEERS), help="of " + ",".join(PEERS))
+    parser.add_argument("--everybody", action="store_true", help="all peers in all workloads, as --full has it")
     parser.add_argument("--rounds", type=int, help="how often each cell is run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
     parser.add_argument("--publish", type=Path, metavar="PAGE", help="put the tables between the markers of this page")

@@ -213,9 +213,12 @@ def serve_secured(
 
     `fan` is the encoded value that is fanned out to the group.
     """
+    joined: list[Framed] = []
     members: list[Framed] = []
 
     def fan_out(rounds: int) -> None:
+        while len(members) < len(joined):
+            time.sleep(0.001)
         for _ in range(rounds):
             for member in members:
                 member.send_bytes(fan)
@@ -224,11 +227,12 @@ def serve_secured(
         try:
             with context.wrap_socket(transport, server_side=True) as secured:
                 connection = framed(secured)
-                conversation = Conversation(lambda: members.append(connection), fan_out)
-                while connection not in members:
+                conversation = Conversation(lambda: joined.append(connection), fan_out)
+                while connection not in joined:
                     answer(connection, conversation)
-                # From now on `fan_out` writes to it, in another thread; a TLS socket that one thread reads while
-                # another writes fails now and then with a bad record MAC.
+                # From now on `fan_out` writes to it, in another thread, and this one no longer: a TLS socket that two
+                # threads use at once fails now and then with a bad record MAC.
+                members.append(connection)
                 threading.Event().wait()
         except (EOFError, OSError):
             pass
