@@ -50,7 +50,8 @@ def test_the_tables_are_for_people() -> None:
         assert race.words in out
     for step in STEPS:
         assert f" {step.name} " in out
-    assert "to ssl+json" in out
+    assert "ratio: netstructer to ssl+json" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_ctrl_c_ends_it_and_its_servers() -> None:

@@ -82,10 +82,10 @@ def text(_: Contestant, connection: Connection, count: int) -> float:
 
 
 RACES = {
-    "connect": Race("connect, reply", "links/s", True, connect, 20),
-    "rtt": Race("round trip, small", "µs", False, round_trip, 500),
-    "oneway": Race("one way, small", "messages/s", True, one_way, 4000, only_many=True),
-    "rows": Race("dict rows, decoded", "rows/s", True, rows, 5000),
+    "connect": Race("connect", "links/s", True, connect, 20),
+    "rtt": Race("round trip", "µs", False, round_trip, 500),
+    "oneway": Race("one way", "msgs/s", True, one_way, 4000, only_many=True),
+    "rows": Race("dict rows", "rows/s", True, rows, 5000),
     "bulk": Race("random bytes", "MiB/s", True, bulk, 16),
     "text": Race("log text", "MiB/s", True, text, 16),
 }
