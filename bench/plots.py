@@ -42,7 +42,7 @@ def draw(cells: Mapping[str, Any], folder: Path) -> list[Path]:
         axis.axvline(1.0, color=THEIRS, linewidth=0.8, linestyle=":")
         table = TABLES[name]
         better = "more" if table.more_is_better else "less"
-        axis.set_title(f"{name}: {table.columns[0][1]}, × {REFERENCE} ({better} is better)", fontsize=9, loc="left")
+        axis.set_title(f"{name}: {table.columns[0][1]}\n× {REFERENCE}, {better} is better", fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
         axis.margins(x=0.18)
     for axis in list(axes.flat)[len(panels) :]:

@@ -194,6 +194,7 @@ def test_each_mark_is_computed_from_the_figures() -> None:
     assert found["values alone, mixed", "pure"][3:] == ("7.90 (small sets)", True)
     assert found["values alone, all", "compiled"].found is None
     assert found["random bytes, Fernet", "netstructer"][3:] == ("0.90", True)
+    assert found["dict rows over 1 Gbit/s", "netstructer"][3:] == ("1.60 (4.00 by the bytes alone)", True)
     assert found["one very large value", "netstructer"][3:] == ("1 and 65 MiB", False)
     table = marks_table(figures_of_everything())
     assert "| connect | netstructer | ≥ 1.5 × mutual TLS | 1.49 | **not kept** |" in table

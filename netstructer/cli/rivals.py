@@ -108,7 +108,8 @@ def contestants(names: Iterable[str], folder: Path) -> Iterator[list[Contestant]
     """Start a server for each name, and end them.  Raises `LinkLost` where one does not start."""
     config = write_config(folder)
     with contextlib.ExitStack() as stack:
-        yield [Contestant(name, config, stack.enter_context(_server(name, config))) for name in names]
+        servers = {name: stack.enter_context(_server(name, config)) for name in names}
+        yield [Contestant(name, config, _port_of(name, server)) for name, server in servers.items()]
 
 
 def write_config(folder: Path) -> dict[str, str]:
@@ -117,24 +118,31 @@ def write_config(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _server(name: str, config: dict[str, str]) -> Iterator[int]:
+def _server(name: str, config: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "netstructer.cli.rivals", name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
-        assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(config).encode() + b"\n")
-            process.stdin.flush()
-            port = process.stdout.readline().strip()
-            if not port.isdigit():
-                raise LinkLost(f"the server of {name} did not start")
-            yield int(port)
+            with contextlib.suppress(BrokenPipeError):  # then it says no port either
+                process.stdin.write(json.dumps(config).encode() + b"\n")
+                process.stdin.flush()
+            yield process
         finally:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
             try:
                 process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _port_of(name: str, process: subprocess.Popen[bytes]) -> int:
+    """Return the port that a server says, once it does."""
+    assert process.stdout is not None
+    port = process.stdout.readline().strip()
+    if not port.isdigit():
+        raise LinkLost(f"the server of {name} did not start")
+    return int(port)
 
 
 def main() -> None:
