@@ -32,7 +32,7 @@ from netstructer.codec.blob import Blob
 from netstructer.codec.breath import breathe
 from netstructer.codec.bulk import classify, is_set_run, pack_run, unpack_run
 from netstructer.codec.closing import CLOSE_LONG_LIST, CLOSE_TABLE, close, make_set
-from netstructer.codec.collisions import ATOMS, check_collisions
+from netstructer.codec.collisions import ATOMS, Weights, check_collisions, look_again
 from netstructer.codec.decoder import TAKE_BYTES, bad_value
 from netstructer.codec.encoder import REFERENCE_BYTES, Encoded, blob_reference
 from netstructer.codec.heads import Short, big_int, is_weighty, open_container, read_blob, read_length, run_head
@@ -40,7 +40,7 @@ from netstructer.codec.opening import open_entry, open_form
 from netstructer.codec.refusals import Malformed, OverBudget, Unsendable
 from netstructer.codec.source import Source
 from netstructer.codec.spans import SHORT_BYTES
-from netstructer.codec.structs import SURROGATES, struct_of_class
+from netstructer.codec.structs import FRACTION, SURROGATES, struct_of_class
 from netstructer.codec.text import widening_of
 from netstructer.codec.walk import type_name
 

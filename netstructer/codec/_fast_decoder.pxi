@@ -56,7 +56,7 @@ cdef class _Decoder:
     cdef object types
     cdef object blobs
     cdef Py_ssize_t used_blobs
-    cdef dict weights
+    cdef object weights
     cdef PyObject *keys[KEPT_KEYS]
 
     def __cinit__(self, bytes data, object feed, object limits, object types, object blobs):
@@ -413,9 +413,9 @@ cdef class _Decoder:
             raise Malformed("a key is in a dict twice")
         return self._put(made)
 
-    cdef dict weights_(self):
+    cdef object weights_(self):
         if self.weights is None:
-            self.weights = {}
+            self.weights = Weights(fractions=False, later=False)
         return self.weights
 
     cdef int _close_member(self) except -1:

@@ -47,7 +47,8 @@ cdef class _Encoder:
     cdef list buffers
     cdef list blobs
     cdef list unweighed
-    cdef dict weights
+    cdef object weights
+    cdef bint fractions
 
     def __cinit__(self, object limits, object types):
         self.limits = limits
@@ -301,6 +302,8 @@ cdef class _Encoder:
             return 0
         if tag == TABLE:
             self.weighty = True
+            if detail[1] is FRACTION:
+                self._see_fraction()
         head, rows, added = open_form(found, children, self.most_items - self.items, self.limits)
         self._put_bytes(head)
         self.items += added
@@ -413,11 +416,11 @@ cdef class _Encoder:
             self._need_work(2 * BULK_FROM)
             count = ns_dict_items(item, self.work + self.top, 2 * BULK_FROM - 2)
             self.top += count
-            if size > 1:
+            if size > 0:
                 atoms = ns_are_atoms(self.work + self.top - count, count, 2)
-                if size > self.most_alike or (self.weighty and not atoms):
+                if size > self.most_alike or (self.weighty and (size > 1 or self.fractions) and not atoms):
                     check_collisions(item, self.most_alike, self.types, self.weights_())
-                elif not self.weighty and not atoms:
+                elif not atoms and (size == 1 or not self.weighty):
                     self._weigh_later(item)
             self._need(1)
             self.out[self.length] = <unsigned char>(FIX_DICT + count // 2)
@@ -437,10 +440,16 @@ cdef class _Encoder:
         self._push_one(list(item.values()))
         return 1
 
-    cdef dict weights_(self):
+    cdef object weights_(self):
         if self.weights is None:
-            self.weights = {}
+            self.weights = Weights(fractions=False, later=True)
         return self.weights
+
+    cdef int _see_fraction(self) except -1:
+        if not self.fractions:
+            self.fractions = True
+            self.weights_().fractions = True
+        return 0
 
     cdef int _weigh_later(self, object item) except -1:
         if self.unweighed is None:
@@ -575,6 +584,8 @@ cdef class _Encoder:
         cdef object kind = type(item)
         if (row := struct_of_class(kind)) is not None:
             self.weighty = True
+            if row is FRACTION:
+                self._see_fraction()
             if row.check is not None:
                 row.check(item, self.limits)
             self._put_bytes(row.head)
@@ -688,7 +699,10 @@ cdef class _Encoder:
             raise OverBudget("value_items", "items", self.most_items, self.items)
         if self.weighty and self.unweighed is not None:
             for item in self.unweighed:
-                check_collisions(item, self.most_alike, self.types, self.weights_())
+                if self.fractions or len(item) > 1:
+                    check_collisions(item, self.most_alike, self.types, self.weights_())
+        if self.weighty and self.weights is not None:
+            look_again(self.most_alike, self.types, self.weights)
         if self.length:
             self.buffers.append(bytes_of(<const char *>self.out, self.length))
         for buffer in self.buffers:
