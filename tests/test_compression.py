@@ -144,6 +144,14 @@ def test_what_shrinks_by_nothing_is_given_up_after_a_glance(monkeypatch: pytest.
     assert looked_at == [GLANCE_BYTES]
 
 
+def test_what_clearly_shrinks_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = watch_compressors(monkeypatch)
+    half = b"".join(bytes(256) + os.urandom(256) for _ in range(MIB // 512))
+
+    assert compress([half], MIB)[0] == ZSTD
+    assert looked_at == [GLANCE_BYTES]
+
+
 def test_what_shrinks_by_too_little_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = watch_compressors(monkeypatch)
     barely = b"".join(bytes(16) + os.urandom(496) for _ in range(MIB // 512))

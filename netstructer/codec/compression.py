@@ -42,6 +42,8 @@ JUDGE_BYTES = 4 << 10
 bytes, and half as much time as to seal it."""
 WORTH = 0.95
 """A payload whose sample does not shrink below this share is sent as it is."""
+CLEARLY_WORTH = 0.75
+"""One whose glance shrinks to this share is compressed without a further look."""
 FEED_BYTES = 128 << 10
 BLOCK_BYTES = 128 << 10
 """RFC 8878, 3.1.1.2.4: the most that one block expands to."""
@@ -59,27 +61,29 @@ def compress(pieces: Iterable[Buffer], plain_bytes: int | None) -> tuple[int, It
 
     `plain_bytes` is the sum of their lengths, None while unknown.  Does not pay: under 512 bytes, or a sample of 64 KiB
     shrinks by less than 5 %.  The sample is taken from all over a list of pieces, because a table may begin with a
-    column that shrinks by nothing, and from the beginning of what can be read only once.  A list of more than 256 KiB
-    is given up at once where an eighth of the sample does not shrink at all.
+    column that shrinks by nothing, and from the beginning of what can be read only once.  For a list of more than 256
+    KiB an eighth of the sample is enough where it does not shrink at all, or by a quarter.
 
     A lull (an empty piece, chunks.py) ends a block, so that what came before it can be expanded at once, and is handed
     on.  In a list, which is all here, an empty piece is nothing.
     """
     if isinstance(pieces, list) and plain_bytes is not None and plain_bytes > PROBE_BYTES:
-        pays = _shrinks(pieces, plain_bytes)
-        return (ZSTD, _frame(filter(len, pieces), plain_bytes)) if pays else (NONE, filter(len, pieces))
+        compressor = _compressor()
+        pays = _shrinks(compressor, pieces, plain_bytes)
+        return (ZSTD, _frame(compressor, filter(len, pieces), plain_bytes)) if pays else (NONE, filter(len, pieces))
     source = filter(len, pieces) if isinstance(pieces, list) else iter(pieces)
     if plain_bytes is not None and plain_bytes < LEAST_BYTES:
         return NONE, source
     head, rest, lulled = _first(source, PROBE_BYTES)
     if lulled and len(head) < JUDGE_BYTES:
-        return ZSTD, _frame(chain((head,), rest), plain_bytes)
-    probe = _compressor().compress(head)
+        return ZSTD, _frame(_compressor(), chain((head,), rest), plain_bytes)
+    compressor = _compressor()
+    probe = compressor.compress(head)
     if len(head) < LEAST_BYTES or len(probe) > len(head) * WORTH:
         return NONE, chain((head,), rest)
     if len(head) == plain_bytes and not lulled:
         return ZSTD, iter((probe,))
-    return ZSTD, _frame(chain((head,), rest), plain_bytes)
+    return ZSTD, _frame(compressor, chain((head,), rest), plain_bytes)
 
 
 def expand(pieces: Iterable[Buffer], *, plain_bytes: int | None, stated: bool = True) -> Iterator[bytes]:
@@ -104,17 +108,17 @@ _PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
 )
 
 
-def _shrinks(pieces: list[Buffer], plain_bytes: int) -> bool:
+def _shrinks(compressor: zstandard.ZstdCompressor, pieces: list[Buffer], plain_bytes: int) -> bool:
     """Say whether a sample of long pieces shrinks enough.
 
-    Random bytes are the common case of what does not, and then a glance is enough: what it costs is mostly the memory
-    that it touches, which is in no cache.
+    Random bytes are the common case of what does not, text that of what does, and then a glance is enough: what it
+    costs is mostly the memory that it touches, which is in no cache.
     """
-    compressor = _compressor()
     if plain_bytes >= GLANCE_LEAST_BYTES:
         glance = _sample(pieces, plain_bytes, GLANCE_BYTES)
-        if len(compressor.compress(glance)) >= len(glance):
-            return False
+        found = len(compressor.compress(glance))
+        if found >= len(glance) or found <= len(glance) * CLEARLY_WORTH:
+            return found < len(glance)
     sample = _sample(pieces, plain_bytes, PROBE_BYTES)
     return len(compressor.compress(sample)) <= len(sample) * WORTH
 
@@ -149,8 +153,8 @@ def _first(source: Iterator[Buffer], limit: int) -> tuple[bytes, Iterator[Buffer
     return b"".join(found), source, False
 
 
-def _frame(pieces: Iterable[Buffer], plain_bytes: int | None) -> Iterator[bytes]:
-    stream = _compressor().compressobj(size=-1 if plain_bytes is None else plain_bytes)
+def _frame(compressor: zstandard.ZstdCompressor, pieces: Iterable[Buffer], plain_bytes: int | None) -> Iterator[bytes]:
+    stream = compressor.compressobj(size=-1 if plain_bytes is None else plain_bytes)
     for piece in pieces:
         view = memoryview(piece)
         for start in range(0, len(view), FEED_BYTES):
