@@ -35,6 +35,7 @@ from netstructer.address import Address
 from netstructer.errors import LinkClosed, NetstructerError
 from netstructer.fairlock import FairLock
 from netstructer.keeper import Standing, current_keeper
+from netstructer.mate import engage
 from netstructer.pipe import Pipe
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
@@ -82,7 +83,7 @@ class Pump:
         self.chores: deque[Callable[[], None]] = deque()
         """What the collector left to do, under the lock: whoever works here next does it."""
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
-        self.room_bytes = session.limits.unsent_bytes
+        self.room_bytes = engage(session)
         self.ended = False
         self.patience_seconds = 0.0
         """How long the last word may wait for room in the socket."""
@@ -106,9 +107,7 @@ class Pump:
     give_up = changeover.give_up
     leave_at_exit = changeover.leave_at_exit
     disown = changeover.disown
-    suspend = changeover.suspend
-    board = changeover.board
-    adopt = changeover.adopt
+    suspend, board, adopt = changeover.suspend, changeover.board, changeover.adopt
 
     # --- what an exchange asks for, under the lock ------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ settings.load_profile("suite")
 THREAD_SECONDS = 5.0
 """How long a thread of ours may take to end after the test that started it."""
 
-LASTING = {"netstructer-keeper"}
+LASTING = {"netstructer-keeper", "netstructer-mate"}
 """Threads that there is one of for the process, from the first link on."""
 
 

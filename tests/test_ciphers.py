@@ -85,7 +85,7 @@ def test_what_a_cipher_says_of_its_lengths_is_so(cipher: Cipher) -> None:
 @pytest.mark.parametrize(("cipher", "least"), [(FERNET, 89), (AES_256_GCM, 33)], ids=["fernet", "gcm"])
 def test_a_frame_has_a_length_that_its_cipher_makes(cipher: Cipher, least: int) -> None:
     session = session_of(Role.CLIENT, suite=SUITE if cipher is AES_256_GCM else 1)
-    frames, most = session.frames, cipher.sealed_bytes(16 + 65_536)
+    frames, most = session.frames, cipher.sealed_bytes(16 + Limits.DEFAULT.body_bytes)
     legal = {cipher.sealed_bytes(size) for size in range(16, 200)}
     for length in range(max(legal) + 1):
         frames = FrameReader(most, least_bytes=least, step_bytes=cipher.token_step)

@@ -51,6 +51,7 @@ MODULES = {
     "netstructer.sockets": "FACADES",
     "netstructer.dial": "FACADES",
     "netstructer.pump": "FACADES",
+    "netstructer.mate": "FACADES",
     "netstructer.pipe": "FACADES",
     "netstructer.changeover": "FACADES",
     "netstructer.redial": "FACADES",

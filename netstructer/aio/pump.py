@@ -28,6 +28,7 @@ from netstructer.aio.pipe import Pipe, peer_of
 from netstructer.aio.waiting import Waiters, call_at
 from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost, SourceFailed
 from netstructer.keys import Key
+from netstructer.mate import engage
 from netstructer.protocol.asides import Asides
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, NewKeyCame, PeerLeft, Resumed, Suspended
@@ -73,7 +74,7 @@ class Pump:
         self.draining = False
         """Whether this end lets what is under way be done, and then leaves; of the peer, that is only told."""
         self._open_pipes: set[Pipe] = set()
-        self._room_bytes = session.limits.unsent_bytes
+        self._room_bytes = engage(session)
         self._round: asyncio.Handle | None = None
         """The round of sealing that comes next, where there is more to seal than one round's."""
         self._timer: asyncio.TimerHandle | None = None

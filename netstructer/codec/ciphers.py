@@ -43,6 +43,8 @@ class Cipher(NamedTuple):
     """`sealed_bytes(record_bytes)` is the length of the token."""
     token_step: int
     """By how much the lengths of its tokens are apart."""
+    side_by_side: bool
+    """Whether two sealers of one key may seal the records of one direction, each some of them."""
     sealer: Callable[[bytes, int], Sealer]
     """`sealer(key, sequence)`: the number is that of the first record under the key."""
     opener: Callable[[bytes, int], Opener]
@@ -54,6 +56,7 @@ FERNET = Cipher(
     key_bytes=tokens.KEY_BYTES,
     sealed_bytes=tokens.sealed_bytes,
     token_step=16,
+    side_by_side=True,
     sealer=lambda key, sequence: tokens.Sealer(key),
     opener=lambda key, sequence: tokens.Opener(key),
 )
@@ -63,6 +66,7 @@ AES_256_GCM = Cipher(
     key_bytes=gcm.KEY_BYTES,
     sealed_bytes=gcm.sealed_bytes,
     token_step=1,
+    side_by_side=False,
     sealer=gcm.Sealer,
     opener=gcm.Opener,
 )

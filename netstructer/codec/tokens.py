@@ -39,6 +39,7 @@ from __future__ import annotations
 import os
 from struct import Struct, error
 
+import cryptography
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -46,12 +47,16 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from netstructer.errors import BadSeal, Misuse
 
-__all__ = ["KEY_BYTES", "TOKEN_OVERHEAD", "Opener", "Sealer", "sealed_bytes"]
+__all__ = ["KEY_BYTES", "SIDE_BY_SIDE", "TOKEN_OVERHEAD", "Opener", "Sealer", "sealed_bytes"]
 
 KEY_BYTES = 32
 """A Fernet key: 16 bytes for the HMAC, then 16 for AES."""
 TOKEN_OVERHEAD = 57
 """Bytes of a token besides its cipher blocks: version 1, seconds 8, iv 16, HMAC 32."""
+
+SIDE_BY_SIDE = int(cryptography.__version__.split(".")[0]) >= 50
+"""Whether two threads seal at the same time: from this release on the library lets go of the interpreter while it
+computes."""
 
 Buffer = bytes | bytearray | memoryview
 

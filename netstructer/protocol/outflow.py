@@ -26,6 +26,7 @@ from netstructer.protocol.kept import Kept
 from netstructer.protocol.lanes import Lanes
 from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
 from netstructer.protocol.records import HEADER_BYTES, MOST_PADDING, RecordWriter, padding_bytes
+from netstructer.protocol.rounds import DRAFT_BYTES, Round, Together
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 
 __all__ = ["Outflow"]
@@ -49,7 +50,7 @@ class Outflow:
 
     __slots__ = ("_awaited", "_cipher", "_control", "_last_cancel", "_limits", "_most_charge", "_padding", "_wall",
                  "_writer", "aboard", "chunk_bytes", "farewell", "kept", "lanes", "outbound", "parted",
-                 "plain_blob_bytes", "wire_bytes")  # fmt: skip
+                 "plain_blob_bytes", "together", "wire_bytes")  # fmt: skip
 
     def __init__(
         self,
@@ -74,6 +75,8 @@ class Outflow:
         self._padding = padding
         self._wall = wall
         self._control: deque[tuple[Kind, bytes]] = deque()
+        self.together: Together | None = None
+        """Seals the long records of a round at the same time, where the façade has a way to."""
         self._awaited: dict[int, Outgoing | OutgoingBlob] = {}
         self._last_cancel = 0
         body_bytes = min(peer_limits.body_bytes, peer_limits.credit_bytes // 2)
@@ -256,7 +259,7 @@ class Outflow:
         its number already, and nothing further. Without a transport nothing is sealed, and messages take their numbers
         as far as the backlog goes.
         """
-        out: list[Buffer] = []
+        out = Round()
         pending, aboard = self.kept, self.aboard
         while room_bytes > 0 or not aboard:
             if self._control:
@@ -279,7 +282,7 @@ class Outflow:
                 continue
             if not messages or not self._number_next():
                 break
-        return out
+        return out.sealed(self.together)
 
     def _number_next(self) -> bool:
         """Give one record of a message its number, or the farewell; False where there is none, or it has to wait."""
@@ -360,19 +363,21 @@ class Outflow:
             return False
         return self.kept.has_room(body_bytes)
 
-    def _seal(self, out: list[Buffer], now: float, kind: int, flags: int, stream: int, body: tuple[Buffer, ...]) -> int:
+    def _seal(self, out: Round, now: float, kind: int, flags: int, stream: int, body: tuple[Buffer, ...]) -> int:
         seconds = int(self._wall())
-        before = len(out)
-        pad_bytes = 0
+        before, pad_bytes = out.byte_count, 0
         if kind not in _CEREMONY:
             if self._writer.rekey_due(now):
                 rekey = self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True))
-                out.extend(frames.pack(rekey))
+                out.add(rekey)
             if self._padding is not None:
                 alone = kind != Kind.DATA or bool(flags & _FIRST)
                 pad_bytes = self._pad_bytes(sum(map(len, body)), alone=alone)
-        out.extend(frames.pack(self._writer.write(kind, flags, stream, *body, seconds=seconds, pad_bytes=pad_bytes)))
-        sealed = sum(map(len, out[before:]))
+        if self.together is not None and kind == Kind.DATA and sum(map(len, body)) >= DRAFT_BYTES:
+            out.put(self._writer.draft(kind, flags, stream, *body, seconds=seconds, pad_bytes=pad_bytes))
+        else:
+            out.add(self._writer.write(kind, flags, stream, *body, seconds=seconds, pad_bytes=pad_bytes))
+        sealed = out.byte_count - before
         self.wire_bytes += sealed
         return sealed
 

@@ -36,6 +36,13 @@ class Ratchet:
         """Return what seals records under the key of now, from that number on.  Ask once for each key."""
         return self._cipher.sealer(self.key, sequence)
 
+    def further_sealer(self, sequence: int) -> Sealer:
+        """Return another sealer under the key of now, beside the one that there is.  Raises `Misuse` under a cipher
+        whose sealers count."""
+        if not self._cipher.side_by_side:
+            raise Misuse(f"two sealers of {self._cipher.name} would seal under one nonce")
+        return self.sealer(sequence)
+
     def opener(self, sequence: int) -> Opener:
         """Return what opens records under the key of now, from that number on."""
         return self._cipher.opener(self.key, sequence)

@@ -17,13 +17,13 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from netstructer.codec.ciphers import FERNET, Cipher
+from netstructer.codec.ciphers import FERNET, Cipher, Sealer
 from netstructer.errors import BadSeal, IllegalFrame, OutOfOrder, RekeyOverdue
 from netstructer.limits import Limits
 from netstructer.protocol.ratchet import Ratchet
 from netstructer.protocol.states import Kind
 
-__all__ = ["HEADER_BYTES", "MOST_PADDING", "Record", "RecordReader", "RecordWriter", "padding_bytes"]
+__all__ = ["HEADER_BYTES", "MOST_PADDING", "Draft", "Record", "RecordReader", "RecordWriter", "padding_bytes"]
 
 HEADER = Struct(">QBBHI")
 HEADER_BYTES = HEADER.size
@@ -46,15 +46,34 @@ class Record(NamedTuple):
     body: memoryview
 
 
+class Draft(NamedTuple):
+    """A record that has its number and is not sealed yet, for one of two who seal at the same time: hand 0 or hand 1.
+
+    Two sealers with one key know nothing of each other, and need not (codec/tokens.py).
+    """
+
+    sealers: tuple[Sealer, Sealer]
+    parts: tuple[Buffer, ...]
+    seconds: int
+    token_bytes: int
+
+    def seal(self, hand: int) -> bytes | bytearray:
+        """Return the token.  No two threads may use one hand at the same time."""
+        return self.sealers[hand].seal_parts(self.parts, self.seconds)
+
+
 class RecordWriter:
     """Seals the records of one direction of one transport.  Single owner."""
 
-    __slots__ = ("_bytes", "_limits", "_ratchet", "_sealer", "_since", "_start", "sequence")
+    __slots__ = ("_bytes", "_cipher", "_limits", "_ratchet", "_sealer", "_sealers", "_since", "_start", "sequence")
 
     def __init__(self, secret: bytes, limits: Limits, now: float, cipher: Cipher = FERNET) -> None:
         self._limits = limits
+        self._cipher = cipher
         self._ratchet = Ratchet(secret, cipher)
         self._sealer = self._ratchet.sealer(0)
+        self._sealers: tuple[Sealer, Sealer] | None = None
+        """It and another one with its key, once there was a draft under this key."""
         self.sequence = 0
         self._start = self._bytes = 0
         self._since = now
@@ -72,6 +91,20 @@ class RecordWriter:
         self._bytes += len(token)
         return token
 
+    def draft(self, kind: int, flags: int, stream: int, *body: Buffer, seconds: int, pad_bytes: int = 0) -> Draft:
+        """Return the next record, to be sealed before what follows it is sent; see `write`.
+
+        Raises `Misuse` under a cipher that has no drafts.
+        """
+        header = HEADER.pack(self.sequence, kind, flags, pad_bytes, stream)
+        parts = (header, *body, _ZERO[:pad_bytes])
+        if self._sealers is None:
+            self._sealers = (self._sealer, self._ratchet.further_sealer(self.sequence))
+        token_bytes = self._cipher.sealed_bytes(sum(map(len, parts)))
+        self.sequence += 1
+        self._bytes += token_bytes
+        return Draft(self._sealers, parts, seconds, token_bytes)
+
     def rekey_due(self, now: float) -> bool:
         """Say whether the next record must be REKEY: by count, by bytes (a record's room left) or by age."""
         limits = self._limits
@@ -85,7 +118,7 @@ class RecordWriter:
         """Return the token of a REKEY record, the last one under the old key, and step to the new one."""
         token = self.write(Kind.REKEY, 0, 0, b"", seconds=seconds, pad_bytes=pad_bytes)
         self._ratchet.advance()
-        self._sealer = self._ratchet.sealer(self.sequence)
+        self._sealer, self._sealers = self._ratchet.sealer(self.sequence), None
         self._start, self._bytes, self._since = self.sequence, 0, now
         return token
 
