@@ -31,6 +31,7 @@ from netstructer.codec.closing import close, make_set
 from netstructer.codec.collisions import ATOMS, Weights, check_collisions
 from netstructer.codec.heads import Short, big_int, is_weighty, open_container, read_blob, read_length, run_head
 from netstructer.codec.refusals import Malformed, OverBudget
+from netstructer.codec.smallsets import unpack_members
 from netstructer.codec.source import Chunk, Source
 from netstructer.codec.spans import SHORT_BYTES, Span, is_before
 from netstructer.codec.tags import (
@@ -248,6 +249,13 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                                 continue
                             position = start
                             weighty = weighty or tag == FROZENSET
+                            if count < BULK_FROM and count <= most_alike and items <= most_items:
+                                found = unpack_members(data, start, count)
+                                if found is not None and len(stack) < most_depth:
+                                    value = set(found[0]) if tag == SET else frozenset(found[0])
+                                    append(value)
+                                    position = found[1]
+                                    continue
                             opened = _SET
                             detail = Span(tag, count, position + (feed.dropped if feed else 0))
                             spans.append(detail)

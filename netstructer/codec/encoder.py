@@ -29,6 +29,7 @@ from netstructer.codec.bulk import classify, is_set_run, pack_run
 from netstructer.codec.collisions import ATOMS, Weights, check_collisions, look_again
 from netstructer.codec.opening import open_entry, open_form
 from netstructer.codec.refusals import OverBudget, Unsendable
+from netstructer.codec.smallsets import pack_members
 from netstructer.codec.structs import FRACTION, SURROGATES, struct_of_class
 from netstructer.codec.tags import (
     BLOB,
@@ -264,6 +265,11 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                                 raise OverBudget("value_depth", "levels", most_depth, len(stack) + 1)
                             out += bytes(members)
                             continue
+                    if (joined := pack_members(members)) is not None and items <= most_items:
+                        if len(stack) >= most_depth:
+                            raise OverBudget("value_depth", "levels", most_depth, len(stack) + 1)
+                        out += joined
+                        continue
                     marks.append([len(out)])
                     children = chain(chain.from_iterable(zip(members, repeat(_MARK))), _END)
                 else:
