@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from netstructer.codec import decoder, encoder
 from netstructer.codec.acceleration import CHOICE
 from netstructer.codec.blob import Blob
+from netstructer.codec.collector import LARGE_BYTES, hurry, slow_down
 from netstructer.codec.encoder import Encoded
 from netstructer.codec.refusals import OverBudget, SourceFailed, Unsendable
 from netstructer.codec.types import REGISTRY, Types
@@ -58,7 +59,11 @@ def decode(
     """
     if type(source) is not bytes and (isinstance(source, str) or not isinstance(source, Iterable)):
         raise Misuse(f"decode: expected bytes or an iterable of them, found a {type(source).__name__}")
+    before = None if type(source) is bytes and len(source) < LARGE_BYTES else slow_down()
     try:
         return decode_value(source, limits, types, blobs)
     except SourceFailed as failed:
         raise failed.error from failed.error.__cause__
+    finally:
+        if before is not None:
+            hurry(before)
