@@ -408,6 +408,26 @@ def test_a_value_that_cannot_be_read_is_unsendable() -> None:
         encode([RELEASED])
 
 
+@pytest.mark.parametrize("size", [3, 20])
+def test_a_dict_that_changes_meanwhile_travels_as_it_was(size: int) -> None:
+    """Of the same length, but with a key at the end that has come by already."""
+
+    def to(item: Any) -> Any:
+        changing.pop("b", None)
+        changing["a"] = changing.pop("a")
+        return item.degrees
+
+    types = Types()
+    types.register(Celsius, to=to, make=Celsius)
+    changing: dict[str, Any] = {"a": Celsius(1), "b": 1, **{f"c{number}": number for number in range(size - 2)}}
+    before = list(changing)
+
+    arrived = decode(b"".join(encode(changing, types=types).buffers), types=types)
+    assert isinstance(arrived, dict)
+    assert list(arrived) == before
+    assert [arrived[name] for name in before[1:]] == [1, *range(size - 2)]
+
+
 def test_a_fault_that_is_gone_when_it_is_looked_for_is_still_told() -> None:
     calls = []
 

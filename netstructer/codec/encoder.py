@@ -195,7 +195,8 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                         out += head
                         items += added
             elif kind is dict:
-                size = len(item)
+                shot = item.copy()  # as above
+                size = len(shot)
                 if size > most_alike or (
                     weighty and (size > 1 or weights.fractions) and not ATOMS.issuperset(map(type, item))
                 ):
@@ -208,12 +209,11 @@ def encode_value(value: object, limits: Limits, types: Types) -> Encoded:
                         items += DICT_COST
                         continue
                     items += DICT_COST + size + size
-                    children = chain.from_iterable(item.items())
+                    children = chain.from_iterable(shot.items())
                 else:
                     put(DICT)
                     items += DICT_COST + 2
-                    item = item.copy()
-                    children = list(item), list(item.values())
+                    children = list(shot), list(shot.values())
             elif kind is float:
                 out += _pack_float(FLOAT, item) if item == item else _NAN
                 continue
