@@ -25,6 +25,7 @@ from netstructer.errors import (
     NetstructerError,
     PeerFault,
 )
+from netstructer.goals import Sent, sent
 from netstructer.keeper import current_keeper
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.arrivals import Arrival
@@ -132,27 +133,28 @@ class Exchange:
         """Whether values may still be sent: neither end has said farewell, and the session is not lost."""
         return not (self._pump.ended or self._pump.closing or self._pump.left_by_peer)
 
-    def submit_now(self, single: Single, flags: int) -> tuple[int, int] | None:
-        """Seal and write a small value at once; return its frame's bytes, and its number among all values of this end.
+    def submit_now(self, single: Single, flags: int) -> Sent | None:
+        """Seal and write a small value at once; return what was moved.
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
         """
+        pump, session = self._pump, self.session
         with self._lock.in_turn():
-            if self._pump.unsent or self._pump.closing or self._pump.dismissed:
+            if pump.unsent or pump.closing or pump.dismissed:
                 return None
             try:
-                sealed = self.session.seal_now(single, flags, time.monotonic())
+                sealed = session.seal_now(single, flags, time.monotonic())
                 if sealed is None:
                     return None
                 frame = sealed[0]
-                self._pump.write_now(frame)
+                pump.write_now(frame)
             except NetstructerError:
                 raise
             except BaseException:
-                if not self.session.suspended:  # as in Pump._flush_once
-                    self._pump.break_off()
+                if not session.suspended:  # as in Pump._flush_once
+                    pump.break_off()
                 raise
-            return len(frame), self.session.traffic.messages_sent
+            return sent((single.plain_bytes, len(frame), session.traffic.messages_sent))
 
     def submit(
         self,

@@ -6,6 +6,7 @@ Spec: protocol.md, "Delivery".  The same for threads and for asyncio: what is wa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from netstructer.errors import Misuse
@@ -13,7 +14,7 @@ from netstructer.protocol.outgoing import Batch, Outgoing
 from netstructer.protocol.session import Session
 from netstructer.protocol.states import Flag
 
-__all__ = ["Sent", "Wait", "flags_of", "goal", "sum_of"]
+__all__ = ["Sent", "Wait", "flags_of", "goal", "sent", "sum_of"]
 
 Wait = Literal["queued", "acked", "consumed", "durable"]
 _FLAGS = {"queued": 0, "acked": int(Flag.ACKNOWLEDGE), "consumed": int(Flag.TAKEN)}
@@ -29,6 +30,10 @@ class Sent(NamedTuple):
     plain_bytes: int
     wire_bytes: int
     id: int = 0
+
+
+sent: Callable[[tuple[int, int, int]], Sent] = partial(tuple.__new__, Sent)
+"""Makes one of all three, without the call in Python that a named tuple's own way is: one for every small value."""
 
 
 def sum_of(parts: Sequence[Outgoing | Batch]) -> Sent:

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from netstructer.codec.blob import Blob
     from netstructer.durable import Outbox
+    from netstructer.protocol.assembly import Message
     from netstructer.protocol.events import Event
     from netstructer.protocol.handshake import Agreement
     from netstructer.receipt import Received
@@ -193,7 +195,7 @@ class Link(Beside):
         """
         if self._courier is not None:
             return self._courier.put(value, compress=compress, wait=wait, deadline=deadline_after(timeout))
-        flags = flags_of(wait)
+        flags = 0 if wait == "queued" else flags_of(wait)
         payloads = self._session.payloads
         compress = self._compress if compress is None else compress
         encoded = payloads.encode(value)
@@ -203,7 +205,7 @@ class Link(Beside):
         else:
             done = self._exchange.submit_now(single, 0) if wait == "queued" else None
             if done is not None:
-                return Sent(encoded.plain_bytes, *done)
+                return done
             outgoing = single.outgoing(flags)
         self._exchange.submit(outgoing, goal(self._session, outgoing, wait), deadline=deadline_after(timeout))
         return Sent(outgoing.sealed_bytes, outgoing.wire_bytes, outgoing.ids.start)
@@ -217,8 +219,14 @@ class Link(Beside):
         here, which is gone, and the link lives; `LinkClosed` once the peer has said farewell and everything was
         received; `LinkLost` after a cut.
         """
-        take = partial(self._take, deadline_after(timeout), max_bytes)
-        return take(self._exchange) if self._courier is None else self._courier.receive(take)
+        deadline = None if timeout is None else deadline_after(timeout)
+        if self._courier is not None:
+            return self._courier.receive(partial(self._take, deadline, max_bytes))
+        exchange = self._exchange
+        return exchange.read(exchange.next_message(deadline, max_bytes), self._own_blob_of)
+
+    def _own_blob_of(self, message: Message, place: int) -> Blob:
+        return self._blob_of(self._exchange, message, place)
 
     def _take(self, deadline: float | None, most_bytes: int | None, exchange: Exchange) -> Any:
         return exchange.read(exchange.next_message(deadline, most_bytes), partial(self._blob_of, exchange))

@@ -207,10 +207,10 @@ class Pump:
         if self.reading or self.unsent or pipe is None:
             self._sleep(deadline, now)
             return True
-        ready = False
+        session, ready = self.session, False
         try:
             self._take_turn()
-            due = self.session.deadline()
+            due = session.deadline()
             if due is None or (deadline is not None and deadline < due):
                 due = deadline
             ready = self._poll(pipe, pipe.readiness, due, now, read=True, write=False)
@@ -220,11 +220,12 @@ class Pump:
             self.reading = False
             self._leave_turn()
         if not ready:
-            self.handle(self.session.tick(time.monotonic()))
-        if not self.inbox and self.session.has_output(time.monotonic()):
+            self.handle(session.tick(time.monotonic()))
+        if not self.inbox and session.has_output(time.monotonic()):
             self._flush_once()
             self._leave_rest()
-        self.wake()
+        if self._sleepers:
+            self.wake()
         return True
 
     def _sleep(self, deadline: float | None, now: float) -> None:
@@ -264,7 +265,8 @@ class Pump:
 
     def _leave_turn(self) -> None:
         self.uses += 1
-        self.wake()
+        if self._sleepers:
+            self.wake()
         if self.standing is Standing.ATTENDED and not self.ended:
             current_keeper().loosen(self)
 
@@ -324,7 +326,7 @@ class Pump:
                 self.told.new_key(event.key)
             elif isinstance(event, Ended):
                 self.end(event.error)
-        if events:
+        if events and self._sleepers:
             self.wake()
 
     def _sort(self, message: Message | Whole) -> None:

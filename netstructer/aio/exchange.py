@@ -17,6 +17,7 @@ from netstructer.aio.pump import Pump
 from netstructer.aio.receiving import Receiving
 from netstructer.aio.submission import Submission
 from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, MessageTooBig, Misuse, NetstructerError, PeerFault
+from netstructer.goals import Sent, sent
 from netstructer.keys import Key
 from netstructer.protocol.announcement import Announcement
 from netstructer.protocol.arrivals import Arrival
@@ -89,8 +90,8 @@ class Exchange:
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def submit_now(self, single: Single, flags: int) -> tuple[int, int] | None:
-        """Seal and write a small value at once; return its frame's bytes, and its number among all values of this end.
+    def submit_now(self, single: Single, flags: int) -> Sent | None:
+        """Seal and write a small value at once; return what was moved.
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
         """
@@ -106,7 +107,7 @@ class Exchange:
         except BaseException:
             self.pump.break_off()
             raise
-        return len(sealed[0]), self.session.traffic.messages_sent
+        return sent((single.plain_bytes, len(sealed[0]), self.session.traffic.messages_sent))
 
     async def submit(
         self,

@@ -135,7 +135,7 @@ class Link:
         if isinstance(packed, Single):
             done = self._exchange.submit_now(packed, 0) if wait == "queued" else None
             if done is not None:
-                return Sent(packed.plain_bytes, *done)
+                return done
             packed = packed.outgoing(flags)
         await self._exchange.submit(packed, goal(self._session, packed, wait), deadline=deadline_after(timeout))
         return Sent(packed.sealed_bytes, packed.wire_bytes, packed.ids.start)

@@ -11,13 +11,17 @@ beginning, which is in the processor's cache, and nothing of the next one has to
 
 from __future__ import annotations
 
+from struct import Struct
+
 from netstructer.errors import BadFrame, FrameTooBig
 
 __all__ = ["LENGTH_BYTES", "FrameReader", "joined", "pack"]
 
 Buffer = bytes | bytearray | memoryview
 
-LENGTH_BYTES = 4
+_LENGTH = Struct(">I")
+_pack_length, _read_length = _LENGTH.pack, _LENGTH.unpack_from
+LENGTH_BYTES = _LENGTH.size
 """What a frame adds to its token."""
 LEAST_TOKEN_BYTES = 89
 """57 bytes of Fernet, one block of header, one block of body or padding."""
@@ -42,7 +46,7 @@ def pack(token: Buffer) -> tuple[Buffer, ...]:
 
 def joined(token: Buffer) -> bytes:
     """Return the frame of a small token as one buffer."""
-    return b"".join((len(token).to_bytes(LENGTH_BYTES, "big"), token))
+    return _pack_length(len(token)) + token
 
 
 class FrameReader:
@@ -105,10 +109,11 @@ class FrameReader:
 
         Raises `BadFrame` for a length that no token has, `FrameTooBig` for one over the limit.
         """
-        body = self._start + LENGTH_BYTES
+        start, view = self._start, self._view
+        body = start + LENGTH_BYTES
         if body > self._end:
             return None
-        length = int.from_bytes(self._view[self._start : body], "big")
+        (length,) = _read_length(view, start)
         if length > self.limit_bytes:
             raise FrameTooBig(
                 f"expected a frame of at most {self.limit_bytes} bytes, found {length}",
@@ -122,7 +127,7 @@ class FrameReader:
         if end > self._end:
             return None
         self._start = end
-        return self._view[body:end]
+        return view[body:end]
 
     def shrink(self) -> None:
         """Give memory back where nothing is held: for a link that has gone idle."""

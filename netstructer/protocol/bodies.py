@@ -66,6 +66,9 @@ _FIRST = Struct(">BBHIQ")
 _PARENT = Struct(">Q")
 _TOTAL = Struct(">Q")
 _SINGLE = Struct(">QBBHIQ")
+_SINGLE_BYTES = _SINGLE.size
+_pack_single, _read_single = _SINGLE.pack, _SINGLE.unpack_from
+_pack_total, _read_total = _TOTAL.pack, _TOTAL.unpack_from
 
 OPEN_BYTES = _OPEN.size
 CANCEL_BYTES = _CANCEL.size
@@ -296,19 +299,19 @@ def row_of(plain: Buffer) -> tuple[bytes, int]:
 def single(delivery_number: int, codec: int, chunk: Buffer, plain_bytes: int) -> bytes:
     """Return the body of a value without blobs that has one record: `number`, `First`, chunk and `total` in one
     step."""
-    head = _SINGLE.pack(delivery_number, VALUE, codec, 0, 0, plain_bytes)
-    return b"".join((head, chunk, _TOTAL.pack(plain_bytes)))
+    head = _pack_single(delivery_number, VALUE, codec, 0, 0, plain_bytes)
+    return b"".join((head, chunk, _pack_total(plain_bytes)))
 
 
 def single_of(body: memoryview) -> tuple[int, int, int, memoryview] | None:
     """Return delivery number, codec, plain bytes and chunk of such a body; None for any other, right or wrong."""
     end = len(body) - TOTAL_BYTES
-    if end <= _SINGLE.size:
+    if end <= _SINGLE_BYTES:
         return None
-    delivery_number, kind, codec, place, zero, plain_bytes = _SINGLE.unpack_from(body)
-    if kind != VALUE or place or zero or plain_bytes != _TOTAL.unpack_from(body, end)[0]:
+    delivery_number, kind, codec, place, zero, plain_bytes = _read_single(body)
+    if kind != VALUE or place or zero or plain_bytes != _read_total(body, end)[0]:
         return None
-    return delivery_number, codec, plain_bytes, body[_SINGLE.size : end]
+    return delivery_number, codec, plain_bytes, body[_SINGLE_BYTES:end]
 
 
 def kind_of(body: memoryview) -> tuple[int, int]:

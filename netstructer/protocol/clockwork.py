@@ -21,7 +21,7 @@ def deadline(session: Session) -> float | None:
     """Return when `tick` or `frames_to_send` has something to do, on the monotonic clock; None where nothing is
     timed.
     """
-    if session.suspended:
+    if session.since is not None and session.suspended:
         return min(_lost_at(session), _accept_due(session))
     if session.state not in OPEN_STATES:
         return None

@@ -5,7 +5,10 @@ A façade feeds bytes in and gets a list of these back, in the order in which th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from netstructer.errors import NetstructerError
 from netstructer.keys import Key
@@ -30,11 +33,17 @@ class Opened:
     """The peer has proved that it holds the key, and is there now: data may flow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageArrived:
-    """A message is whole, its seals verified; `session.read(message)` makes the value of it."""
+class MessageArrived(NamedTuple):
+    """A message is whole, its seals verified; `session.read(message)` makes the value of it.
+
+    A tuple, because one is made for every small value: a third of what a frozen dataclass costs.
+    """
 
     message: Message | Whole
+
+
+arrived: Callable[[tuple[Message | Whole]], MessageArrived] = partial(tuple.__new__, MessageArrived)
+"""Makes one of `(message,)`, without a call in Python."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

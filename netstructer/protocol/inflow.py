@@ -15,7 +15,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Assembly, Message, Whole
-from netstructer.protocol.delivery import Inbound, charge_of
+from netstructer.protocol.delivery import MESSAGE_CHARGE, Inbound, charge_of
 from netstructer.protocol.records import HEADER_BYTES, Record, RecordReader
 from netstructer.protocol.states import CancelCode, Flag, Role
 
@@ -94,11 +94,9 @@ class Inflow:
     def data(
         self, flags: int, stream: int, body: memoryview, now: float
     ) -> tuple[Message | Whole | None, tuple[Message, CancelCode] | None]:
-        """Take in a DATA record; return the message that it completes, and the one that is to be cancelled."""
-        if flags & _BOTH == _BOTH:
-            whole = self._single(flags, stream, body, now)
-            if whole is not None:
-                return whole, None
+        """Take in a DATA record that is no `single`; return the message that it completes, and the one that is to be
+        cancelled.
+        """
         charge = self._charge(flags, stream, body)
         number, body = bodies.number_of(body)
         if not self.inbound.admit(number, charge, now, len(body)):
@@ -122,22 +120,26 @@ class Inflow:
         kind, place = bodies.kind_of(body)
         return 0 if kind == bodies.BLOB else charge_of(len(body), 1 + place)
 
-    def _single(self, flags: int, stream: int, body: memoryview, now: float) -> Whole | None:
-        """Take in a value that has one record and nothing remarkable; None, and nothing done, for any other."""
+    def single(self, flags: int, stream: int, body: memoryview, now: float) -> Whole | None:
+        """Take in a value that has one record and nothing remarkable; None, and nothing done, for any other: `data` is
+        for that.
+        """
+        if flags & _BOTH != _BOTH or flags & ~_ALL_FLAGS or not self.assembly.begins(stream):
+            return None
         found = bodies.single_of(body)
-        if found is None or flags & ~_ALL_FLAGS or not self.assembly.begins(stream):
+        if found is None:
             return None
         number, codec, plain_bytes, chunk = found
         if codec not in self.assembly.codecs or plain_bytes > self._limits.value_bytes:
             return None
         if codec == NONE and plain_bytes != len(chunk):
             return None
-        charge = charge_of(len(body), 1)
-        if number != self.inbound.next_number or not self.inbound.admit(number, charge, now):
+        inbound, charge = self.inbound, len(body) + MESSAGE_CHARGE
+        if number != inbound.next_number or not inbound.admit(number, charge, now):
             return None
         if flags & _ACKNOWLEDGE:
-            self.inbound.hurry()
-        self.inbound.whole(charge)
+            inbound.urgent = True
+        inbound.unread += charge
         return Whole(chunk, codec, plain_bytes, number, charge, flags)
 
     def batch(self, body: memoryview, now: float) -> list[Whole]:
@@ -182,7 +184,7 @@ class Inflow:
 
     def take(self, message: Message | Whole) -> None:
         """Take in that the application has taken a message."""
-        self.inbound.take(message.total_charge(), message.last_number)
+        self.inbound.take(message.charge, message.last_number)
         if message.flags & _TAKEN:
             self.inbound.hurry()
 

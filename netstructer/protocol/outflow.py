@@ -33,6 +33,9 @@ __all__ = ["Outflow"]
 
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
 _ACKNOWLEDGE = int(Flag.ACKNOWLEDGE)
+_DATA = int(Kind.DATA)
+_SINGLE_CHARGE = charge_of(bodies.SINGLE_OVERHEAD_BYTES, 1)
+"""What a value of one record counts beside its chunk."""
 _NO_IDS = range(0)
 Buffer = bytes | bytearray | memoryview
 BATCH_ITEM_BYTES = 4 << 10
@@ -227,22 +230,27 @@ class Outflow:
 
         `message` is its number among all that this end sends.
         """
-        chunk, kept = single.chunk, self.kept
-        charge = charge_of(len(chunk) + bodies.SINGLE_OVERHEAD_BYTES, 1)
-        if self._control or self.lanes.turns or self._padding is not None or len(chunk) > self.chunk_bytes:
+        codec, chunk, plain_bytes = single
+        kept, lanes, outbound, writer = self.kept, self.lanes, self.outbound, self._writer
+        chunk_bytes = len(chunk)
+        if self._control or lanes.turns or self._padding is not None or chunk_bytes > self.chunk_bytes:
             return None
-        if kept.waiting or kept.held_bytes + charge > kept.most_bytes or not self.outbound.allows(charge):
+        charge = chunk_bytes + _SINGLE_CHARGE
+        charged = outbound.sent + charge
+        if kept.waiting or kept.held_bytes + charge > kept.most_bytes or charged > outbound.limit:
             return None
-        if self._writer.rekey_due(now):
+        if writer.rekey_due(now):
             return None
-        number = self.outbound.number(charge)
-        body = bodies.single(number, single.codec, chunk, single.plain_bytes)
+        number = outbound.next_number
+        outbound.next_number, outbound.sent = number + 1, charged
+        body = bodies.single(number, codec, chunk, plain_bytes)
         flags |= _BOTH
-        stream = self.lanes.spare_stream
-        token = self._writer.write(Kind.DATA, flags, stream, body, seconds=int(self._wall()))
-        kept.add_sent(Kind.DATA, flags, stream, body, self.outbound.sent, message)
-        self.wire_bytes += frames.LENGTH_BYTES + len(token)
-        return frames.joined(token), number
+        stream = lanes.spare_stream
+        token = writer.write(_DATA, flags, stream, body, seconds=int(self._wall()))
+        kept.add_sent(_DATA, flags, stream, body, charged, message)
+        frame = frames.joined(token)
+        self.wire_bytes += len(frame)
+        return frame, number
 
     @property
     def waiting(self) -> bool:

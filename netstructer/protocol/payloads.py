@@ -65,6 +65,8 @@ class Payloads:
         Raises `UnsendableValue`, or `MessageTooBig`.
         """
         encoded = values.encode(value, limits=self.peer_limits, types=self.types)
+        if not encoded.blobs:
+            return encoded
         most = min(MOST_BLOBS, self.peer_limits.credit_bytes // 2 // MESSAGE_CHARGE - 1)
         if len(encoded.blobs) > most:
             raise UnsendableValue(f"a value takes at most {most} blobs there, this one has {len(encoded.blobs)}")
@@ -149,13 +151,13 @@ class Payloads:
 
         Raises `BadValue`, which is this message's affair alone, or `BadCompression`, which ends the session.
         """
-        if isinstance(message, Whole) and message.codec == compression.NONE:
+        if isinstance(message, Whole):
+            if message.codec != compression.NONE:
+                return values.decode(_plain(message), limits=self.limits, types=self.types)
             # A copy of a small chunk costs less than to decode from a view of it.
             chunk = message.chunks[0]
             small = bytes(chunk) if len(chunk) <= COPY_BYTES else chunk
-            return values.decode(small, limits=self.limits, types=self.types)
-        if isinstance(message, Whole):
-            return values.decode(_plain(message), limits=self.limits, types=self.types)
+            return values.decode_value(small, self.limits, self.types, ())
         if message.durable:
             try:
                 return self.value(self.row(message))

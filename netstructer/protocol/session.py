@@ -36,7 +36,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies, clockwork, endings, notices, resumption
 from netstructer.protocol.arrivals import Arrivals
 from netstructer.protocol.assembly import Message, Whole
-from netstructer.protocol.events import Ended, Event, MessageArrived
+from netstructer.protocol.events import Ended, Event, arrived
 from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.liveness import Liveness
@@ -64,6 +64,8 @@ from netstructer.protocol.traffic import Traffic
 __all__ = ["Session"]
 
 Buffer = bytes | bytearray | memoryview
+
+_DATA = int(Kind.DATA)
 
 
 class Session:
@@ -281,13 +283,13 @@ class Session:
         What the peer did wrong comes as the last event, `Ended(error)`, or `Suspended(error)`.
         """
         events: list[Event] = []
-        next_record = self.inflow.next_record
+        inflow, liveness = self.inflow, self.liveness
         try:
             while self.state not in DEAF_STATES:
-                record = next_record()
+                record = inflow.next_record()
                 if record is None:
                     break
-                self.liveness.heard = now
+                liveness.heard = now
                 self._handle(record, now, events)
         except NetstructerError as error:
             # It is kept for ever, and with its traceback this frame would be: with what has just come, and who called.
@@ -306,8 +308,12 @@ class Session:
         state = MOVES[before].get(kind)  # type: ignore[call-overload]  # a byte of the wire may be no Kind
         if state is None:
             raise IllegalFrame(f"a record of the kind {kind} is not legal in the state {before.value!r}")
-        if kind == Kind.DATA:
-            self._on_data(flags, stream, body, now, events)
+        if kind == _DATA:
+            whole = self.inflow.single(flags, stream, body, now)
+            if whole is None:
+                self._on_data(flags, stream, body, now, events)
+            else:
+                self.deliver(whole, events)
             return
         if flags or (stream and kind != Kind.CANCEL):
             raise IllegalFrame(f"a record of the kind {kind} with flags or a stream")
@@ -327,9 +333,9 @@ class Session:
 
     def deliver(self, message: Message | Whole, events: list[Event]) -> None:
         """Take in that a message is whole."""
-        self.traffic.received(message.total_plain_bytes())
+        self.traffic.received(message.plain_bytes)
         if self.outflow.farewell is None:
-            events.append(MessageArrived(message=message))
+            events.append(arrived((message,)))
         else:
             self.inflow.drop(message)
 
