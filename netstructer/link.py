@@ -262,15 +262,18 @@ class Link(Beside):
         if self._courier is not None:
             return self._courier.put_all(values, deadline=deadline)
         session = self._session
+        encode, fits = session.payloads.encode, session.fits
         parts: list[Outgoing | Batch] = []
         batch = Batch()
         try:
             for value in values:
-                encoded = session.payloads.encode(value)
-                if not session.fits(batch, encoded):
-                    full, batch = batch, Batch()
-                    self._submit_batch(full, deadline, parts)
-                if session.fits(batch, encoded):
+                encoded = encode(value)
+                if fits(batch, encoded):
+                    batch.add(encoded)
+                    continue
+                full, batch = batch, Batch()
+                self._submit_batch(full, deadline, parts)
+                if fits(batch, encoded):
                     batch.add(encoded)
                 else:
                     outgoing = session.payloads.compose(encoded, compress=self._compress, source_seconds=timeout)

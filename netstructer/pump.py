@@ -209,7 +209,9 @@ class Pump:
             return True
         session, ready = self.session, False
         try:
-            self._take_turn()
+            self.reading = True
+            if self.standing is Standing.WATCHED:
+                current_keeper().release(self)
             due = session.deadline()
             if due is None or (deadline is not None and deadline < due):
                 due = deadline
@@ -286,7 +288,8 @@ class Pump:
                     self.lock.acquire()
             finally:
                 pipe.polling -= 1
-                pipe.close_if_unused()
+                if pipe.over:
+                    pipe.close_if_unused()
 
     def read(self, pipe: Pipe | None) -> None:
         if pipe is not self.pipe or pipe is None or self.ended:
@@ -312,7 +315,11 @@ class Pump:
     def handle(self, events: list[Event]) -> None:
         for event in events:
             if type(event) is MessageArrived:
-                self._sort(event.message)
+                message = event.message
+                if message.conversation or self.closing:
+                    self._sort(message)
+                else:
+                    self.inbox.append(message)
             elif isinstance(event, PeerLeft):
                 self.left_by_peer = True
             elif isinstance(event, Suspended):
@@ -330,9 +337,7 @@ class Pump:
             self.wake()
 
     def _sort(self, message: Message | Whole) -> None:
-        if not self.closing and not message.conversation:
-            self.inbox.append(message)
-        elif self.closing or not self.asides.put(message):
+        if self.closing or not self.asides.put(message):
             self.session.inflow.dismiss(message)
 
     def flush(self) -> None:

@@ -232,6 +232,17 @@ def descriptor_limit() -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
+_NEITHER = (False, False)
+if hasattr(select, "poll"):
+    _EVENTS = {
+        (False, False): 0,
+        (True, False): select.POLLIN,
+        (False, True): select.POLLOUT,
+        (True, True): select.POLLIN | select.POLLOUT,
+    }
+    _NOT_IN, _NOT_OUT = ~select.POLLIN, ~select.POLLOUT
+
+
 class Readiness:
     """Waits until one socket can be read or written.  For one waiting thread at a time."""
 
@@ -250,18 +261,18 @@ class Readiness:
 
         A broken socket is ready for everything.  Raises `OSError` or `ValueError` for a socket that was closed here.
         """
-        if self._poll is None:
+        poll = self._poll
+        if poll is None:
             return self._select(read, write, seconds)
-        events = (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
+        events = _EVENTS[read, write]
         if events != self._events:
-            self._poll.modify(self._socket, events)
+            poll.modify(self._socket, events)
             self._events = events
-        ready = self._poll.poll(None if seconds is None else max(0, math.ceil(seconds * 1000)))
+        ready = poll.poll(None if seconds is None else math.ceil(seconds * 1000) if seconds > 0 else 0)
         if not ready:
-            return False, False
+            return _NEITHER
         found = ready[0][1]
-        broken = bool(found & ~(select.POLLIN | select.POLLOUT))
-        return broken or bool(found & select.POLLIN), broken or bool(found & select.POLLOUT)
+        return found & _NOT_OUT != 0, found & _NOT_IN != 0
 
     def _select(self, read: bool, write: bool, seconds: float | None) -> tuple[bool, bool]:
         one = [self._socket]

@@ -80,7 +80,8 @@ class FrameReader:
     def space(self) -> memoryview:
         """Return where received bytes go: never empty."""
         if self._start == self._end:
-            self._start = self._end = 0
+            if self._end:
+                self._start = self._end = 0
             return self._view
         wanted = self._wanted()
         if self._end == len(self._buffer) or wanted > len(self._buffer) - self._start:

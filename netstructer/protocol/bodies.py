@@ -352,16 +352,18 @@ def batch(delivery_number: int, parts: list[Buffer]) -> bytes:
     return b"".join((_NUMBER.pack(delivery_number), *parts))
 
 
-def batch_items(rest: memoryview) -> list[memoryview]:
+def batch_items(rest: memoryview) -> list[bytes]:
     """Return the values of a BATCH body, its delivery number taken off."""
     items = []
-    start, end = 0, len(rest)
+    data = bytes(rest)  # Parts of bytes are copies that keep nothing else alive, and cost half of what views do.
+    start, end = 0, len(data)
     while start < end:
-        length = int.from_bytes(rest[start : start + 4], "big")
-        if length == 0 or start + 4 + length > end:
+        begin = start + 4
+        length = int.from_bytes(data[start:begin], "big")
+        start = begin + length
+        if not length or start > end:
             raise IllegalFrame("a batch whose lengths do not add up")
-        items.append(rest[start + 4 : start + 4 + length])
-        start += 4 + length
+        items.append(data[begin:start])
     if not items:
         raise IllegalFrame("an empty batch")
     return items

@@ -153,15 +153,12 @@ class Inbound:
 
     def take(self, charge: int, last_number: int) -> None:
         """Take in that the application has taken a message, the one that ended with `last_number`."""
-        self.unread -= charge
+        unread = self.unread = self.unread - charge
         if self._held_back and last_number in self._held_back:
             self._held_back.remove(last_number)
         if last_number > self._taken:
             self._taken = last_number
-        if (
-            self.received + self._credit - self.unread - self._told_limit >= self._ack_bytes
-            and self.unread < self._credit
-        ):
+        if self.received + self._credit - unread - self._told_limit >= self._ack_bytes and unread < self._credit:
             self.urgent = True
 
     def hurry(self) -> None:

@@ -148,15 +148,13 @@ class Inflow:
         items = bodies.batch_items(rest)
         if not self.inbound.admit(number, charge_of(len(body), len(items)), now):
             return []
-        messages: list[Whole] = []
-        for position, item in enumerate(items, 1):
-            if len(item) > self._limits.value_bytes:
-                raise IllegalFrame("a value in a batch is over this end's limit")
-            # Only the last one stands for the whole record when the application says what it has taken.
-            last_number = number if position == len(items) else number - 1
-            message = Whole(item, NONE, len(item), last_number, charge_of(len(item), 1), 0)
-            self.inbound.whole(message.charge)
-            messages.append(message)
+        if max(map(len, items)) > self._limits.value_bytes:
+            raise IllegalFrame("a value in a batch is over this end's limit")
+        before = number - 1
+        messages = [Whole(item, NONE, len(item), before, len(item) + MESSAGE_CHARGE, 0) for item in items]
+        # Only the last one stands for the whole record when the application says what it has taken.
+        messages[-1].last_number = number
+        self.inbound.whole(sum(map(len, items)) + MESSAGE_CHARGE * len(items))
         return messages
 
     def cancel(self, cancel: bodies.Cancel, stream: int, *, by_sender: bool, now: float) -> bool:

@@ -21,7 +21,7 @@ from netstructer.errors import IllegalFrame
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.cancelling import code_of, error_of
-from netstructer.protocol.delivery import Inbound, Outbound, charge_of
+from netstructer.protocol.delivery import MESSAGE_CHARGE, Inbound, Outbound, charge_of
 from netstructer.protocol.kept import Kept
 from netstructer.protocol.lanes import Lanes
 from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
@@ -217,12 +217,13 @@ class Outflow:
     def fits(self, batch: Batch, encoded: Encoded) -> bool:
         """Say whether a value may go into a batch: small, without blobs, and there is room in the record and the
         credit."""
-        body_bytes = batch.body_bytes + 4 + encoded.plain_bytes
+        plain_bytes = encoded.plain_bytes
+        body_bytes = batch.body_bytes + 4 + plain_bytes
         return (
-            encoded.plain_bytes <= BATCH_ITEM_BYTES
+            plain_bytes <= BATCH_ITEM_BYTES
             and not encoded.blobs
             and body_bytes <= self.chunk_bytes
-            and charge_of(body_bytes, batch.count + 1) <= self._most_charge
+            and body_bytes + MESSAGE_CHARGE * (batch.count + 1) <= self._most_charge
         )
 
     def seal_now(self, single: Single, flags: int, message: int, now: float) -> tuple[Buffer, int] | None:
@@ -257,8 +258,9 @@ class Outflow:
         """Whether anything waits to be sealed, and may be."""
         if not self.aboard:
             return bool(self._control)
-        parting = self.farewell is not None and not self.parted and not self.lanes
-        return bool(self._control or self.lanes.turns or self.kept.waiting or parting)
+        if self._control or self.lanes.turns or self.kept.waiting:
+            return True
+        return self.farewell is not None and not self.parted and not self.lanes
 
     def seal(self, room_bytes: int, now: float, *, ack: Inbound | None, kept: bool, messages: bool) -> list[Buffer]:
         """Seal what is due until about `room_bytes` are there; return the buffers.

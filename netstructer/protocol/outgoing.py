@@ -339,10 +339,10 @@ class Batch:
 
     def add(self, encoded: Encoded) -> None:
         """Take in one encoded value."""
-        self._parts.append(encoded.plain_bytes.to_bytes(4, "big"))
-        self._parts.extend(encoded.buffers)
+        plain_bytes = encoded.plain_bytes
+        self._parts += (plain_bytes.to_bytes(4, "big"), *encoded.buffers)
         self.count += 1
-        self.body_bytes += 4 + encoded.plain_bytes
+        self.body_bytes += 4 + plain_bytes
 
     def body(self, number: int) -> bytes:
         """Return the body of the one record."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from netstructer.errors import ConnectionCut, IllegalFrame, LinkClosed, LinkLost, Stalled
 from netstructer.protocol import bodies, notices
-from netstructer.protocol.events import Draining, Event, NewKeyCame, Opened, PeerLeft, ResumeAsked
+from netstructer.protocol.events import Draining, Event, NewKeyCame, Opened, PeerLeft, ResumeAsked, arrived
 from netstructer.protocol.resumption import resumed
 from netstructer.protocol.states import AlertCode, Cause, Kind, Role, advance
 
@@ -108,8 +108,13 @@ def on_alert(session: Session, stream: int, body: memoryview, now: float, events
 
 def on_batch(session: Session, stream: int, body: memoryview, now: float, events: list[Event]) -> None:
     """Deliver the messages of a batch."""
-    for message in session.inflow.batch(body, now):
-        session.deliver(message, events)
+    messages = session.inflow.batch(body, now)
+    if session.outflow.farewell is None:
+        session.traffic.received(sum(message.plain_bytes for message in messages), len(messages))
+        events.extend(map(arrived, zip(messages, strict=False)))
+    else:
+        for message in messages:
+            session.deliver(message, events)
 
 
 def on_cancel(session: Session, stream: int, body: memoryview, now: float, events: list[Event]) -> None:

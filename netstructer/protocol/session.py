@@ -206,10 +206,11 @@ class Session:
 
     def has_output(self, now: float) -> bool:
         """Say whether `frames_to_send` may have something."""
-        if not self.outflow.aboard:
-            return self.outflow.waiting
-        inbound = self.inflow.inbound
-        return inbound.urgent or self.outflow.waiting or inbound.ack_due(now)
+        outflow, inbound = self.outflow, self.inflow.inbound
+        if not outflow.aboard:
+            return outflow.waiting
+        due = inbound.due
+        return inbound.urgent or (due is not None and now >= due) or outflow.waiting
 
     def check_open(self) -> None:
         """Raise what ended the session, or `LinkClosed` where this end can send no more."""

@@ -23,9 +23,9 @@ class Traffic:
         self.messages_sent += messages
         self._plain_sent += plain_bytes
 
-    def received(self, plain_bytes: int) -> None:
-        """Count a message that is whole, without its blobs."""
-        self.messages_received += 1
+    def received(self, plain_bytes: int, messages: int = 1) -> None:
+        """Count messages that are whole, without their blobs."""
+        self.messages_received += messages
         self._plain_received += plain_bytes
 
     @property
