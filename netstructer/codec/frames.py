@@ -58,7 +58,7 @@ class FrameReader:
     `least_bytes` is the length of the shortest token, `step_bytes` by how much their lengths are apart.
     """
 
-    __slots__ = ("_buffer", "_end", "_least", "_start", "_step", "_view", "limit_bytes", "received_bytes")
+    __slots__ = ("_buffer", "_end", "_least", "_start", "_step", "_view", "limit_bytes", "more", "received_bytes")
 
     def __init__(
         self, limit_bytes: int, *, least_bytes: int = LEAST_TOKEN_BYTES, step_bytes: int = TOKEN_STEP_BYTES
@@ -69,6 +69,8 @@ class FrameReader:
         self._buffer = bytearray(SMALL_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._start = self._end = 0
+        self.more = False
+        """Whether there are bytes behind the token that was taken last."""
         self.received_bytes = 0
         """All that came in."""
 
@@ -128,6 +130,7 @@ class FrameReader:
         if end > self._end:
             return None
         self._start = end
+        self.more = end < self._end
         return view[body:end]
 
     def shrink(self) -> None:

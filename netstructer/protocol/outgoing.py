@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from netstructer.codec.chunks import cut
@@ -22,7 +23,7 @@ from netstructer.protocol import bodies
 from netstructer.protocol.sources import Counted
 from netstructer.protocol.states import CancelCode
 
-__all__ = ["FEED_BYTES", "Batch", "Outgoing", "OutgoingBlob", "Single"]
+__all__ = ["FEED_BYTES", "Batch", "Outgoing", "OutgoingBlob", "Single", "single"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -42,6 +43,10 @@ class Single(NamedTuple):
     def outgoing(self, flags: int = 0) -> Outgoing:
         """Return it as a message to queue."""
         return Outgoing((self.chunk,), codec=self.codec, plain_bytes=self.plain_bytes, flags=flags)
+
+
+single: Callable[[tuple[int, Buffer, int]], Single] = partial(tuple.__new__, Single)
+"""Makes one of all three, without the call in Python that a named tuple's own way is."""
 
 
 class Outgoing:

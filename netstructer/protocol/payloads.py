@@ -25,7 +25,7 @@ from netstructer.limits import Limits
 from netstructer.protocol import bodies
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.delivery import MESSAGE_CHARGE
-from netstructer.protocol.outgoing import Outgoing, OutgoingBlob, Single
+from netstructer.protocol.outgoing import Outgoing, OutgoingBlob, Single, single
 from netstructer.protocol.sources import Counted, Room, check_blob_bytes
 
 __all__ = ["Payloads", "Row", "compressed"]
@@ -79,7 +79,7 @@ class Payloads:
             return None
         buffers = encoded.buffers
         if encoded.plain_bytes < compression.LEAST_BYTES and len(buffers) == 1:
-            return Single(compression.NONE, buffers[0], encoded.plain_bytes)
+            return single((compression.NONE, buffers[0], encoded.plain_bytes))
         codec, pieces = compressed(buffers, encoded.plain_bytes, compress=compress and self.compressing)
         return Single(codec, b"".join(pieces), encoded.plain_bytes)
 

@@ -292,6 +292,8 @@ class Session:
                     break
                 liveness.heard = now
                 self._handle(record, now, events)
+                if not inflow.frames.more:
+                    break
         except NetstructerError as error:
             # It is kept for ever, and with its traceback this frame would be: with what has just come, and who called.
             error.__context__ = None
