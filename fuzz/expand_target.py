@@ -1,7 +1,7 @@
 """Expansion: any bytes as a zstd frame give what was declared or are refused; any bytes compress and come back.
 
 Each input is expanded under one of several declared lengths, whole and in a split: the same plain bytes, or the same
-refusal.  One input in 4 is compressed as well.
+refusal; and what goes the short way goes the long one too.  One input in 4 is compressed as well.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from fuzz.splits import draw, pieces
-from netstructer.codec.compression import BLOCK_BYTES, NONE, compress, expand
+from netstructer.codec.compression import BLOCK_BYTES, NONE, compress, expand, expand_block
 from netstructer.errors import BadCompression
 
 DECLARED = (0, 1, 600, 200_000, 1 << 30, 1 << 62, None, None)
@@ -40,6 +40,8 @@ def one(data: bytes) -> None:
     assert cut == cut_in_pieces
     assert cut or b"".join(whole) == b"".join(split), "the split makes a difference"
     assert fault or cut or sum(map(len, whole)) == declared
+    short = expand_block(data, declared) if stated else None
+    assert short is None or (not fault and short == b"".join(whole)), "the short way makes a difference"
     if chance & 0x30 == 0:
         _there_and_back(pieces(data), len(data) if chance & 0x40 else None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
+import threading
 import time
 import tracemalloc
 from collections import deque
@@ -27,6 +28,7 @@ from netstructer.codec.compression import (
     ZSTD,
     compress,
     expand,
+    expand_block,
 )
 from netstructer.errors import BadCompression
 
@@ -334,6 +336,118 @@ def test_a_window_over_a_mebibyte_is_refused(window_log: int) -> None:
     payload = made.compress(plain) + made.flush()
     with pytest.raises(BadCompression):
         restore(payload, len(plain))
+
+
+# --- frames of one block, in one piece --------------------------------------------------------------------------------
+
+
+def agrees(frame: bytes, plain_bytes: int) -> bool:
+    """Say whether the short way takes a frame; where it does, the long way must take it too, for the same bytes."""
+    plain = expand_block(memoryview(frame), plain_bytes)
+    if plain is not None:
+        assert restore(frame, plain_bytes) == plain
+    return plain is not None
+
+
+@pytest.mark.parametrize("size", [LEAST_BYTES, 700, 5000, 65_791, 65_792, BLOCK_BYTES])
+def test_a_frame_of_one_block_goes_the_short_way(size: int) -> None:
+    plain = (TEXT * (size // len(TEXT) + 1))[:size]
+
+    assert expand_block(squeeze(plain)[1], size) == plain
+    assert expand_block(squeeze(plain)[1], size + 1) is None
+
+
+def test_a_frame_of_under_256_bytes_goes_it_too() -> None:
+    made = zstandard.ZstdCompressor(write_checksum=True).compress(b"ab" * 100)
+
+    assert agrees(made, 200)
+
+
+def test_the_short_way_takes_no_frame_of_more_blocks_or_of_another_kind() -> None:
+    more = squeeze(TEXT * 200)[1]
+    unstated = squeeze(TEXT, None)[1]
+    raw = zstandard.ZstdCompressor(write_checksum=True).compress(os.urandom(300))
+    zeros = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(300))
+    run = zeros[:7] + block(1, 300, b"\0", last=True) + zeros[-4:]
+    windowed = zstandard.ZstdCompressor(write_checksum=True).compressobj(size=GOOD_BYTES)
+    flushed = windowed.compress(TEXT) + windowed.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) + windowed.flush()
+
+    for frame, plain_bytes in ((more, 200 * GOOD_BYTES), (raw, 300), (run, 300), (flushed, GOOD_BYTES)):
+        assert restore(frame, plain_bytes)
+        assert expand_block(frame, plain_bytes) is None
+    assert expand_block(unstated, GOOD_BYTES) is None
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_the_short_way_takes_no_fault(fault: str) -> None:
+    assert expand_block(FAULTS[fault](), GOOD_BYTES) is None
+
+
+def test_the_short_way_takes_nothing_that_states_no_bytes() -> None:
+    """The library gives nothing back for such a frame, and looks at no block of it."""
+    frame = raw_frame(block(2, 4, b"junk", last=True), flags=0x24)
+
+    assert expand_block(frame, 0) is None
+    with pytest.raises(BadCompression):
+        restore(frame, 0)
+
+
+def test_whatever_bit_is_turned_over_both_ways_agree() -> None:
+    frame = _good()
+    taken = 0
+    for bit in range(8 * len(frame)):
+        wrong = bytearray(frame)
+        wrong[bit // 8] ^= 1 << bit % 8
+        taken += agrees(bytes(wrong), GOOD_BYTES)
+
+    assert taken == 0  # The checksum is over the plain bytes.
+
+
+@settings(max_examples=300)
+@given(st.binary(min_size=1, max_size=600), st.integers(1, 300), st.data())
+def test_whatever_is_cut_out_and_put_in_both_ways_agree(unit: bytes, times: int, data: st.DataObject) -> None:
+    plain = unit * times
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(plain)
+    start = data.draw(st.integers(0, len(frame)))
+    end = data.draw(st.integers(start, min(len(frame), start + 4)))
+    put_in = data.draw(st.binary(max_size=4) | st.just(frame[start:end]))
+
+    agrees(frame[:start] + put_in + frame[end:], len(plain))
+
+
+def test_the_short_way_lends_each_context_to_one_thread_and_keeps_only_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "_SPARE", [])
+    plains = [os.urandom(64) * (20 + number) for number in range(12)]
+    frames = [squeeze(plain)[1] for plain in plains]
+    wrong: list[int] = []
+
+    def expand_often(number: int) -> None:
+        found = {expand_block(frames[number], len(plains[number])) for _ in range(200)}
+        wrong.extend([number] * (found != {plains[number]}))
+
+    threads = [threading.Thread(target=expand_often, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not wrong
+    assert 1 <= len(compression._SPARE) <= compression.MOST_SPARE + len(threads)
+
+
+def test_a_context_is_used_again_unless_it_met_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "_SPARE", [])
+    frame = _good()
+    for _ in range(3):
+        assert expand_block(frame, GOOD_BYTES) == TEXT
+    (kept,) = compression._SPARE
+
+    assert expand_block(FAULTS["wrong checksum"](), GOOD_BYTES) is None
+    assert compression._SPARE == []
+
+    compression._SPARE.extend([kept, *(compression._decompressor() for _ in range(compression.MOST_SPARE))])
+    assert expand_block(frame, GOOD_BYTES) == TEXT
+    assert len(compression._SPARE) == compression.MOST_SPARE
 
 
 # --- bombs ------------------------------------------------------------------------------------------------------------

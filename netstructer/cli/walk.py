@@ -297,6 +297,8 @@ class Walk:
     def _expand(self) -> None:
         for encoded, pieces in zip(self._encoded, self._pieces, strict=True):
             if pieces and bytes(pieces[0][:4]) == compression.MAGIC:
+                if len(pieces) == 1 and compression.expand_block(pieces[0], encoded.plain_bytes) is not None:
+                    continue
                 deque(compression.expand(pieces, plain_bytes=encoded.plain_bytes), maxlen=0)
 
     def _decode(self) -> None:

@@ -11,8 +11,12 @@ bytes.  So `expand` reads the headers (`_Walk`), hands the library exactly one b
 back each time: bounded by construction, complete only when the last block and the checksum have been there, and any
 byte after them is an error.
 
-A context is made for each message and never shared: contexts are not thread-safe, and a context that saw another
-message would let the length of one message tell of the contents of another (protocol.md, "What compression tells").
+What most small messages are is a frame of one block, here in one piece.  `expand_block` checks of it what the walk
+would check, before the library is asked, and leaves every other frame to the walk; so both accept the same bytes.
+
+A context that compresses is made for each message and never shared: contexts are not thread-safe, and one that saw
+another message would let the length of one message tell of the contents of another (protocol.md, "What compression
+tells").  One that expands tells nobody anything: a few are kept, each lent to one thread at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import zstandard
 
 from netstructer.errors import BadCompression
 
-__all__ = ["NONE", "ZSTD", "compress", "expand"]
+__all__ = ["NONE", "ZSTD", "compress", "expand", "expand_block"]
 
 NONE, ZSTD = 0, 1
 """Codec bytes of the message header."""
@@ -51,6 +55,14 @@ MOST_EMPTY_BLOCKS = 8
 """So many in a row may hold nothing.  A sender ends a block where it holds something, and a frame after its last one
 with an empty one; who sends more of them keeps a reader waiting, at three bytes each, longer than it allowed."""
 MAGIC = b"\x28\xb5\x2f\xfd"
+ONE_SEGMENT = {MAGIC + b"\x24": 1, MAGIC + b"\x64": 2, MAGIC + b"\xa4": 4}
+"""How a frame begins whose window is its content, with a checksum and no dictionary: the bytes of the length that
+follows."""
+LAST_COMPRESSED = 5
+"""The low bits of a block's header: the last one, and compressed."""
+CHECKSUM_BYTES = 4
+MOST_SPARE = 4
+"""Contexts that are kept, of about 100 KiB each; to make one costs ten times what a small block does."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -97,6 +109,44 @@ def expand(pieces: Iterable[Buffer], *, plain_bytes: int | None, stated: bool = 
     through and nothing is lost by it: ask again, if `pieces` can be.
     """
     return _Expansion(_Walk(iter(pieces), plain_bytes if stated else None), plain_bytes)
+
+
+def expand_block(frame: Buffer, plain_bytes: int) -> bytes | None:
+    """Return the plain bytes of a zstd frame of one compressed block; None where it is any other, or at fault: `expand`
+    takes it, or says what the matter is.
+
+    `plain_bytes` is as for `expand`.
+    """
+    size_bytes = ONE_SEGMENT.get(bytes(frame[:5]), 0)
+    block_at = 5 + size_bytes
+    stated = int.from_bytes(frame[5:block_at], "little") + (256 if size_bytes == 2 else 0)
+    block = int.from_bytes(frame[block_at : block_at + 3], "little")
+    if (
+        not size_bytes
+        or stated != plain_bytes
+        or not 0 < plain_bytes <= BLOCK_BYTES
+        or block & 7 != LAST_COMPRESSED
+        or len(frame) != block_at + 3 + (block >> 3) + CHECKSUM_BYTES
+    ):
+        return None
+    try:
+        context = _SPARE.pop()
+    except IndexError:
+        context = _decompressor()
+    try:
+        plain = context.decompress(frame)
+    except zstandard.ZstdError:
+        return None
+    if len(_SPARE) < MOST_SPARE:
+        _SPARE.append(context)
+    return plain
+
+
+_SPARE: list[zstandard.ZstdDecompressor] = []
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG)
 
 
 def _compressor() -> zstandard.ZstdCompressor:
@@ -174,7 +224,7 @@ class _Expansion:
 
     def __init__(self, walk: _Walk, plain_bytes: int | None) -> None:
         self._walk = walk
-        self._stream = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
+        self._stream = _decompressor().decompressobj()
         self._plain_bytes = plain_bytes
         self._produced = 0
         self._empty = -1

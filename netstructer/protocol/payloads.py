@@ -158,6 +158,9 @@ class Payloads:
             chunk = message.chunks[0]
             small = bytes(chunk) if len(chunk) <= COPY_BYTES else chunk
             return values.decode_value(small, self.limits, self.types, ())
+        if isinstance(message, Whole):
+            plain = compression.expand_block(message.chunks[0], message.plain_bytes)
+            return values.decode(_plain(message) if plain is None else plain, limits=self.limits, types=self.types)
         if message.durable:
             try:
                 return self.value(self.row(message))
