@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from netstructer.errors import IllegalFrame, Misuse, VersionMismatch
 from netstructer.limits import Limits
+from netstructer.protocol import parameters
 from netstructer.protocol.parameters import COMPRESSION, PADDING, PARAMETERS_BYTES, RESUME, Parameters
 
 INSTANCE = b"D" * 16
@@ -69,6 +70,24 @@ def test_what_is_not_stated_is_taken_from_the_base() -> None:
 
     assert (limits.half_open, limits.ack_seconds) == (7, 0.5)
     assert limits.value_bytes == Limits.BULK.value_bytes
+
+
+def test_peers_that_state_the_same_share_one_object() -> None:
+    first, second, other = (
+        Parameters.unpack(Parameters.of(limits, RESUME, INSTANCE).pack(), of_server=True).limits()
+        for limits in (Limits.BULK, Limits.BULK, Limits.SMALL)
+    )
+
+    assert first is second
+    assert other.value_bytes == Limits.SMALL.value_bytes
+
+
+def test_only_so_many_are_kept() -> None:
+    stated = [Parameters.of(replace(Limits.SMALL, credit_bytes=65_536 + number), 0) for number in range(100)]
+    for number in range(100):
+        assert stated[number].limits().credit_bytes == 65_536 + number
+
+    assert parameters._limits_of.cache_info().currsize <= parameters.KEPT_LIMITS
 
 
 @pytest.mark.parametrize(
