@@ -16,8 +16,8 @@ from netstructer.errors import LinkTimeout
 from netstructer.keeper import Keeper
 from netstructer.pump import Pump
 
-LONG = bytes(300_000)
-"""Too long for one record."""
+LONG = bytes(800_000)
+"""Too long to be sealed in one round, also where two threads seal."""
 ONE_RECORD = bytes(200_000)
 """Too long to be sealed and written at once."""
 

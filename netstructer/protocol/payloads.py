@@ -153,14 +153,12 @@ class Payloads:
         """
         if isinstance(message, Whole):
             if message.codec != compression.NONE:
-                return values.decode(_plain(message), limits=self.limits, types=self.types)
+                plain = compression.expand_block(message.chunks[0], message.plain_bytes)
+                return values.decode(_plain(message) if plain is None else plain, limits=self.limits, types=self.types)
             # A copy of a small chunk costs less than to decode from a view of it.
             chunk = message.chunks[0]
             small = bytes(chunk) if len(chunk) <= COPY_BYTES else chunk
             return values.decode_value(small, self.limits, self.types, ())
-        if isinstance(message, Whole):
-            plain = compression.expand_block(message.chunks[0], message.plain_bytes)
-            return values.decode(_plain(message) if plain is None else plain, limits=self.limits, types=self.types)
         if message.durable:
             try:
                 return self.value(self.row(message))
