@@ -190,7 +190,11 @@ class Pump:
     def _take_in(self, events: list[Event]) -> None:
         for event in events:
             if type(event) is MessageArrived:
-                self._sort(event.message)
+                message = event.message
+                if message.conversation or self.closing:
+                    self._sort(message)
+                else:
+                    self.inbox.append(message)
             elif isinstance(event, PeerLeft):
                 self.left_by_peer = True
             elif isinstance(event, Suspended):
@@ -205,9 +209,7 @@ class Pump:
                 self._end(event.error)
 
     def _sort(self, message: Message | Whole) -> None:
-        if not self.closing and not message.conversation:
-            self.inbox.append(message)
-        elif self.closing or not self.asides.put(message):
+        if self.closing or not self.asides.put(message):
             self.session.inflow.dismiss(message)
 
     # --- out --------------------------------------------------------------------------------------------------------

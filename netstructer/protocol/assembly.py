@@ -100,7 +100,7 @@ class Whole:
         flags: int,
         conversation: int = 0,
     ) -> None:
-        self.chunks = (bytes(chunk) if len(chunk) < SHORT_BYTES else chunk,)
+        self.chunks = (chunk if type(chunk) is bytes or len(chunk) >= SHORT_BYTES else bytes(chunk),)
         self.conversation = conversation
         self.codec, self.plain_bytes = codec, plain_bytes
         self.last_number, self.charge, self.flags = last_number, charge, flags
