@@ -29,7 +29,7 @@ OF_THE_WIRE = {
 """Modules whose numbers are facts of the protocol or of values: protocol.md, "Figures", and values.md have them."""
 FACTS = {
     *("codec.compression.NONE", "codec.compression.ZSTD", "codec.compression.BLOCK_BYTES"),
-    "codec.compression.MOST_EMPTY_BLOCKS",
+    *("codec.compression.MOST_EMPTY_BLOCKS", "codec.compression.LAST_COMPRESSED", "codec.compression.CHECKSUM_BYTES"),
     *("codec.frames.LENGTH_BYTES", "codec.frames.LEAST_TOKEN_BYTES", "codec.frames.TOKEN_STEP_BYTES", "dial.FEATURES"),
     "stranger.FEATURES",
     *("transfer.body.WHOLE", "transfer.body.CHANGED", "transfer.body.FAILED"),
