@@ -67,8 +67,8 @@ class Limits:
     transport, before `send` waits."""
     ack_bytes: int = MIB
     """Received bytes after which an acknowledgement is due at once: eight of them in a window."""
-    ack_seconds: float = 0.05
-    """Time after which an acknowledgement is due however little came."""
+    ack_seconds: float = 0.2
+    """Time after which an acknowledgement is due however little came; who waits for one has it at once."""
 
     # --- spools: what waits to be read ------------------------------------------------------------------------------
     spool_memory_bytes: int = 8 * MIB

@@ -240,7 +240,7 @@ class Pair:
         values: dict[int, list[object]] = {0: [], 1: []}
         busy = True
         while busy:
-            self.now += 0.1
+            self.now += 0.25
             for end in self.ends:
                 self.seal(end)
             busy = any(end.wire for end in self.ends)

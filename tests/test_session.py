@@ -935,7 +935,7 @@ def test_an_acknowledgement_that_is_waited_for_comes_at_once() -> None:
             pair.carry(pair.server)
             assert pair.client.session.acknowledged(outgoing.last_number) == at_once
 
-            pair.now += 0.06
+            pair.now += 0.21
             assert pair.server.session.deadline() is not None
             pair.seal(pair.server)
             pair.carry(pair.server)
