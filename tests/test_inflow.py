@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from netstructer.codec.compression import NONE, ZSTD
 from netstructer.errors import IllegalFrame, NetstructerError
 from netstructer.protocol import bodies
+from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.inflow import Inflow
 from netstructer.protocol.states import Role
 from pair import BOTH, C2S, TINY, Told, data_body
@@ -29,14 +30,17 @@ class Long(Short):
 
     __slots__ = ()
 
-    def _single(self, *args: object) -> None:  # type: ignore[override]
+    def single(self, *args: object) -> None:  # type: ignore[override]
         return None
 
 
 def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object, ...]:
     """Return all that a DATA record leads to."""
     try:
-        message, refusal = found.data(flags, stream, memoryview(body), 0.0)
+        message: Message | Whole | None = found.single(flags, stream, memoryview(body), 0.0)
+        refusal = None
+        if message is None:
+            message, refusal = found.data(flags, stream, memoryview(body), 0.0)
     except NetstructerError as error:
         return type(error), str(error)
     inbound = found.inbound
