@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arriving import Fed
+from netstructer.codec import compression
 from netstructer.codec.blob import Blob
 from netstructer.codec.compression import NONE, ZSTD
 from netstructer.codec.spool import SpoolRoom
@@ -87,6 +88,20 @@ def test_values_come_back_in_one_record_or_in_many(value: object) -> None:
         send(pair.client.session, value)
 
         assert pair.exchange()[1] == [value]
+
+
+@pytest.mark.parametrize(("value", "walks"), [("x" * 700, 0), ("x" * 60_000, 0), ("x" * 200_000, 1)])
+def test_a_small_compressed_value_is_expanded_in_one_call(
+    value: str, walks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[object] = []
+    expand = compression.expand
+    monkeypatch.setattr(compression, "expand", lambda *frame, **how: walked.append(frame) or expand(*frame, **how))
+    pair = Pair()
+    send(pair.client.session, value)
+
+    assert pair.exchange()[1] == [value]
+    assert len(walked) == walks
 
 
 @pytest.mark.parametrize("size", [10, 4096, 4097, 60_000])
