@@ -28,8 +28,10 @@ from netstructer.protocol.parameters import Parameters
 
 KEY = Key("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoM=")
 IDENTITY = KeyPair(b"\x33" * 32)
-CLIENT = Parameters.of(Limits.DEFAULT, 7)
-SERVER = Parameters.of(Limits.DEFAULT, 7, b"D" * 16)
+LIMITS = Limits(body_bytes=64 << 10)
+"""What was stated when the corpus was made: it stays good when a default moves."""
+CLIENT = Parameters.of(LIMITS, 7)
+SERVER = Parameters.of(LIMITS, 7, b"D" * 16)
 REFUSED = (BadFrame, NotNetstructer, VersionMismatch, IllegalFrame, KeyRefused, Busy, Banned)
 WHOLE_WAY = 32
 _waiting: dict[int, ExpectAnswer] = {}

@@ -156,7 +156,7 @@ class Interrupting:
         return self.send(buffers[0])
 
 
-@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize("size", [10, 800_000])
 def test_ctrl_c_in_the_middle_of_a_write_costs_the_transport_and_not_the_link(size: int) -> None:
     with linked() as (near, far):
         pump = near._exchange._pump

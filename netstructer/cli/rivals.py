@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import json
 import os
 import signal
@@ -85,10 +84,12 @@ class SecuredJson(Rival):
         return _framed(_context(config["authority"]).wrap_socket(transport, server_hostname="localhost"))
 
 
-RIVALS: dict[str, Rival] = {"netstructer": Rival(), "netstructer send_many": Rival(BatchingConnection)}
-if "cipher" in inspect.signature(Link.__init__).parameters:
-    RIVALS[f"netstructer {GCM}"] = Rival(cipher=GCM)
-RIVALS["ssl+json"] = SecuredJson()
+RIVALS: dict[str, Rival] = {
+    "netstructer": Rival(),
+    "netstructer send_many": Rival(BatchingConnection),
+    f"netstructer {GCM}": Rival(cipher=GCM),
+    "ssl+json": SecuredJson(),
+}
 
 
 class Contestant:
