@@ -92,5 +92,8 @@ class Beside:
         blob_of = partial(self._blob_of, self._exchange)
         return Conversation(self._exchange, number, blob_of, compress=self._compress, known=known)
 
+    def _own_blob_of(self, message: Message, place: int) -> Blob:
+        return self._blob_of(self._exchange, message, place)
+
     def _blob_of(self, exchange: Exchange, message: Message, place: int) -> Blob:
         return Blob._of(Incoming(exchange, message, place, self))

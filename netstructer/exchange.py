@@ -84,10 +84,8 @@ class Exchange:
         return self.session.suspended
 
     def await_transport(self, seconds: float, rest: Callable[[], None]) -> bool:
-        """Wait so long, or until a transport is there or wanted no more; say whether one is still to be looked for.
-
-        Where not, `rest()` is called, in the same step.
-        """
+        """Wait so long, or until a transport is there or wanted no more; say whether one is still to be looked for:
+        where not, `rest()` is called, in the same step."""
         deadline = time.monotonic() + seconds
         pump = self._pump
         with self._lock.in_turn():

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from netstructer.codec.blob import Blob
     from netstructer.durable import Outbox
-    from netstructer.protocol.assembly import Message
     from netstructer.protocol.events import Event
     from netstructer.protocol.handshake import Agreement
     from netstructer.receipt import Received
@@ -57,8 +55,7 @@ logger.addHandler(logging.NullHandler())
 
 
 LAST_WORD_SECONDS = 0.5
-"""How long `abort` waits for room in the socket, to tell the peer not to wait: a reader that keeps up makes some in
-less."""
+"""How long `abort` waits for room in the socket, for its last word: a reader that keeps up makes some in less."""
 
 
 class Link(Beside):
@@ -224,9 +221,6 @@ class Link(Beside):
             return self._courier.receive(partial(self._take, deadline, max_bytes))
         exchange = self._exchange
         return exchange.read(exchange.next_message(deadline, max_bytes), self._own_blob_of)
-
-    def _own_blob_of(self, message: Message, place: int) -> Blob:
-        return self._blob_of(self._exchange, message, place)
 
     def _take(self, deadline: float | None, most_bytes: int | None, exchange: Exchange) -> Any:
         return exchange.read(exchange.next_message(deadline, most_bytes), partial(self._blob_of, exchange))

@@ -100,13 +100,9 @@ class Pump:
         assert self.pipe is not None
         return self.pipe.transport
 
-    start = changeover.start
-    break_off = changeover.break_off
-    read_the_rest = changeover.read_the_rest
-    end, abort = changeover.end, changeover.abort
-    give_up = changeover.give_up
-    leave_at_exit = changeover.leave_at_exit
-    disown = changeover.disown
+    start, break_off, read_the_rest = changeover.start, changeover.break_off, changeover.read_the_rest
+    end, abort, give_up = changeover.end, changeover.abort, changeover.give_up
+    leave_at_exit, disown = changeover.leave_at_exit, changeover.disown
     suspend, board, adopt = changeover.suspend, changeover.board, changeover.adopt
 
     # --- what an exchange asks for, under the lock ------------------------------------------------------------------
@@ -196,10 +192,8 @@ class Pump:
             self._leave_rest()
 
     def step(self, deadline: float | None) -> bool:
-        """Wait for one thing to happen, and deal with it; False at the deadline.
-
-        What is to be sent because of it has been sent, unless a message came: its taker does that.
-        """
+        """Wait for one thing to happen, and deal with it; False at the deadline.  What is to be sent because of it has
+        been sent, unless a message came: its taker does that."""
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             return False

@@ -151,7 +151,8 @@ def test_an_interrupted_caller_leaves_at_once() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_child_has_a_mate_of_its_own() -> None:
+def test_a_forked_child_has_a_mate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mate, "_mate", Mate())  # that of the process may rest now, after what other tests had him do
     meet = meeting()
     sealed(mate.current_mate(), [Piece(0, meet), Piece(1, meet)])
     mate.current_mate()._busy.acquire()

@@ -24,7 +24,7 @@ from netstructer.protocol.cancelling import code_of, error_of
 from netstructer.protocol.delivery import MESSAGE_CHARGE, Inbound, Outbound, charge_of
 from netstructer.protocol.kept import Kept
 from netstructer.protocol.lanes import Lanes
-from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single
+from netstructer.protocol.outgoing import Batch, Outgoing, OutgoingBlob, Single, wanted_flags
 from netstructer.protocol.records import HEADER_BYTES, MOST_PADDING, RecordWriter, padding_bytes
 from netstructer.protocol.rounds import DRAFT_BYTES, Round, Together
 from netstructer.protocol.states import CancelCode, Flag, Kind, Role
@@ -32,7 +32,6 @@ from netstructer.protocol.states import CancelCode, Flag, Kind, Role
 __all__ = ["Outflow"]
 
 _FIRST, _LAST, _BOTH = int(Flag.FIRST), int(Flag.LAST), int(Flag.FIRST | Flag.LAST)
-_ACKNOWLEDGE = int(Flag.ACKNOWLEDGE)
 _DATA = int(Kind.DATA)
 _SINGLE_CHARGE = charge_of(bodies.SINGLE_OVERHEAD_BYTES, 1)
 """What a value of one record counts beside its chunk."""
@@ -337,7 +336,7 @@ class Outflow:
             return False
         if not last:
             message.step()
-        flags = (_BOTH if first else _LAST) | _wants(message) if last else _FIRST if first else 0
+        flags = (_BOTH if first else _LAST) | wanted_flags(message) if last else _FIRST if first else 0
         number = self.outbound.number(charge)
         ids = message.root.ids if last else _NO_IDS
         body = (bodies.number(number), head, chunk, tail)
@@ -378,8 +377,7 @@ class Outflow:
         before, pad_bytes = out.byte_count, 0
         if kind not in _CEREMONY:
             if self._writer.rekey_due(now):
-                rekey = self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True))
-                out.add(rekey)
+                out.add(self._writer.rekey(seconds=seconds, now=now, pad_bytes=self._pad_bytes(0, alone=True)))
             if self._padding is not None:
                 alone = kind != Kind.DATA or bool(flags & _FIRST)
                 pad_bytes = self._pad_bytes(sum(map(len, body)), alone=alone)
@@ -400,10 +398,3 @@ class Outflow:
         # What has more than one record shows its length by their number; its last one is filled up.
         policy = self._padding if self._padding is None or alone else "full"
         return padding_bytes(policy, body_bytes, self.chunk_bytes + bodies.OVERHEAD_BYTES)
-
-
-def _wants(message: Outgoing | OutgoingBlob) -> int:
-    """Return the flags that ask for the peer's word; the end of a blob asks for an acknowledgement at once."""
-    if isinstance(message, Outgoing):
-        return message.flags
-    return _ACKNOWLEDGE if message.root.flags else 0

@@ -21,12 +21,13 @@ from netstructer.codec.values import Encoded
 from netstructer.errors import MessageCancelled
 from netstructer.protocol import bodies
 from netstructer.protocol.sources import Counted
-from netstructer.protocol.states import CancelCode
+from netstructer.protocol.states import CancelCode, Flag
 
-__all__ = ["FEED_BYTES", "Batch", "Outgoing", "OutgoingBlob", "Single", "single"]
+__all__ = ["FEED_BYTES", "Batch", "Outgoing", "OutgoingBlob", "Single", "single", "wanted_flags"]
 
 Buffer = bytes | bytearray | memoryview
 
+_ACKNOWLEDGE = int(Flag.ACKNOWLEDGE)
 FEED_BYTES = 256 << 10
 """Chunks of a blob that are pulled ahead of their sealing: a few records, so that the socket never waits for a file."""
 BLOB_CHUNK_BYTES = 64 << 10
@@ -352,3 +353,10 @@ class Batch:
     def body(self, number: int) -> bytes:
         """Return the body of the one record."""
         return bodies.batch(number, self._parts)
+
+
+def wanted_flags(message: Outgoing | OutgoingBlob) -> int:
+    """Return the flags that ask for the peer's word; the end of a blob asks for an acknowledgement at once."""
+    if isinstance(message, Outgoing):
+        return message.flags
+    return _ACKNOWLEDGE if message.root.flags else 0
