@@ -1,9 +1,13 @@
-"""Values: whatever bytes come, they are a value whose one encoding they are, within its budgets, or `BadValue`."""
+"""Values: whatever bytes come, they are a value whose one encoding they are, within its budgets, or `BadValue`.
+
+Where the compiled loops run, three inputs of four are decoded and encoded by those in Python as well, under the usual
+budgets or under one that is drawn: the same value, or the same words.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -15,12 +19,24 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from fuzz.splits import draw, pieces
+from netstructer.codec import decoder, encoder
+from netstructer.codec.acceleration import CHOICE
+from netstructer.codec.refusals import OverBudget, Unsendable
 from netstructer.codec.types import Types
 from netstructer.codec.values import decode, encode
 from netstructer.errors import BadValue
 from netstructer.limits import Limits
 
 TYPES = Types()
+BUDGETS = (
+    Limits.SMALL,
+    *(replace(Limits.SMALL, value_items=items) for items in (16, 17, 20, 40, 90)),
+    *(replace(Limits.SMALL, value_depth=depth) for depth in (1, 2, 3, 4)),
+    *(replace(Limits.SMALL, unseeded_members=members) for members in (1, 2, 5)),
+    replace(Limits.SMALL, value_bytes=1024),
+    replace(Limits.SMALL, int_bits=64, decimal_digits=32, decimal_exponent=32),
+)
+"""Under which the two codecs are compared."""
 
 
 @TYPES.register
@@ -77,6 +93,8 @@ def seeds() -> list[bytes]:
 def one(data: bytes) -> None:
     """Decode the bytes whole and in a split; hold both to the law of the format."""
     whole, fault = _read(data)
+    if draw(data) >> 3 & 3 and CHOICE.compiled is not None:
+        _compare(CHOICE.compiled, data, whole)
     again, fault_in_pieces = _read(_parts(data))
 
     assert fault == fault_in_pieces, f"the pieces make a difference: {fault!r}, {fault_in_pieces!r}"
@@ -99,6 +117,33 @@ def _parts(data: bytes) -> Any:
     if how == 2:
         return [memoryview(bytearray(piece)) for piece in pieces(data)]
     return pieces(data)
+
+
+def _compare(compiled: Any, data: bytes, value: Any) -> None:
+    """Decode and encode in both codecs; `value` is what was decoded before, or `None`."""
+    drawn = draw(data) >> 5
+    limits = BUDGETS[drawn % len(BUDGETS)] if drawn & 1 << 20 else Limits.SMALL
+    for cut in (False, True):
+        found = [_decoded(codec.decode_value, _parts(data) if cut else data, limits) for codec in (compiled, decoder)]
+        assert found[0] == found[1], f"the compiled decoder and the one in Python differ: {found}"
+    found = [_encoded(codec.encode_value, value, limits) for codec in (compiled, encoder)]
+    assert found[0] == found[1], f"the compiled encoder and the one in Python differ: {found}"
+
+
+def _decoded(decode_value: Any, source: Any, limits: Limits) -> Any:
+    """Return the text of the fault, or the bytes that the value is in Python."""
+    try:
+        value = decode_value(source, limits, TYPES, ())
+    except BadValue as error:
+        return str(error)
+    return _encoded(encoder.encode_value, value, limits)
+
+
+def _encoded(encode_value: Any, value: Any, limits: Limits) -> Any:
+    try:
+        return list(map(bytes, encode_value(value, limits, TYPES).buffers))
+    except (OverBudget, Unsendable) as error:
+        return type(error), str(error)
 
 
 def _read(source: Any) -> tuple[Any, str]:
