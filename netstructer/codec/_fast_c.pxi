@@ -28,6 +28,14 @@ cdef extern from *:
         return 1;
     }
 
+    /* The UTF-8 of a text; NULL with nothing raised if it holds a lone surrogate.  An `except` in Cython that goes on
+       would drop a traceback that is not there, if there was no memory to make it. */
+    static inline PyObject *ns_utf8(PyObject *text) {
+        PyObject *raw = PyUnicode_AsUTF8String(text);
+        if (raw == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) PyErr_Clear();
+        return raw;
+    }
+
     /* By how many bytes a text that is not ASCII is larger in memory than its `size` bytes of UTF-8. */
     static inline long long ns_widening(PyObject *text, Py_ssize_t size) {
         long long bytes = (long long)PyUnicode_KIND(text) * (long long)PyUnicode_GET_LENGTH(text) - (long long)size;
@@ -211,6 +219,7 @@ cdef extern from *:
         BLOB_COST "NS_BLOB_COST"
         BREATH "NS_BREATH"
     bint ns_ascii(object text, const char **data, Py_ssize_t *size)
+    PyObject *ns_utf8(object text)
     long long ns_widening(object text, Py_ssize_t size)
     Py_ssize_t ns_put_int(unsigned char *out, long long number)
     int ns_get_int(const unsigned char *data, int width, long long *number)
@@ -229,7 +238,7 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
-    object PyUnicode_AsUTF8String(object text)
+    PyObject *PyErr_Occurred()
     object PySequence_List(object items)
     Py_ssize_t PyDict_GET_SIZE "PyDict_Size"(object items)
     PyObject *PyList_GET_ITEM(object items, Py_ssize_t place)

@@ -74,12 +74,13 @@ cdef class _Decoder:
         self.open_room = 8
         self.work = <PyObject **>PyMem_Malloc(self.work_room * sizeof(PyObject *))
         self.opens = <Open *>PyMem_Malloc(self.open_room * sizeof(Open))
+        if self.opens != NULL:  # before anything is raised: what is let go of looks at it
+            self.opens[0].kind = CLOSE_ROOT
+            self.opens[0].left = 1
+            self.opens[0].base = 0
+            self.opens[0].extra = NULL
         if self.work == NULL or self.opens == NULL:
             raise MemoryError()
-        self.opens[0].kind = CLOSE_ROOT
-        self.opens[0].left = 1
-        self.opens[0].base = 0
-        self.opens[0].extra = NULL
 
     def __dealloc__(self):
         cdef Py_ssize_t place
@@ -383,15 +384,9 @@ cdef class _Decoder:
         return found
 
     cdef int _put(self, PyObject *made) except -1:
-        """Close the innermost container: it has become this, a reference of the caller's own."""
+        """Close the innermost container: it has become this, a reference of the caller's own.  There is room for it."""
         self._release(self.opens[self.depth].base)
         self.depth -= 1
-        if self.top == self.work_room:
-            try:
-                self._grow()
-            except MemoryError:
-                Py_DECREF(<object>made)
-                raise
         self.work[self.top] = made
         self.top += 1
         return 0
@@ -489,8 +484,9 @@ cdef class _Decoder:
         made = []
         for place in range(count):
             row = ns_row(kind, like, keys, columns, width, place)
-            made.append(<object>row)
-            Py_DECREF(<object>row)
+            one = <object>row
+            Py_DECREF(one)
+            made.append(one)
             if place % BREATH == BREATH - 1:
                 breathe()
         self.items += count * (1 + DICT_COST) if kind == ROWS_DICT else count
@@ -560,7 +556,7 @@ cdef class _Decoder:
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
-    cdef int _read(self) except -1:
+    cdef int _read(self) except? -1:
         """Read on until the value is whole; raises `Short`, or `IndexError`, where bytes are missing."""
         cdef int tag
         cdef int width
@@ -571,14 +567,14 @@ cdef class _Decoder:
         cdef PyObject *made
         cdef Open *opened
         while True:
+            if self.top == self.work_room:  # for what is read, and for what a container without children becomes
+                self._grow()
             opened = &self.opens[self.depth]
             if opened.left == 0:
                 if opened.kind == CLOSE_ROOT:
                     return 0
                 self._close()
                 continue
-            if self.top == self.work_room:
-                self._grow()
             nodes += 1
             if nodes == BREATH:
                 nodes = 0
@@ -666,7 +662,8 @@ cdef class _Decoder:
             raise OverBudget("value_bytes", "bytes in memory", self.most_bytes, self.end)
         while True:
             try:
-                self._read()
+                if self._read() < 0:  # CPython can lose what was raised where there is no memory for a traceback
+                    raise SystemError("nothing was read, and no error says why")
                 break
             except (IndexError, Short) as short:
                 need = short.need if type(short) is Short else self.end + 1

@@ -157,6 +157,7 @@ cdef class _Encoder:
         """Write a text; 1 if it holds a lone surrogate and its child is on the stack."""
         cdef const char *data
         cdef Py_ssize_t size
+        cdef PyObject *made
         cdef object raw
         if ns_ascii(text, &data, &size):
             if size < 32:
@@ -170,14 +171,17 @@ cdef class _Encoder:
             else:
                 self._attach(STR, text.encode())
             return 0
-        try:
-            raw = PyUnicode_AsUTF8String(text)
-        except UnicodeEncodeError:
+        made = ns_utf8(text)
+        if made == NULL:
+            if PyErr_Occurred() != NULL:
+                raised()
             self._put_bytes(SURROGATES.head)
             children = SURROGATES.take(text)
             self.items += 1 + SURROGATES.worth_of(children)
             self._push(children)
             return 1
+        raw = <object>made
+        Py_DECREF(raw)
         size = PyBytes_GET_SIZE(raw)
         if size < 32:
             self._need(1)
@@ -547,7 +551,10 @@ cdef class _Encoder:
         self.placed = first
         self.open_sets -= 1
         if count >= BULK_MOST:
-            pieces = [bytes_of(<const char *>self.out + places[place], places[place + 1] - places[place]) for place in range(count)]
+            pieces = []  # in no comprehension: of one that fails, Cython lets the last piece go twice
+            for place in range(count):
+                piece = bytes_of(<const char *>self.out + places[place], places[place + 1] - places[place])
+                pieces.append(piece)
             pieces.sort()
             self.length = places[0]
             return self._put_bytes(b"".join(pieces))
