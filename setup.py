@@ -7,6 +7,7 @@ accelerator is built: the wheel is then one for every machine.
 import importlib.util
 import os
 import platform
+import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,8 @@ def extensions() -> list[Extension]:
         return []
     if platform.python_implementation() != "CPython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
         return []  # it is written for the one, and relies on the lock that the other does without
+    if sys.maxsize < 1 << 62:
+        return []  # it takes a length of 2^30 and more for one that is not there, which is so where sizes have 64 bits
     freshness = read_freshness()
     return [
         Extension(
