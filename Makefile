@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 GROUP ?=
 
-.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full steps fuzz fuzz-long fuzz-corpus demo bombs soak gate clean
+.PHONY: help venv test long chaos integrity sabotage mutation cover lint format types bench bench-full steps fuzz fuzz-long fuzz-corpus sanitize demo bombs soak gate clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,10 @@ fuzz-long: venv  ## ten million inputs to each target, over as many runs as it t
 
 fuzz-corpus: venv  ## the committed corpora anew, from what was found in CORPORA
 	$(BIN)/python -m fuzz.corpus --corpora $(CORPORA)
+
+sanitize: venv  ## the compiled loops under AddressSanitizer and UBSan (gcc): a quarter of an hour
+	$(BIN)/pip install -q 'Cython>=3.1'
+	$(BIN)/python tests/sanitize.py
 
 demo: venv  ## a server and a link, on real input
 	$(BIN)/netstructer demo
