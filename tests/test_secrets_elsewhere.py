@@ -216,12 +216,14 @@ def command(
 ) -> list[int]:
     """Run commands in one process, interrupt those that wait for it, and return what they ended with."""
     environment = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "PYTHONWARNINGS": "error"}
-    codes, said = [], ""
+    codes, said, left = [], "", set(waiting)
     with python("-c", program, json.dumps(commands), **environment) as process:
         assert process.stderr is not None
         for line in process.stderr:
             said += line
-            if line.startswith("listening on") and len(codes) in waiting:
+            if line.startswith("listening on") and len(codes) in left:
+                # Once: where it is interrupted in the middle of saying so, it says so again.
+                left.remove(len(codes))
                 process.send_signal(signal.SIGINT)
             if line.startswith("ended"):
                 codes.append(int(line.split()[1]))
