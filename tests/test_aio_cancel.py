@@ -266,11 +266,12 @@ def test_a_cancelled_send_takes_nothing_from_what_others_send() -> None:
         for task in tasks[::2]:
             task.cancel()
         wire.resume()
-        marking = asyncio.ensure_future(_after(tasks[5], near.send(MARKER)))
+        marking = asyncio.ensure_future(_after(asyncio.gather(*tasks[1::2]), near.send(MARKER)))
         found = await read_all(far, MARKER)
         await marking
 
-        assert [value for value in found if value[0] % 2] == [(n, NOISE) for n in (1, 3, 5)]
+        # They take turns, record by record: which of them is whole first depends on where the cancelled ones stood.
+        assert sorted(value[0] for value in found if value[0] % 2) == [1, 3, 5]
         assert all(value[1] == NOISE for value in found)
         near.abort()
         await far.abort()
