@@ -251,7 +251,9 @@ print(json.dumps(growth.figures()))
 
 
 def test_growth_is_what_comes_on_top() -> None:
-    found = json.loads(subprocess.run([sys.executable, "-c", GROWING], check=True, capture_output=True).stdout)
+    found = json.loads(
+        subprocess.run([sys.executable, "-c", GROWING], check=True, capture_output=True, timeout=60).stdout
+    )
 
     assert found["client_growth_mib"] == found["server_growth_mib"]
     assert 19 < found["client_growth_mib"] < 40 or sys.platform != "linux"
