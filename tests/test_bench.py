@@ -255,7 +255,7 @@ def test_growth_is_what_comes_on_top() -> None:
         subprocess.run([sys.executable, "-c", GROWING], check=True, capture_output=True, timeout=60).stdout
     )
 
-    assert found["client_growth_mib"] == found["server_growth_mib"]
+    assert found["client_growth_mib"] == pytest.approx(found["server_growth_mib"], abs=1)
     assert 19 < found["client_growth_mib"] < 40 or sys.platform != "linux"
 
 
