@@ -357,7 +357,7 @@ def test_hypothesis_makes_what_it_finds_small() -> None:
 @pytest.mark.parametrize(
     ("name", "module", "attribute", "broken"),
     [
-        ("value", "netstructer.codec.decoder", "_NARROWER", ((1, 0),) * 9),
+        ("value", "netstructer.codec.decoder", "NARROWER", ((1, 0),) * 9),
         ("token", "netstructer.codec.tokens", "_PADDINGS", tuple(bytes(count) for count in range(17))),
         (
             *("frame", "netstructer.codec.frames", "FrameReader.__init__.__kwdefaults__"),

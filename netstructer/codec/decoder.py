@@ -51,6 +51,7 @@ from netstructer.codec.tags import (
     INT,
     INT_BIG,
     LENGTH_WIDE,
+    NARROWER,
     NEGATIVE,
     NONE,
     RUN,
@@ -75,9 +76,6 @@ _PAYLOADS = frozenset((BYTES, STR, BYTEARRAY, INT_BIG))
 TAKE_BYTES = 64 * 1024
 """From here on missing bytes are gathered in a buffer of their own, which becomes the object, not in front of the
 rest."""
-
-_NARROWER = ((0, 0), (-16, 127), *((-1 << 8 * width - 1, (1 << 8 * width - 1) - 1) for width in range(1, 8)))
-"""For each width of an int in bytes, the first and the last that take less."""
 
 _NONES = tuple((None,) * count for count in range(31))
 """What an open container's iterator runs over; a tuple that is there already makes one faster than `repeat` does."""
@@ -173,7 +171,7 @@ def decode_value(source: Chunk | Iterable[Chunk], limits: Limits, types: Types, 
                             if stop > end:
                                 raise Short(stop)
                             number = from_bytes(data[position + 1 : stop], "big", signed=True)
-                            low, high = _NARROWER[tag - INT]
+                            low, high = NARROWER[tag - INT]
                             if low <= number <= high:
                                 raise Malformed("an int is longer than it need be")
                             append(number)

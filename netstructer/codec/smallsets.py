@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netstructer.codec.tags import FIX_STR, FIX_TUPLE, INT, INT_BIG, NEGATIVE
+from netstructer.codec.tags import FIX_STR, FIX_TUPLE, INT, INT_BIG, NARROWER, NEGATIVE
 
 __all__ = ["pack_members", "unpack_members"]
 
@@ -17,8 +17,6 @@ _HEADS = tuple(bytes((FIX_STR + size,)) for size in range(32))
 _INTS = tuple(bytes((place,)) for place in range(128))
 _NEGATIVES = tuple(bytes((NEGATIVE + place,)) for place in range(-16, 0))
 _INT_HEADS = tuple(bytes((INT + size,)) for size in range(9))
-_NARROWER = ((0, 0), (-16, 127), *((-1 << 8 * width - 1, (1 << 8 * width - 1) - 1) for width in range(1, 8)))
-"""For each width of an int in bytes, the first and the last that take less."""
 
 from_bytes = int.from_bytes
 
@@ -66,7 +64,7 @@ def unpack_members(data: bytes, start: int, count: int) -> tuple[list[Any], int]
             elif NEGATIVE <= tag < INT_BIG:
                 stop = start + tag - (INT - 1)
                 number = from_bytes(data[start + 1 : stop], "big", signed=True)
-                low, high = _NARROWER[tag - INT]
+                low, high = NARROWER[tag - INT]
                 if low <= number <= high:
                     return None
                 append(number)

@@ -67,6 +67,9 @@ WIDE_ROW = 64
 """Lists and tuples longer than this are no rows of a table, and lists longer than this on average are not flattened:
 such rows are long enough to take bulk forms of their own, and may be of different types."""
 
+NARROWER = ((0, 0), (-16, 127), *((-1 << 8 * width - 1, (1 << 8 * width - 1) - 1) for width in range(1, 8)))
+"""For each width of an int in bytes, the first and the last that take less."""
+
 CANONICAL_NAN = b"\x7f\xf8\0\0\0\0\0\0"
 """The one nan, as a big-endian double."""
 
