@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -12,6 +11,9 @@ from bench.peers.peer import HOST, NO_REPLY, Connection, Conversation, LoopConne
 from netstructer.cli.linking import GCM, BatchingConnection, LinkConnection, serve_links
 
 __all__ = ["Aio", "AioGcm", "AioMany", "Blocking", "BlockingGcm", "BlockingMany"]
+
+GCM_WIRE = "AES-256-GCM records under Noise NNpsk0 keys"
+GCM_OPTIONS = {"cipher": GCM}
 
 
 class Blocking(Peer):
@@ -24,13 +26,6 @@ class Blocking(Peer):
     connection: ClassVar[type[LinkConnection]] = LinkConnection
     options: ClassVar[dict[str, Any]] = {}
     """Of `Link` and `Server`."""
-
-    def missing(self) -> str | None:
-        from netstructer import Link
-
-        known = inspect.signature(Link.__init__).parameters
-        absent = [name for name in self.options if name not in known]
-        return f"this version has no {', '.join(absent)}" if absent else super().missing()
 
     def serve(self, config: dict[str, Any], ready: Callable[[int], None]) -> None:
         serve_links(config, ready, FAN, **self.options)
@@ -53,8 +48,8 @@ class BlockingGcm(Blocking):
     """The same, with the second record cipher."""
 
     name = "netstructer aes-256-gcm"
-    wire = "AES-256-GCM records under Noise NNpsk0 keys"
-    options: ClassVar[dict[str, Any]] = {"cipher": GCM}
+    wire = GCM_WIRE
+    options = GCM_OPTIONS
 
 
 class AioConnection(LoopConnection):
@@ -144,6 +139,6 @@ class AioGcm(Aio):
     """The same, with the second record cipher."""
 
     name = "netstructer.aio aes-256-gcm"
-    wire = "AES-256-GCM records under Noise NNpsk0 keys"
-    options: ClassVar[dict[str, Any]] = {"cipher": GCM}
+    wire = GCM_WIRE
+    options = GCM_OPTIONS
     only = ("rtt", "bulk", "single")
