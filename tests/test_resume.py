@@ -336,7 +336,7 @@ def test_a_server_may_hold_its_sessions_to_their_addresses() -> None:
 def test_a_session_that_waits_makes_way_for_a_client_that_is_there() -> None:
     with house(max_links=1) as (server, proxy, near, far):
         proxy.down()
-        eventually(lambda: far.suspended)
+        eventually(lambda: server.suspended() == (far,))
         with Link(server.address, key=KEY) as newer:
             assert server.accept(timeout=PATIENCE_SECONDS).id == newer.id
             with pytest.raises(SessionLost):
