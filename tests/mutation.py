@@ -291,7 +291,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _errors() -> set[str]:
-    sources = [ROOT / "netstructer" / "errors.py", ROOT / "netstructer" / "codec" / "refusals.py"]
+    sources = [*(ROOT / "netstructer" / "errors").glob("*.py"), ROOT / "netstructer" / "codec" / "refusals.py"]
     trees = [ast.parse(source.read_text()) for source in sources]
     return {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)} - {"OverBudget"}
 

@@ -102,6 +102,8 @@ def _is_made_in(module: str, shown: object) -> bool:
     home = getattr(shown, "__module__", None) if isinstance(shown, type) or callable(shown) else None
     if not isinstance(home, str) or not home.startswith("netstructer"):
         return True
+    if home == folder == "netstructer.errors":
+        return True  # the errors show where users import them from
     return home.startswith(module) or (folder != "netstructer" and home.rpartition(".")[0] == folder)
 
 

@@ -20,7 +20,6 @@ WINDOW = "netstructer"
 
 FLOORS = ("GROUND", "CODEC", "PROTOCOL", "COMMONS", "FACADES", "SERVICES", "ROOF")
 MODULES = {
-    "netstructer.errors": "GROUND",
     "netstructer.limits": "GROUND",
     "netstructer.keys": "GROUND",
     "netstructer.keyring": "GROUND",
@@ -79,6 +78,7 @@ MODULES = {
 }
 """The floor of each module at the top of the package."""
 FOLDERS = {
+    "netstructer.errors": "GROUND",
     "netstructer.codec": "CODEC",
     "netstructer.protocol": "PROTOCOL",
     "netstructer.transfer": "COMMONS",

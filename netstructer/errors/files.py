@@ -1,0 +1,38 @@
+"""What goes wrong with files, of transfers and of outboxes.  Floor: GROUND."""
+
+from __future__ import annotations
+
+from netstructer.errors.root import NetstructerError
+
+__all__ = ["DigestMismatch", "FileChanged", "OutboxDamaged", "TransferRefused", "UnsafeName"]
+
+
+class UnsafeName(NetstructerError, ValueError):
+    """A name that is not taken from a peer, nor offered to one: somewhere it could mean another place or file."""
+
+    name: str = ""
+
+
+class FileChanged(NetstructerError, OSError):
+    """A file changed while it was read; what arrived of it was dropped."""
+
+    name: str = ""
+
+
+class DigestMismatch(NetstructerError, OSError):
+    """A file arrived with other bytes than its sender read; it was dropped."""
+
+    name: str = ""
+
+
+class TransferRefused(NetstructerError, PermissionError):
+    """The other end does not take, or does not give, what was asked for."""
+
+    name: str = ""
+
+
+class OutboxDamaged(NetstructerError, OSError):
+    """An outbox file is not what was written: `row` is the first row that is missing or has rotted, 0 where it is all
+    of them.  Nothing of it is sent until somebody has decided what becomes of it (`netstructer.durable.salvage`)."""
+
+    row: int = 0
