@@ -466,8 +466,8 @@ def test_a_file_that_is_cut_anywhere_is_reported(damage: Damage, side: str) -> N
 
     found = {at: damage.with_side(side, sound[:at]) for at in sorted(cuts)}
 
-    # The mark has its row twice; where one place is left, nothing is lost.  Nor is anything where zeros are cut off (the last
-    # byte of a row is random), because SQLite reads zeros beyond the end of a file.
+    # The mark has its row twice; where one place is left, nothing is lost.  Nor is anything where zeros are cut off
+    # (the last byte of a row is random), because SQLite reads zeros beyond the end of a file.
     lossless = {at for at in cuts if not any(sound[at:])} if side != "-mark" else set(range(40, len(sound)))
     assert {at for at, what in found.items() if what == "whole"} <= lossless
 
