@@ -70,7 +70,7 @@ def one(data: bytes) -> None:
             else:
                 assert list(asides.close(number)) == live.pop(number)
                 assert asides.over(number)
-    assert len(asides._ahead) <= MOST_AHEAD
+    assert len(asides.numbers.ahead) <= MOST_AHEAD
     unread = asides.clear()
     assert len(unread) == sum(map(len, live.values()))
     assert not asides.opened

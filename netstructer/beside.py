@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
+from netstructer import calling, talking
+from netstructer.actions import Actions
+from netstructer.answering import Answering
 from netstructer.codec.blob import Blob
 from netstructer.conversation import Conversation
 from netstructer.incoming import Incoming
@@ -20,17 +24,82 @@ from netstructer.sockets import deadline_after
 
 if TYPE_CHECKING:
     from netstructer.exchange import Exchange
+    from netstructer.link import Link
     from netstructer.protocol.assembly import Message
+    from netstructer.tidings import Tidings
     from netstructer.transfer import Overwrite, Report, Transfer
 
 __all__ = ["Beside"]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 class Beside:
-    """Conversations and files of a link."""
+    """Calls, conversations and files of a link."""
 
     _exchange: Exchange
     _compress: bool
+    _told: Tidings
+    _answering: Answering | None = None
+    _actions: Actions | None = None
+    _state: dict[str, Any] | None = None
+
+    def call(self, action: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Call an action of the peer's, and return its result; for an action that streams, a `Stream` to iterate.
+
+        Any number of calls may be under way at once, from as many threads, both ways.  `timeout` is how long the answer
+        may take, in seconds, and each item of a stream; the peer knows of it.  What is not waited for any more, because
+        of that or of Ctrl-C, is cancelled: its action can ask for that, and its result is dropped.
+
+        Raises `UnknownAction`, `BadArguments`, `NotPermitted` and `RemoteError` for what an action raised there, by its
+        name and text; `Busy`; `LinkTimeout`; and what `send` raises.
+        """
+        exchange = self._exchange
+        blob_of = partial(self._blob_of, exchange)
+        return calling.call(exchange, blob_of, action, args, kwargs, timeout=timeout, compress=self._compress)
+
+    def notify(self, action: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> None:
+        """Call an action of the peer's and want no answer: return when the call is sealed, as `send` does.
+
+        What becomes of it is in the peer's log alone.  Notices of one link are begun in order, and run side by side.
+        """
+        calling.notify(self._exchange, action, args, kwargs, timeout=timeout, compress=self._compress)
+
+    @overload
+    def on(self, name: F) -> F: ...
+    @overload
+    def on(
+        self, name: str | None = None, *, permission: str | None = None, check: bool = False
+    ) -> Callable[[F], F]: ...
+    def on(self, name: Any = None, *, permission: str | None = None, check: bool = False) -> Any:
+        """Register the decorated function as an action that the peer may call on this link: `actions.on` says how."""
+        return self.actions.on(name, permission=permission, check=check)
+
+    @property
+    def actions(self) -> Actions:
+        """What the peer may call on this link; at a server, what it may call on all of them is found behind it."""
+        if self._actions is None:
+            house = self._told.house
+            self._actions = Actions(None if house is None else house.actions)
+        return self._actions
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the application keeps with this link: a dict that lives as long as it does, and never travels."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    def _called(self) -> None:
+        """Have what the peer has called answered; under the link's lock."""
+        answering = self._answering
+        if answering is None or answering.exchange is not self._exchange:
+            answering = self._answering = Answering(cast("Link", self), self._exchange, self.actions)
+        answering.came()
+
+    def _await_answers(self, deadline: float) -> bool:
+        answering = self._answering
+        return answering is None or talking.await_answers(answering.exchange, answering, deadline)
 
     def send_file(
         self,

@@ -131,7 +131,7 @@ class Exchange:
         """Whether values may still be sent: neither end has said farewell, and the session is not lost."""
         return not (self._pump.ended or self._pump.closing or self._pump.left_by_peer)
 
-    def submit_now(self, single: Single, flags: int) -> Sent | None:
+    def submit_now(self, single: Single, flags: int, conversation: int = 0) -> Sent | None:
         """Seal and write a small value at once; return what was moved.
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
@@ -141,7 +141,7 @@ class Exchange:
             if pump.unsent or pump.closing or pump.dismissed:
                 return None
             try:
-                sealed = session.seal_now(single, flags, time.monotonic())
+                sealed = session.seal_now(single, flags, time.monotonic(), conversation)
                 if sealed is None:
                     return None
                 frame = sealed[0]

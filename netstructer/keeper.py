@@ -139,6 +139,16 @@ class Keeper:
         if wake:
             self._wake()
 
+    def watch(self, pump: Kept) -> None:
+        """Look after a link at once, and not from the next round on: whoever worked in it goes to do something long."""
+        with self._lock:
+            if pump not in self._loose or pump.reading or not self._serves(pump):
+                return
+            self._take_over(pump)
+            self._untimed.append(pump)
+        if not _POLLS_LIVE:
+            self._wake()
+
     def watch_writes(self, pump: Kept) -> None:
         """Go on writing what the socket did not take."""
         with self._lock:

@@ -26,7 +26,8 @@ def drain_links(links: tuple[Link, ...], reception: Reception, deadline: float) 
     """Tell the clients, and wait until the handlers are done with what has come; say whether they are."""
     for link in links:
         link._exchange.drain(max(0.0, deadline - time.monotonic()))
-    return reception.await_handlers(deadline)
+    handled = reception.await_handlers(deadline)
+    return all([link._await_answers(deadline) for link in links]) and handled
 
 
 def close_links(links: tuple[Link, ...], deadline: float) -> None:

@@ -57,6 +57,9 @@ class Limits:
     the heads around a whole number of MiB, which would need a record of their own.  1 KiB to 1 MiB."""
     credit_bytes: int = 8 * MIB
     """What the peer may send ahead of what the application has taken: 80 ms of a 100 MB/s link."""
+    calls: int = 32
+    """Calls of the peer's that run at once on one link; further ones wait, and its credit with them.  Each may hold a
+    thread."""
     streams: int = 64
     """Unfinished messages that the peer may have on one link at a time; blobs hold at most three quarters of them, so
     at least 2: a blob that nobody reads leaves a stream to values."""

@@ -84,11 +84,9 @@ class Pump:
         """What the collector left to do, under the lock: whoever works here next does it."""
         self.unsent: deque[bytes | bytearray | memoryview] = deque()
         self.room_bytes = engage(session)
-        self.ended = False
         self.patience_seconds = 0.0
         """How long the last word may wait for room in the socket."""
-        self.left_by_peer = False
-        self.closing = False
+        self.ended = self.left_by_peer = self.closing = False
         self.draining = False
         """At a server that leaves: what has come can still be taken, and answered; nothing else is waited for."""
         self.dismissed = False
@@ -333,6 +331,8 @@ class Pump:
     def _sort(self, message: Message | Whole) -> None:
         if self.closing or not self.asides.put(message):
             self.session.inflow.dismiss(message)
+        elif self.asides.calls:
+            self.told.called()
 
     def flush(self) -> None:
         """Seal and write a few rounds, as far as the socket takes it; the keeper goes on with the rest."""

@@ -10,6 +10,7 @@ import logging
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+from netstructer.actions import Actions
 from netstructer.errors import NetstructerError, Stalled
 from netstructer.keys import Key
 from netstructer.redial import Redialler
@@ -25,6 +26,7 @@ logger = logging.getLogger("netstructer")
 class House(Protocol):
     """What a server does when something becomes of one of its links."""
 
+    actions: Actions
     def link_ended(self, link: Link) -> None: ...
     def link_suspended(self, link: Link) -> None: ...
     def link_resumed(self, link: Link) -> None: ...
@@ -70,6 +72,10 @@ class Tidings:
             logger.info("= link %s: the server gives a new key, %s", link.id, key.fingerprint)
         if self.redialler is not None:
             self.redialler.new_key(key)
+
+    def called(self) -> None:
+        if (link := self._reference()) is not None:
+            link._called()
 
     def draining(self, seconds: float) -> None:
         if (link := self._reference()) is not None:

@@ -12,7 +12,7 @@ from netstructer.codec.spool import SpoolRoom
 from netstructer.errors import LinkClosed
 from netstructer.limits import Limits
 from netstructer.protocol import bodies
-from netstructer.protocol.asides import MOST_AHEAD, Asides
+from netstructer.protocol.asides import CALLS_FROM, MOST_AHEAD, Asides
 from netstructer.protocol.assembly import Message
 from netstructer.protocol.states import Role
 
@@ -39,6 +39,21 @@ def test_the_client_opens_odd_numbers_and_the_server_even_ones(role: Role) -> No
     mine, _ = numbers(role)
 
     assert [asides.open() for _ in mine] == mine
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_calls_have_numbers_of_their_own_and_are_sorted_apart(role: Role) -> None:
+    asides = Asides(role)
+    mine, theirs = numbers(role)
+    assert [asides.open_call() for _ in mine] == [CALLS_FROM + number for number in mine]
+
+    assert taken(asides, [theirs[0], CALLS_FROM + theirs[1], CALLS_FROM + theirs[0]]) == [True] * 3
+    assert taken(asides, [CALLS_FROM + mine[0], CALLS_FROM + mine[0]]) == [True] * 2  # two replies to one call
+    assert (list(asides.opened), list(asides.calls)) == ([theirs[0]], [CALLS_FROM + theirs[1], CALLS_FROM + theirs[0]])
+    asides.close(CALLS_FROM + theirs[0])
+    assert taken(asides, [CALLS_FROM, CALLS_FROM + theirs[0]]) == [False] * 2
+    asides.clear()
+    assert not asides.calls
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -102,7 +117,7 @@ def test_a_number_is_new_once(role: Role, steps: list[tuple[int, bool]]) -> None
 
     assert set(asides.opened) == used
     floor = next(number for number in range(2 - (role is Role.SERVER), 99, 2) if number not in used) - 2
-    assert (asides._used, asides._ahead) == (floor, {number for number in used if number > floor})
+    assert (asides.numbers._used, asides.numbers.ahead) == (floor, {number for number in used if number > floor})
 
 
 def test_a_peer_that_passes_numbers_over_costs_little() -> None:
@@ -111,7 +126,7 @@ def test_a_peer_that_passes_numbers_over_costs_little() -> None:
         number = 4 * place + 3  # 1, 5, 9 ... are never used
         assert taken(asides, [number]) == [True]
         asides.close(number)
-        assert len(asides._ahead) <= MOST_AHEAD
+        assert len(asides.numbers.ahead) <= MOST_AHEAD
     asides.opened.clear()
 
     assert taken(asides, [1, 3, 4 * 2 * MOST_AHEAD - 3]) == [False] * 3
@@ -131,12 +146,17 @@ def test_clear_returns_all_that_nobody_has_read_and_leaves_what_was_accepted_ope
 
 
 def test_an_end_has_so_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netstructer.protocol.asides.MOST_NUMBER", 4)
+    monkeypatch.setattr("netstructer.protocol.asides.CALLS_FROM", 5)
     asides = Asides(Role.SERVER)
 
     assert [asides.open(), asides.open()] == [2, 4]
     with pytest.raises(LinkClosed, match="no more numbers"):
         asides.open()
+    monkeypatch.setattr("netstructer.protocol.asides.END_OF_NUMBERS", 8)
+    asides = Asides(Role.CLIENT)
+    assert asides.open_call() == 6
+    with pytest.raises(LinkClosed, match="no more numbers"):
+        asides.open_call()
 
 
 def test_the_next_message_can_be_looked_at_and_stays() -> None:

@@ -330,7 +330,7 @@ def test_a_conversation_that_nobody_holds_any_more_is_over_at_both_ends() -> Non
 
 
 def test_a_link_has_so_many_numbers_for_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netstructer.protocol.asides.MOST_NUMBER", 3)
+    monkeypatch.setattr("netstructer.protocol.asides.CALLS_FROM", 4)
     with linked() as (near, _):
         with near.conversation(), near.conversation():
             pass

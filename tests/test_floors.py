@@ -36,6 +36,11 @@ MODULES = {
     "netstructer.logbudget": "COMMONS",
     "netstructer.occupancy": "COMMONS",
     "netstructer.bans": "COMMONS",
+    "netstructer.actions": "COMMONS",
+    "netstructer.calling": "FACADES",
+    "netstructer.answering": "FACADES",
+    "netstructer.talking": "FACADES",
+    "netstructer.crew": "FACADES",
     "netstructer.credentials": "COMMONS",
     "netstructer.identity": "COMMONS",
     "netstructer.known_servers": "COMMONS",
@@ -115,6 +120,7 @@ EXTRAS: dict[str, str | tuple[str, ...]] = {
     "spake2": "netstructer.pairing",
     "hypothesis": ("netstructer.testing.drawing", "netstructer.testing.mishaps", "netstructer.testing.strategies"),
     "pytest": "netstructer.pytest_plugin",
+    "typeguard": "netstructer.actions",
 }
 """The folders or modules in which an optional package may be imported."""
 

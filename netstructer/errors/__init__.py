@@ -82,12 +82,13 @@ from netstructer.errors.peer import (
     PeerFault,
     RekeyOverdue,
 )
-from netstructer.errors.remote import RemoteError
+from netstructer.errors.remote import BadArguments, CallCancelled, NotPermitted, RemoteError, UnknownAction
 from netstructer.errors.root import NetstructerError
 
 __all__ = [
     "AnswerRefused",
     "BacklogFull",
+    "BadArguments",
     "BadCompression",
     "BadFrame",
     "BadSeal",
@@ -95,6 +96,7 @@ __all__ = [
     "Banned",
     "Busy",
     "BytesGone",
+    "CallCancelled",
     "CannotListen",
     "ConnectionCut",
     "CreditExceeded",
@@ -126,6 +128,7 @@ __all__ = [
     "Misuse",
     "NetstructerError",
     "NotNetstructer",
+    "NotPermitted",
     "OutOfOrder",
     "OutboxDamaged",
     "OutboxFull",
@@ -140,6 +143,7 @@ __all__ = [
     "SpoolFull",
     "Stalled",
     "TransferRefused",
+    "UnknownAction",
     "UnknownServer",
     "Unreachable",
     "UnsafeName",

@@ -17,66 +17,100 @@ from netstructer.protocol.states import Role
 
 __all__ = ["Asides"]
 
-MOST_NUMBER = (1 << 32) - 1
-"""What the head of a message has room for."""
+CALLS_FROM = 1 << 28
+"""Conversations that are calls (`calls.py`) have numbers above this one, and others numbers below it: who sorts them
+need not look into them.  A call uses a number, so calls have fifteen sixteenths of all: two thousand million for each
+end, which is three days of eight thousand calls a second."""
+END_OF_NUMBERS = 1 << 32
+"""What the head of a message has no room for."""
 MOST_AHEAD = 4096
 """How many of the peer's conversations may have begun before one with a lower number: beyond that, or half of it, it is
 over."""
 
 
+class Numbers:
+    """The numbers from `start` to `stop`, of both ends: which comes next here, and which the peer has used."""
+
+    __slots__ = ("_next", "_stop", "_used", "ahead")
+
+    def __init__(self, role: Role, start: int, stop: int) -> None:
+        self._next = start + (1 if role is Role.CLIENT else 2)
+        self._used = start + (0 if role is Role.CLIENT else -1)
+        self._stop = stop
+        self.ahead: set[int] = set()
+
+    def give(self) -> int:
+        """Return the next of this end.  Raises `LinkClosed` when all are used."""
+        number = self._next
+        if number >= self._stop:
+            raise LinkClosed("the link has no more numbers for conversations of this kind")
+        self._next += 2
+        return number
+
+    def use(self, number: int) -> bool:
+        """Take note of a number of the peer's; False for one that it has used before."""
+        ahead = self.ahead
+        if number <= self._used or number in ahead:
+            return False
+        if number == self._used + 2 and not ahead:
+            self._used = number
+            return True
+        ahead.add(number)
+        if len(ahead) > MOST_AHEAD:
+            # Half of them at once, so that a peer that passes numbers over costs no more than one that does not.
+            self._used = sorted(ahead)[MOST_AHEAD // 2]
+            self.ahead = ahead = {later for later in ahead if later > self._used}
+        while self._used + 2 in ahead:
+            self._used += 2
+            ahead.remove(self._used)
+        return True
+
+
 class Asides:
     """The conversations of one session.  Single owner."""
 
-    __slots__ = ("_ahead", "_next", "_parity", "_queues", "_used", "opened")
+    __slots__ = ("_parity", "_queues", "calls", "numbers", "numbers_of_calls", "opened")
 
     def __init__(self, role: Role) -> None:
         self._parity = 1 if role is Role.CLIENT else 0
-        self._next = 1 if role is Role.CLIENT else 2
-        self._used = 0 if role is Role.CLIENT else -1
-        self._ahead: set[int] = set()
+        self.numbers = Numbers(role, 0, CALLS_FROM)
+        self.numbers_of_calls = Numbers(role, CALLS_FROM, END_OF_NUMBERS)
         self._queues: dict[int, list[Message | Whole] | deque[Message | Whole]] = {}
         """Of each the messages that wait; a list where there is one, because a deque takes ten times the memory and
         the peer may open thousands before anybody accepts one.
         """
         self.opened: deque[int] = deque()
         """Conversations that the peer opened and nobody has accepted."""
+        self.calls: deque[int] = deque()
+        """Calls of the peer's that nobody has begun to answer."""
 
     def open(self) -> int:
-        """Begin a conversation of this end; return its number.  Raises `LinkClosed` after two thousand million."""
-        number = self._next
-        if number > MOST_NUMBER:
-            raise LinkClosed("the link has no more numbers for conversations")
-        self._next += 2
+        """Begin a conversation of this end; return its number.  Raises `LinkClosed` when all numbers are used."""
+        number = self.numbers.give()
         self._queues[number] = deque()
+        return number
+
+    def open_call(self) -> int:
+        """Begin a call of this end; return its number.  Raises as `open` does."""
+        number = self.numbers_of_calls.give()
+        self._queues[number] = []
         return number
 
     def put(self, message: Message | Whole) -> bool:
         """Take in a message; False where its conversation is over, or never was."""
         number = message.conversation
-        if number not in self._queues:
-            if number & 1 == self._parity or not self._use(number):
+        queue = self._queues.get(number)
+        if queue is None:
+            is_call = number >= CALLS_FROM
+            numbers = self.numbers_of_calls if is_call else self.numbers
+            if number & 1 == self._parity or not numbers.use(number):
                 return False
             self._queues[number] = [message]
-            self.opened.append(number)
+            (self.calls if is_call else self.opened).append(number)
             return True
-        queue = self._queues[number]
-        if isinstance(queue, list):
+        if queue and isinstance(queue, list):
             queue = self._queues[number] = deque(queue)
         queue.append(message)
-        return True
-
-    def _use(self, number: int) -> bool:
-        """Take note of a number of the peer's; False for one that it has used before."""
-        if number <= self._used or number in self._ahead:
-            return False
-        self._ahead.add(number)
-        if len(self._ahead) > MOST_AHEAD:
-            # Half of them at once, so that a peer that passes numbers over costs no more than one that does not.
-            self._used = sorted(self._ahead)[MOST_AHEAD // 2]
-            self._ahead = {ahead for ahead in self._ahead if ahead > self._used}
-        while self._used + 2 in self._ahead:
-            self._used += 2
-            self._ahead.remove(self._used)
         return True
 
     def over(self, number: int) -> bool:
@@ -104,6 +138,7 @@ class Asides:
     def clear(self) -> list[Message | Whole]:
         """End those that nobody has accepted, and return all that nobody has read."""
         self.opened.clear()
+        self.calls.clear()
         unread = [message for queue in self._queues.values() for message in queue]
         for queue in self._queues.values():
             queue.clear()

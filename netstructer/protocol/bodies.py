@@ -296,10 +296,10 @@ def row_of(plain: Buffer) -> tuple[bytes, int]:
     return _ROW.unpack_from(plain)
 
 
-def single(delivery_number: int, codec: int, chunk: Buffer, plain_bytes: int) -> bytes:
+def single(delivery_number: int, codec: int, chunk: Buffer, plain_bytes: int, conversation: int = 0) -> bytes:
     """Return the body of a value without blobs that has one record: `number`, `First`, chunk and `total` in one
     step."""
-    head = _pack_single(delivery_number, VALUE, codec, 0, 0, plain_bytes)
+    head = _pack_single(delivery_number, ASIDE if conversation else VALUE, codec, 0, conversation, plain_bytes)
     return b"".join((head, chunk, _pack_total(plain_bytes)))
 
 

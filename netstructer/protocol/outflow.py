@@ -225,10 +225,12 @@ class Outflow:
             and body_bytes + MESSAGE_CHARGE * (batch.count + 1) <= self._most_charge
         )
 
-    def seal_now(self, single: Single, flags: int, message: int, now: float) -> tuple[Buffer, int] | None:
+    def seal_now(
+        self, single: Single, flags: int, message: int, now: float, conversation: int = 0
+    ) -> tuple[Buffer, int] | None:
         """Seal a small value at once and return its frame and delivery number; None where it has to take its turn.
 
-        `message` is its number among all that this end sends.
+        `message` is its number among all that this end sends, `conversation` that of the conversation which it is of.
         """
         codec, chunk, plain_bytes = single
         kept, lanes, outbound, writer = self.kept, self.lanes, self.outbound, self._writer
@@ -243,7 +245,7 @@ class Outflow:
             return None
         number = outbound.next_number
         outbound.next_number, outbound.sent = number + 1, charged
-        body = bodies.single(number, codec, chunk, plain_bytes)
+        body = bodies.single(number, codec, chunk, plain_bytes, conversation)
         flags |= _BOTH
         stream = lanes.spare_stream
         token = writer.write(_DATA, flags, stream, body, seconds=int(self._wall()))

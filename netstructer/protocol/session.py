@@ -190,7 +190,7 @@ class Session:
         first = self.traffic.messages_sent + 1
         return range(first, first + count)
 
-    def seal_now(self, single: Single, flags: int, now: float) -> tuple[Buffer, int] | None:
+    def seal_now(self, single: Single, flags: int, now: float, conversation: int = 0) -> tuple[Buffer, int] | None:
         """Seal a small value at once, and return its frame and delivery number; None where it has to be queued.
 
         It has to where others wait, where the credit does not reach, and where padding is on.  Raises what `queue`
@@ -199,7 +199,7 @@ class Session:
         if self.state is not State.READY or self.outflow.farewell is not None:
             self.check_open()
             return None
-        sealed = self.outflow.seal_now(single, flags, self.traffic.messages_sent + 1, now)
+        sealed = self.outflow.seal_now(single, flags, self.traffic.messages_sent + 1, now, conversation)
         if sealed is not None:
             self.traffic.sent(1, single.plain_bytes)
         return sealed
