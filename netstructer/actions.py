@@ -120,7 +120,17 @@ class Context:
 class Action:
     """One function under one name."""
 
-    __slots__ = ("_check", "_function", "_signature", "awaited", "is_quick", "name", "permission", "streams", "wants_context")
+    __slots__ = (
+        "_check",
+        "_function",
+        "_signature",
+        "awaited",
+        "is_quick",
+        "name",
+        "permission",
+        "streams",
+        "wants_context",
+    )
 
     def __init__(self, name: str, function: Callable[..., Any], permission: str | None, *, check: bool) -> None:
         run = function if callable(function) else getattr(function, "run", None)

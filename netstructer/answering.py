@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netstructer import talking
-from netstructer.actions import Action, Actions
+from netstructer.actions import Actions
 from netstructer.crew import crew
 from netstructer.errors import (
     BadValue,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from netstructer.link import Link
     from netstructer.protocol.assembly import Message, Whole
 
-__all__ = ["Answering"]
+__all__ = ["Answering", "note"]
 
 logger = logging.getLogger("netstructer")
 
@@ -102,7 +102,7 @@ class Answering:
         try:
             self._run(asked, call)
         except BaseException as error:
-            _note(self.exchange.session.id, asked.name, error)
+            note(self.exchange.session.id, asked.name, error)
             if asked.wants_answer:
                 call.say(fault(error))
 
@@ -217,7 +217,7 @@ class _Call:
         try:
             self._say(value)
         except (UnsendableValue, MessageTooBig) as error:
-            _note(self._exchange.session.id, "what an action returned", error)
+            note(self._exchange.session.id, "what an action returned", error)
             self._over = True
             self._say(fault(error))
         except (LinkClosed, LinkLost, LinkTimeout, MessageCancelled, PeerFault):
@@ -228,7 +228,7 @@ class _Call:
         talking.say(self._exchange, self._number, value, compress=compress, idle_seconds=ANSWER_SECONDS)
 
 
-def _note(session_id: str, name: str, error: BaseException) -> None:
+def note(session_id: str, name: str, error: BaseException) -> None:
     """Tell the log of an error: its type and place, and not its text, which may hold what the peer sent."""
     if isinstance(error, NetstructerError):
         logger.info("= link %s: the call of %r failed: %s", session_id, name, type(error).__name__)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, cast
 
 from netstructer import calling, talking
-from netstructer.actions import Actions
+from netstructer.answerable import Answerable
 from netstructer.answering import Answering
 from netstructer.codec.blob import Blob
 from netstructer.conversation import Conversation
@@ -26,23 +25,17 @@ if TYPE_CHECKING:
     from netstructer.exchange import Exchange
     from netstructer.link import Link
     from netstructer.protocol.assembly import Message
-    from netstructer.tidings import Tidings
     from netstructer.transfer import Overwrite, Report, Transfer
 
 __all__ = ["Beside"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class Beside:
+class Beside(Answerable):
     """Calls, conversations and files of a link."""
 
     _exchange: Exchange
     _compress: bool
-    _told: Tidings
     _answering: Answering | None = None
-    _actions: Actions | None = None
-    _state: dict[str, Any] | None = None
 
     def call(self, action: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Call an action of the peer's, and return its result; for an action that streams, a `Stream` to iterate.
@@ -64,31 +57,6 @@ class Beside:
         What becomes of it is in the peer's log alone.  Notices of one link are begun in order, and run side by side.
         """
         calling.notify(self._exchange, action, args, kwargs, timeout=timeout, compress=self._compress)
-
-    @overload
-    def on(self, name: F) -> F: ...
-    @overload
-    def on(
-        self, name: str | None = None, *, permission: str | None = None, check: bool = False
-    ) -> Callable[[F], F]: ...
-    def on(self, name: Any = None, *, permission: str | None = None, check: bool = False) -> Any:
-        """Register the decorated function as an action that the peer may call on this link: `actions.on` says how."""
-        return self.actions.on(name, permission=permission, check=check)
-
-    @property
-    def actions(self) -> Actions:
-        """What the peer may call on this link; at a server, what it may call on all of them is found behind it."""
-        if self._actions is None:
-            house = self._told.house
-            self._actions = Actions(None if house is None else house.actions)
-        return self._actions
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What the application keeps with this link: a dict that lives as long as it does, and never travels."""
-        if self._state is None:
-            self._state = {}
-        return self._state
 
     def _called(self) -> None:
         """Have what the peer has called answered; under the link's lock."""

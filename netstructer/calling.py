@@ -5,7 +5,6 @@ Law: a call that is not waited for any more is cancelled, and its number never h
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
     from netstructer.codec.blob import Blob
     from netstructer.exchange import Exchange
     from netstructer.protocol.assembly import Message
-    from netstructer.protocol.outgoing import Outgoing
 
 __all__ = ["Stream", "call", "notify"]
-
 
 
 def call(
@@ -99,9 +96,7 @@ class Stream(Iterator[Any]):
         self._timeout = timeout
         self._taken = 0
         self._over = False
-        payloads = exchange.session.payloads
-        last_word: Outgoing = payloads.compose(payloads.encode((Word.CANCEL.value,)))
-        last_word.conversation = number
+        last_word = talking.composed(exchange.session, number, (Word.CANCEL.value,))
         self._finalizer = weakref.finalize(self, exchange.drop_aside, number, [last_word])
         self._finalizer.atexit = False
 
@@ -117,9 +112,9 @@ class Stream(Iterator[Any]):
             if answer.word is Word.ITEM:
                 self._taken += 1
                 if self._taken == STREAM_ITEMS // 2:
-                    more = (Word.MORE.value, self._taken)
+                    more = talking.composed(exchange.session, self._number, (Word.MORE.value, self._taken))
                     self._taken = 0
-                    talking.say(exchange, self._number, more, compress=False, idle_seconds=self._timeout)
+                    exchange.queue(more)
                 return answer.value
             if answer.word not in (Word.END, Word.FAULT):
                 raise BadValue("expected an item of a stream, or its end")

@@ -206,6 +206,7 @@ _BOUNDS = {
     "int_bits": (64, 1 << 30),
     "decimal_digits": (32, 1 << 30),
     "decimal_exponent": (32, 1 << 30),
+    "calls": (1, 4096),
     "streams": (2, 1 << 16),
     "rekey_records": (1024, 1 << 20),
     "rekey_bytes": (2 * GIB, 64 * GIB),

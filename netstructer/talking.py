@@ -19,8 +19,20 @@ if TYPE_CHECKING:
     from netstructer.answering import Answering
     from netstructer.exchange import Exchange
     from netstructer.protocol.assembly import Message, Whole
+    from netstructer.protocol.outgoing import Outgoing
+    from netstructer.protocol.session import Session
 
-__all__ = ["await_answers", "leave_call", "let_keeper_watch", "news_of", "open_call", "say", "say_and_leave", "take_call"]
+__all__ = [
+    "await_answers",
+    "composed",
+    "leave_call",
+    "let_keeper_watch",
+    "news_of",
+    "open_call",
+    "say",
+    "say_and_leave",
+    "take_call",
+]
 
 
 def open_call(exchange: Exchange) -> int:
@@ -28,6 +40,13 @@ def open_call(exchange: Exchange) -> int:
     with exchange._lock.in_turn():
         exchange.session.check_open()
         return exchange._pump.asides.open_call()
+
+
+def composed(session: Session, number: int, value: object) -> Outgoing:
+    """Return a short value of a call as a message to queue."""
+    outgoing = session.payloads.compose(session.payloads.encode(value), compress=False)
+    outgoing.conversation = number
+    return outgoing
 
 
 def say(exchange: Exchange, number: int, value: object, *, compress: bool, idle_seconds: float | None) -> None:
@@ -56,10 +75,7 @@ def say_and_leave(exchange: Exchange, number: int, value: object) -> None:
     with exchange._lock.in_turn():
         if not exchange._pump.asides.over(number):
             with contextlib.suppress(LinkClosed, LinkLost, PeerFault):
-                payloads = exchange.session.payloads
-                outgoing = payloads.compose(payloads.encode(value))
-                outgoing.conversation = number
-                exchange.session.queue(outgoing)
+                exchange.session.queue(composed(exchange.session, number, value))
             exchange._end_aside(number)
             exchange._pump.flush()
             exchange._pump.wake()

@@ -39,6 +39,7 @@ MODULES = {
     "netstructer.actions": "COMMONS",
     "netstructer.calling": "FACADES",
     "netstructer.answering": "FACADES",
+    "netstructer.answerable": "FACADES",
     "netstructer.talking": "FACADES",
     "netstructer.crew": "FACADES",
     "netstructer.credentials": "COMMONS",

@@ -24,7 +24,16 @@ DUNDERS = {
     "__iter__": "__aiter__",
 }
 PLAIN = {
-    *("Link.conversation", "Link.abort", "Conversation.wire_bytes", "Blob.chunks", "Blob.open", "Blob.named"),
+    *(
+        "Link.on",
+        "Server.on",
+        "Link.conversation",
+        "Link.abort",
+        "Conversation.wire_bytes",
+        "Blob.chunks",
+        "Blob.open",
+        "Blob.named",
+    ),
     *("Blob.from_path", "Blob.from_file", "Blob.from_iter"),
     *("Server.handler", "Server.get", "Server.all", "Server.pop", "Server.count", "Server.suspended"),
     *("Server.link_ended", "Server.link_resumed", "Server.link_suspended"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from netstructer.protocol.assembly import Message
     from netstructer.protocol.outgoing import Outgoing
 
-__all__ = ["Channel", "Conversation"]
+__all__ = ["Channel", "Conversation", "drop"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Conversation:
         self._closed = self._left_by_peer = False
         self._last_words: list[Outgoing] = []
         """What tells the other end that this one is over, from when it knows of it; made before the collector comes."""
-        self._finalizer = weakref.finalize(self, _drop, exchange, number, self._last_words)
+        self._finalizer = weakref.finalize(self, drop, exchange, number, self._last_words)
         self._finalizer.atexit = False
         self.number = number
         """Names it on this link: odd where the client opened it, even where the server did."""
@@ -198,7 +198,7 @@ class Channel:
             self._waiting = None
 
 
-def _drop(exchange: Exchange, number: int, last_words: list[Outgoing]) -> None:
+def drop(exchange: Exchange, number: int, last_words: list[Outgoing]) -> None:
     """End a conversation that nobody holds any more.  Called by the collector, in any thread."""
     with contextlib.suppress(RuntimeError):
         exchange.pump.loop.call_soon_threadsafe(exchange.drop_aside, number, last_words)

@@ -90,7 +90,7 @@ class Exchange:
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def submit_now(self, single: Single, flags: int) -> Sent | None:
+    def submit_now(self, single: Single, flags: int, conversation: int = 0) -> Sent | None:
         """Seal and write a small value at once; return what was moved.
 
         None, and nothing done, where it has to be queued: see `Session.seal_now`.  Raises what ended the session.
@@ -98,7 +98,7 @@ class Exchange:
         if not self.pump.has_room or self.pump.closing:
             return None
         try:
-            sealed = self.session.seal_now(single, flags, time.monotonic())
+            sealed = self.session.seal_now(single, flags, time.monotonic(), conversation)
             if sealed is None:
                 return None
             self.pump.write_now(sealed[0])

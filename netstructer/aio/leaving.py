@@ -26,7 +26,9 @@ async def drain_links(links: tuple[Link, ...], reception: Reception, deadline: f
     """Tell the clients, and wait until the handlers are done with what has come; say whether they are."""
     for link in links:
         link._exchange.drain(max(0.0, deadline - time.monotonic()))
-    return await reception.await_handlers(deadline)
+    handled = await reception.await_handlers(deadline)
+    answered = [await link._await_answers(deadline) for link in links]
+    return all(answered) and handled
 
 
 async def close_links(links: tuple[Link, ...], deadline: float) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import time
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterable
@@ -20,19 +18,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from netstructer.address import Address
 from netstructer.aio.awaitables import Gone, Values
-from netstructer.aio.blob import Blob
-from netstructer.aio.conversation import Channel, Conversation
+from netstructer.aio.beside import Beside
 from netstructer.aio.dial import Dialler
 from netstructer.aio.exchange import Exchange
-from netstructer.aio.incoming import Incoming
 from netstructer.aio.redial import House, Redialler, Tidings
 from netstructer.aio.weighing import is_heavy
-from netstructer.codec.blob import Blob as PlainBlob
 from netstructer.errors import Misuse
 from netstructer.goals import Sent, Wait, flags_of, goal, sum_of
 from netstructer.keys import fingerprint_of
 from netstructer.limits import Limits
-from netstructer.protocol.assembly import Message
 from netstructer.protocol.handshake import identity_fingerprint
 from netstructer.protocol.outgoing import Batch, Outgoing, Single
 from netstructer.protocol.session import Session
@@ -43,7 +37,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from netstructer.protocol.handshake import Agreement
-    from netstructer.transfer import Overwrite, Report, Transfer
 
 __all__ = ["Link"]
 
@@ -51,7 +44,7 @@ logger = logging.getLogger("netstructer")
 logger.addHandler(logging.NullHandler())
 
 
-class Link:
+class Link(Beside):
     """One end of an encrypted conversation: values in, values out, in order, none lost, none changed.
 
         async with aio.connect(("192.168.1.5", 5000)) as link:
@@ -174,9 +167,6 @@ class Link:
         await self._exchange.turn()
         return await self._exchange.inbox.next(deadline_after(timeout), max_bytes, self._blob_of)
 
-    def _blob_of(self, message: Message, place: int) -> Blob:
-        return Blob._of(Incoming(self._exchange, message, place, self))
-
     async def send_many(self, values: Iterable[object], *, timeout: float | None = None) -> Sent:
         """Send values in order, small ones several to a record: the cheapest way for many small values.
 
@@ -219,82 +209,6 @@ class Link:
     def __aiter__(self) -> AsyncIterator[Any]:
         """Receive values until the peer closes the link.  A link that breaks raises, as `recv` does."""
         return Values(self)
-
-    # --- files, and what else goes beside the values ----------------------------------------------------------------
-
-    async def send_file(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        progress: Report | None = None,
-        resume: bool = True,
-        timeout: float | None = None,
-    ) -> Transfer:
-        """Send a file, or a directory with all that is in it, to a peer that calls `recv_file`; say what became of it.
-
-        What an earlier try brought over is not sent again; every file is held to its digest at the other end.
-        `progress` is called with a `Progress` (`name`, `done`, `total`, `rate`, `wire`), in the loop.  `timeout` is the
-        longest time, in seconds, in which nothing moves.
-
-        Raises `FileChanged` for a file that changes while it is read, `SourceFailed` for one that cannot be read,
-        `UnsafeName`, `TransferRefused`, `DigestMismatch`, each when all other files are there; `OSError`,
-        `LinkTimeout`, `LinkClosed`, `LinkLost`.
-        """
-        from netstructer.transfer import offer  # Imported late: most links send no files.
-
-        how: dict[str, Any] = {"resume": resume, "progress": self._in_loop(progress), "timeout": timeout}
-        async with self._conversation(self._exchange.open_aside(), known=False, plain=True) as aside:
-            return await Channel(aside).run(lambda channel: offer(channel, path, **how, clock=time.monotonic))
-
-    async def recv_file(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        progress: Report | None = None,
-        overwrite: Overwrite = "replace",
-        resume: bool = True,
-        timeout: float | None = None,
-    ) -> Transfer:
-        """Receive what the peer's `send_file` offers into a directory that exists; say what became of it.
-
-        A file gets its name when it is whole and its digest is right; what was half received is kept under a name of
-        its own, and continued when the same file is offered again.  `overwrite` says what becomes of a file that is
-        there already: `"replace"`, `"refuse"`, or `"keep"` both.  Raises as `send_file` does.
-        """
-        from netstructer.transfer import receive
-
-        number = await self._exchange.accept_aside(deadline_after(timeout))
-        async with self._conversation(number, known=True, plain=True) as aside:
-            offered = await aside.recv(timeout=timeout)
-            how: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": self._in_loop(progress)}
-            how |= {"timeout": timeout, "clock": time.monotonic}
-            return await Channel(aside).run(lambda channel: receive(channel, offered, directory, **how))
-
-    def conversation(self) -> Conversation:
-        """Open a conversation: values to and fro beside the link's own, which `recv` does not see."""
-        return self._conversation(self._exchange.open_aside(), known=False)
-
-    async def accept_conversation(self, *, timeout: float | None = None) -> Conversation:
-        """Return the next conversation that the peer has opened, as soon as its first value is there.
-
-        Raises `LinkTimeout` after `timeout` seconds, and what ended the link.
-        """
-        return self._conversation(await self._exchange.accept_aside(deadline_after(timeout)), known=True)
-
-    def _conversation(self, number: int, *, known: bool, plain: bool = False) -> Conversation:
-        blob_of = self._plain_blob_of if plain else self._blob_of
-        return Conversation(self._exchange, number, blob_of, compress=self._compress, known=known)
-
-    def _plain_blob_of(self, message: Message, place: int) -> PlainBlob:
-        """Return a blob for who reads it in a thread."""
-        return PlainBlob._of(Incoming(self._exchange, message, place, self))
-
-    def _in_loop(self, progress: Report | None) -> Report | None:
-        """Return what has `progress` called in the loop; a transfer is made in a thread."""
-        if progress is None:
-            return None
-        loop, report = self._exchange.pump.loop, progress
-        return lambda told: _call_soon(loop, report, told)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -393,8 +307,3 @@ class Link:
         whose = "" if self.user is None else f" user {self.user!r}"
         state = "closed" if self.closed else "suspended" if self.suspended else "open"
         return f"<Link {self.id} to {self.peer}{whose} {state}>"
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, report: Report, told: Any) -> None:
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(report, told)

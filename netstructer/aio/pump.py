@@ -29,7 +29,7 @@ from netstructer.aio.waiting import Waiters, call_at
 from netstructer.errors import ConnectionCut, LinkClosed, NetstructerError, SessionLost, SourceFailed
 from netstructer.keys import Key
 from netstructer.mate import engage
-from netstructer.protocol.asides import Asides
+from netstructer.protocol.asides import CALLS_FROM, Asides
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.events import Draining, Ended, Event, MessageArrived, NewKeyCame, PeerLeft, Resumed, Suspended
 from netstructer.protocol.handshake import Agreement
@@ -46,6 +46,7 @@ class Told(Protocol):
     def resumed(self) -> None: ...
     def draining(self, seconds: float) -> None: ...
     def new_key(self, key: Key) -> None: ...
+    def called(self) -> None: ...
 
 
 class Pump:
@@ -211,6 +212,8 @@ class Pump:
     def _sort(self, message: Message | Whole) -> None:
         if self.closing or not self.asides.put(message):
             self.session.inflow.dismiss(message)
+        elif message.conversation > CALLS_FROM:
+            self._tell(lambda told: told.called())
 
     # --- out --------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from netstructer import tidings
+from netstructer.actions import Actions
 from netstructer.aio.dial import Dialler
 from netstructer.aio.exchange import Exchange
 from netstructer.backoff import Backoff
@@ -104,6 +105,8 @@ class Redialler:
 
 class House(Protocol):
     """What a server does when something becomes of one of its links."""
+
+    actions: Actions
 
     def link_ended(self, link: Link) -> None: ...
     def link_suspended(self, link: Link) -> None: ...

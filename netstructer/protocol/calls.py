@@ -115,14 +115,14 @@ def ask(
 def asked_in(value: object) -> Asked:
     """Return what the first value of a call asks for.  Raises `BadValue`."""
     match value:
-        case (Word.CALL, name, tuple() as positional, dict() as named, None | int() as milliseconds) if (
-            type(milliseconds) in (int, type(None)) and _is_question(value, name, named)
-        ):
+        case (Word.CALL, str() as name, tuple() as positional, dict() as named, None | int() as milliseconds) if type(
+            milliseconds
+        ) in (int, type(None)) and _is_question(value, name, named):
             if milliseconds is None:
                 return Asked(name, positional, named, None, True)
             if 0 < milliseconds <= MOST_SECONDS * 1000:
                 return Asked(name, positional, named, milliseconds / 1000, True)
-        case (Word.NOTIFY, name, tuple() as positional, dict() as named) if _is_question(value, name, named):
+        case (Word.NOTIFY, str() as name, tuple() as positional, dict() as named) if _is_question(value, name, named):
             return Asked(name, positional, named, None, False)
     raise BadValue("expected a call: a word, a name, arguments and a time")
 
@@ -140,9 +140,9 @@ def more_in(value: object) -> int:
 def answer_in(value: object) -> Answer:
     """Return what the other end of a call says.  Raises `BadValue`."""
     match value:
-        case (Word.RESULT | Word.ITEM as word, found) if _begins_with_a_word(value):
+        case (int() as word, found) if word in (Word.RESULT, Word.ITEM) and _begins_with_a_word(value):
             return Answer(Word(word), found)
-        case (Word.STREAM | Word.END as word,) if _begins_with_a_word(value):
+        case (int() as word,) if word in (Word.STREAM, Word.END) and _begins_with_a_word(value):
             return Answer(Word(word))
         case (Word.FAULT, int() as blame, str() as name, str() as text) if (
             _begins_with_a_word(value) and blame in _BLAMES and _is_name(name) and len(text) <= TEXT_CHARACTERS

@@ -228,10 +228,8 @@ class Outflow:
     def seal_now(
         self, single: Single, flags: int, message: int, now: float, conversation: int = 0
     ) -> tuple[Buffer, int] | None:
-        """Seal a small value at once and return its frame and delivery number; None where it has to take its turn.
-
-        `message` is its number among all that this end sends, `conversation` that of the conversation which it is of.
-        """
+        """Seal a small value at once, this end's message number `message`; return its frame and delivery number, None
+        where it has to take its turn."""
         codec, chunk, plain_bytes = single
         kept, lanes, outbound, writer = self.kept, self.lanes, self.outbound, self._writer
         chunk_bytes = len(chunk)

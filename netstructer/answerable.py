@@ -1,0 +1,48 @@
+"""Answerable: what a link of either façade keeps for what its peer calls.  Floor: FAÇADES.
+
+Law: a link that nobody calls keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from netstructer.actions import Actions
+
+__all__ = ["Answerable"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Answerable:
+    """The actions and the state of a link."""
+
+    _told: Any
+    _actions: Actions | None = None
+    _state: dict[str, Any] | None = None
+
+    @overload
+    def on(self, name: F) -> F: ...
+    @overload
+    def on(
+        self, name: str | None = None, *, permission: str | None = None, check: bool = False
+    ) -> Callable[[F], F]: ...
+    def on(self, name: Any = None, *, permission: str | None = None, check: bool = False) -> Any:
+        """Register the decorated function as an action that the peer may call on this link: `actions.on` says how."""
+        return self.actions.on(name, permission=permission, check=check)
+
+    @property
+    def actions(self) -> Actions:
+        """What the peer may call on this link; at a server, what it may call on all of them is found behind it."""
+        if self._actions is None:
+            house = self._told.house
+            self._actions = Actions(None if house is None else house.actions)
+        return self._actions
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the application keeps with this link: a dict that lives as long as it does, and never travels."""
+        if self._state is None:
+            self._state = {}
+        return self._state
