@@ -252,6 +252,10 @@ class Server(Serving[Link]):
             (sent if link._exchange.post(announcement) else skipped).append(link)
         return Broadcast(tuple(sent), tuple(skipped))
 
+    def publish(self, group: str, value: object, *, exclude: Container[Link] = ()) -> Broadcast:
+        """Send one value to all members of a group, as `broadcast` does; to nobody where there is no such group."""
+        return self.broadcast(value, to=self.groups.members(group), exclude=exclude)
+
 
 _SERVERS: weakref.WeakSet[Server] = weakref.WeakSet()
 

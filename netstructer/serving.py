@@ -20,6 +20,7 @@ from netstructer.codec.ciphers import FERNET, CipherName, cipher_named
 from netstructer.credentials import find_identity, find_key
 from netstructer.dial import no_clock
 from netstructer.errors import Misuse, NetstructerError, SessionLost
+from netstructer.groups import Groups
 from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
@@ -119,6 +120,8 @@ class Serving(Generic[L]):
         self._porter = Porter(self._limits, self.bans, self._occupancy.full)
         self.registry: Registry[L] = Registry(close)
         """The open links, by peer IP."""
+        self.groups: Groups[L] = Groups()
+        """Links that belong together, by a name: `join`, `leave`, `members`; `publish` sends to all of one."""
 
     # --- facts ------------------------------------------------------------------------------------------------------
 
@@ -215,6 +218,7 @@ class Serving(Generic[L]):
         self._porter.report(link.peer.host, link._session.error, time.monotonic())
         self.keys.closed(link.id)
         self.registry.discard(link)
+        self.groups.leave(link)
 
     def _close_banned(self, ban: Ban) -> None:
         """Close the open links that a new ban names, popped ones too."""

@@ -37,6 +37,7 @@ MODULES = {
     "netstructer.occupancy": "COMMONS",
     "netstructer.bans": "COMMONS",
     "netstructer.actions": "COMMONS",
+    "netstructer.groups": "COMMONS",
     "netstructer.calling": "FACADES",
     "netstructer.answering": "FACADES",
     "netstructer.answerable": "FACADES",
@@ -134,7 +135,7 @@ LOCKS = {
     *("netstructer.codec.types", "netstructer.codec.spool", "netstructer.codec.room", "netstructer.codec.slots"),
     "netstructer.durable.outbox",
     *("netstructer.registry", "netstructer.keyring", "netstructer.penalties", "netstructer.occupancy"),
-    "netstructer.bans",
+    *("netstructer.bans", "netstructer.groups"),
     "netstructer.user_keys",
 }
 """The modules below FACADES that may import `threading`, for a lock and nothing else: links share their tables."""

@@ -240,3 +240,7 @@ class Server(Serving[Link]):
         links = [*self.registry.all(), *self.registry.suspended()] if to is None else list(to)
         links = [link for link in links if link not in exclude]
         return await announce(value, links, compress=self._compress)
+
+    async def publish(self, group: str, value: object, *, exclude: Container[Link] = ()) -> Broadcast:
+        """Send one value to all members of a group, as `broadcast` does; to nobody where there is no such group."""
+        return await self.broadcast(value, to=self.groups.members(group), exclude=exclude)
