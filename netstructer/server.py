@@ -157,6 +157,7 @@ class Server(Serving[Link]):
         if not drain_links(links, self._reception, deadline):
             logger.info("= server at %s: not all handlers were done in time", self._address)
         close_links(links, deadline)
+        self.observers.close()
 
     def __enter__(self) -> Server:
         return self if self._door is not None else self.start()
@@ -210,6 +211,7 @@ class Server(Serving[Link]):
         """Be closed: this is a forked child, and the server is the parent's."""
         self._reception.renew()
         self.registry.renew()
+        self.observers.renew()
         self.keys.renew()
         if self._door is not None:
             self._door.disown()

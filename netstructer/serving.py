@@ -25,6 +25,7 @@ from netstructer.identity import Identity
 from netstructer.keyring import KeyRing
 from netstructer.keys import Key
 from netstructer.limits import Limits
+from netstructer.observers import Observers, What
 from netstructer.occupancy import Occupancy
 from netstructer.porter import Porter
 from netstructer.protocol.handshake import Agreement
@@ -120,6 +121,8 @@ class Serving(Generic[L]):
         self._porter = Porter(self._limits, self.bans, self._occupancy.full)
         self.registry: Registry[L] = Registry(close)
         """The open links, by peer IP."""
+        self.observers = Observers()
+        """Who is told of links that open, lose their transport, find another, and end: `add`, `remove`."""
         self.groups: Groups[L] = Groups()
         """Links that belong together, by a name: `join`, `leave`, `members`; `publish` sends to all of one."""
 
@@ -168,6 +171,7 @@ class Serving(Generic[L]):
         self._occupancy.enter(link.id, link.peer.host, link.user)
         self._accepted += 1
         self.registry.add(link)
+        self._tell("opened", link)
         self._rotation.opened(link, agreement)
         if link._exchange.ended:
             self.link_ended(link)  # It ended before it was entered.
@@ -204,11 +208,13 @@ class Serving(Generic[L]):
     def link_suspended(self, link: L) -> None:
         """Keep a link apart that has lost its transport."""
         self.registry.suspend(link)
+        self._tell("suspended", link)
 
     def link_resumed(self, link: L) -> None:
         """Take a link back, from wherever it comes now."""
         self._occupancy.enter(link.id, link.peer.host, link.user)
         self.registry.resume(link)
+        self._tell("resumed", link)
 
     def link_ended(self, link: L) -> None:
         """Forget a link."""
@@ -219,6 +225,12 @@ class Serving(Generic[L]):
         self.keys.closed(link.id)
         self.registry.discard(link)
         self.groups.leave(link)
+        traffic, error = link._session.traffic, link._session.error
+        name = "" if error is None else type(error).__name__
+        self._tell("ended", link, error=name, bytes_sent=traffic.wire_sent, bytes_received=traffic.wire_received)
+
+    def _tell(self, what: What, link: L, **facts: object) -> None:
+        self.observers.tell(what, link.id, link.peer, user=link.user, fingerprint=link.fingerprint, **facts)
 
     def _close_banned(self, ban: Ban) -> None:
         """Close the open links that a new ban names, popped ones too."""

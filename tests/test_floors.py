@@ -41,6 +41,7 @@ MODULES = {
     "netstructer.calling": "FACADES",
     "netstructer.answering": "FACADES",
     "netstructer.answerable": "FACADES",
+    "netstructer.observers": "FACADES",
     "netstructer.talking": "FACADES",
     "netstructer.crew": "FACADES",
     "netstructer.credentials": "COMMONS",

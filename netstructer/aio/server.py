@@ -23,6 +23,7 @@ from netstructer.aio.link import Link
 from netstructer.aio.pipe import peer_of
 from netstructer.aio.reception import Handler, Reception
 from netstructer.aio.signals import terminable
+from netstructer.aio.workers import run_apart
 from netstructer.codec.ciphers import CipherName
 from netstructer.errors import Misuse
 from netstructer.identity import Identity
@@ -147,6 +148,7 @@ class Server(Serving[Link]):
         finally:
             for link in links:
                 link.abort()
+            await run_apart(self.observers.close)
             await self._reception.cancel_handlers()
 
     async def __aenter__(self) -> Server:
