@@ -18,6 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Answerable:
     """The actions and the state of a link."""
 
+    account: str | None = None
+    """At a server with accounts: as whom the peer has logged in on this link; it outlives transports."""
     _told: Any
     _actions: Actions | None = None
     _state: dict[str, Any] | None = None

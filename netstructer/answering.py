@@ -165,7 +165,7 @@ class _Call:
 
     @property
     def user(self) -> str | None:
-        return self.link.user
+        return self.link.account or self.link.user
 
     @property
     def state(self) -> dict[str, Any]:

@@ -16,7 +16,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-__all__ = ["Path", "config_directory", "locked", "make_directory", "note", "parse_line", "read", "replace", "write_new"]
+__all__ = [
+    "Path",
+    "config_directory",
+    "locked",
+    "make_directory",
+    "note",
+    "parse_line",
+    "publish",
+    "read",
+    "replace",
+    "write_new",
+]
 
 Path = str | os.PathLike[str]
 PIECE_BYTES = 64 * 1024
@@ -48,6 +59,27 @@ def write_new(place: str, content: bytes) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+def publish(beside: str, place: str) -> None:
+    """Give a file that was written beside its place its name, for good; the other name is its writer's to remove.
+
+    Raises `FileExistsError` rather than overwrite, and `OSError`.
+    """
+    if os.name == "nt":
+        os.rename(beside, place)  # refuses to overwrite there
+        return
+    try:
+        os.link(beside, place)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: its name is free, or was a moment ago
+        os.rename(beside, place)
+    directory = os.open(os.path.dirname(place) or ".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def replace(place: str, content: bytes) -> None:

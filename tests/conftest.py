@@ -34,8 +34,9 @@ settings.load_profile("suite")
 THREAD_SECONDS = 5.0
 """How long a thread of ours may take to end after the test that started it."""
 
-LASTING = {"netstructer-keeper", "netstructer-mate"}
-"""Threads that there is one of for the process, from the first link on."""
+LASTING = {"netstructer-keeper", "netstructer-mate", "netstructer-action"}
+"""Threads that are there for the process: from the first link on, and those of the crew for ten seconds after they had
+something to do."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

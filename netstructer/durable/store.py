@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
+from netstructer import private_files
 from netstructer.errors import Misuse, NetstructerError, OutboxDamaged, OutboxFull
+from netstructer.sqlite_faults import trouble_of
 
 __all__ = ["Store", "make"]
 
@@ -28,9 +30,6 @@ _SCHEMA = (
     "CREATE TABLE netstructer_outbox (one INTEGER PRIMARY KEY CHECK (one = 1), state BLOB NOT NULL)",
     "CREATE TABLE netstructer_rows (n INTEGER PRIMARY KEY, sealed BLOB NOT NULL, tag BLOB NOT NULL)",
 )
-_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_TOOBIG")
-_IN_USE = ("SQLITE_BUSY", "SQLITE_LOCKED")
-_CLOSED_DOOR = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 
 
 def make(path: str, state: bytes, suffix: str) -> None:
@@ -55,7 +54,7 @@ def make(path: str, state: bytes, suffix: str) -> None:
             finally:
                 connection.close()  # which brings the log into the file
         with suppress(FileExistsError):
-            _publish(beside, path)
+            private_files.publish(beside, path)
     except OSError as error:
         if isinstance(error, NetstructerError):
             raise
@@ -63,23 +62,6 @@ def make(path: str, state: bytes, suffix: str) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)
-
-
-def _publish(beside: str, path: str) -> None:
-    if os.name == "nt":
-        os.rename(beside, path)  # refuses to overwrite there
-        return
-    try:
-        os.link(beside, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: its name is free, or was a moment ago
-        os.rename(beside, path)
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class Store:
@@ -224,12 +206,12 @@ def _named(path: str, row: Any = 0) -> Iterator[None]:
     ) as error:  # of what SQLite itself says: it names what it found in a schema that has rotted
         raise OutboxDamaged(f"the outbox {path} cannot be read: its schema has rotted", row=0) from error
     except (sqlite3.Error, sqlite3.Warning) as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name in _NO_ROOM:
+        trouble = trouble_of(error)
+        if trouble == "no room":
             raise OutboxFull(f"the disk takes no more of the outbox {path}: {error}") from error
-        if name.startswith(_IN_USE):
+        if trouble == "in use":
             raise Misuse(f"the outbox {path} is in use: one process, and one link, has it at a time") from error
-        if name.startswith(_CLOSED_DOOR):
+        if trouble == "closed door":
             raise Misuse(f"the outbox {path} cannot be opened for writing: {error}") from error
         number = row() if callable(row) else row
         where = f" at row {number}" if number else ""

@@ -18,7 +18,17 @@ No error text holds a key, a password or a payload.
 
 from __future__ import annotations
 
-from netstructer.errors.files import DigestMismatch, FileChanged, OutboxDamaged, TransferRefused, UnsafeName
+from netstructer.errors.files import (
+    DigestMismatch,
+    FileChanged,
+    OutboxDamaged,
+    StoreBusy,
+    StoreDamaged,
+    StoreFull,
+    StoreTooNew,
+    TransferRefused,
+    UnsafeName,
+)
 from netstructer.errors.limits import (
     BacklogFull,
     Banned,
@@ -142,6 +152,10 @@ __all__ = [
     "SourceFailed",
     "SpoolFull",
     "Stalled",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreTooNew",
     "TransferRefused",
     "UnknownAction",
     "UnknownServer",

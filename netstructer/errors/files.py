@@ -1,10 +1,22 @@
-"""What goes wrong with files, of transfers and of outboxes.  Floor: GROUND."""
+"""What goes wrong with files, of transfers, of outboxes and of stores.  Floor: GROUND."""
 
 from __future__ import annotations
 
+from netstructer.errors.limits import LimitReached
+from netstructer.errors.misuse import Misuse
 from netstructer.errors.root import NetstructerError
 
-__all__ = ["DigestMismatch", "FileChanged", "OutboxDamaged", "TransferRefused", "UnsafeName"]
+__all__ = [
+    "DigestMismatch",
+    "FileChanged",
+    "OutboxDamaged",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreFull",
+    "StoreTooNew",
+    "TransferRefused",
+    "UnsafeName",
+]
 
 
 class UnsafeName(NetstructerError, ValueError):
@@ -36,3 +48,22 @@ class OutboxDamaged(NetstructerError, OSError):
     of them.  Nothing of it is sent until somebody has decided what becomes of it (`netstructer.durable.salvage`)."""
 
     row: int = 0
+
+
+class StoreDamaged(NetstructerError, OSError):
+    """A store's file is not what was written, or it is no store, or the store of something else."""
+
+
+class StoreFull(LimitReached, OSError):
+    """The disk takes no more of a store; the change was not made."""
+
+
+class StoreBusy(NetstructerError, TimeoutError):
+    """Others, of this process or another, had a store for longer than a call waits; the change was not made."""
+
+
+class StoreTooNew(Misuse, OSError):
+    """A store was written by a later netstructer, which this one cannot read; `found` and `known` are versions."""
+
+    found: int = 0
+    known: int = 0

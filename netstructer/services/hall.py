@@ -1,0 +1,99 @@
+"""The hall: what services do with a server, whichever façade it is of.  Floor: SERVICES.
+
+Law: called from threads, never from a loop.  The methods of a server of asyncio are coroutines: those are run in its
+loop and waited for here, which in the loop's own thread would wait for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import weakref
+from collections.abc import Container, Iterable
+from typing import Any
+
+from netstructer.errors import LinkTimeout, Misuse
+
+__all__ = ["Hall", "user_of"]
+
+LOOP_SECONDS = 30.0
+"""How long a loop may take to do what a service asks of it: one that is so late serves nobody."""
+
+
+class Hall:
+    """One server, as its services see it.  Thread-safe.
+
+    For a server of asyncio it is made in the loop of that server.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server = weakref.ref(server)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if inspect.iscoroutinefunction(server.broadcast):
+            try:
+                self._loop = asyncio.get_running_loop()
+            except RuntimeError as error:
+                raise Misuse("the services of a server of netstructer.aio are made in its loop") from error
+
+    @property
+    def server(self) -> Any:
+        """The server.  Raises `Misuse` when it is gone."""
+        server = self._server()
+        if server is None:
+            raise Misuse("the server of these services is gone")
+        return server
+
+    def post(self, value: object, to: Iterable[Any]) -> int:
+        """Send one value to some links, encoded once; return how many took it.  No link is waited for."""
+        links = tuple(to)
+        if not links:
+            return 0
+        return len(self._done(self.server.broadcast(value, to=links)).sent)
+
+    def publish(self, group: str, value: object, *, exclude: Container[Any] = ()) -> int:
+        """Send one value to all members of a group; return how many took it.  No link is waited for."""
+        return len(self._done(self.server.publish(group, value, exclude=exclude)).sent)
+
+    def links(self) -> tuple[Any, ...]:
+        """Return all links, those without a transport too."""
+        registry = self.server.registry
+        return (*registry.all(), *registry.suspended())
+
+    def links_of(self, user: str) -> tuple[Any, ...]:
+        """Return the links of a user: who has logged in as that, or proved the key of that name."""
+        return tuple(link for link in self.links() if user_of(link) == user)
+
+    def disconnect(self, link: Any, *, seconds: float = 2.0) -> None:
+        """Say farewell on a link, and cut it off where the peer says none in time."""
+        self._done(link.close(timeout=seconds))
+
+    def call(self, link: Any, action: str, *args: Any, timeout: float, **kwargs: Any) -> Any:
+        """Call an action of a client's.  Raises as `Link.call` does."""
+        return self._done(link.call(action, *args, timeout=timeout, **kwargs))
+
+    def notify(self, link: Any, action: str, *args: Any, timeout: float, **kwargs: Any) -> None:
+        """Call an action of a client's and want no answer.  Raises as `Link.notify` does."""
+        self._done(link.notify(action, *args, timeout=timeout, **kwargs))
+
+    def ping(self, link: Any, *, seconds: float = 5.0) -> float:
+        """Return the seconds of a round trip.  Raises `LinkTimeout`, and what ended the link."""
+        return float(self._done(link.ping(timeout=seconds)))
+
+    def _done(self, work: Any) -> Any:
+        if self._loop is None:
+            return work
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(LOOP_SECONDS)
+        except TimeoutError as error:
+            if isinstance(error, LinkTimeout):
+                raise
+            raise LinkTimeout("the loop of the server did not do it in time") from error
+        except RuntimeError as error:
+            work.close()
+            raise Misuse("the loop of the server is closed") from error
+
+
+def user_of(link: Any) -> str | None:
+    """Return who a link's peer is: as whom it has logged in, or whose key it proved; None where neither is known."""
+    found = link.account or link.user
+    return None if found is None else str(found)
