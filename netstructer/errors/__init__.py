@@ -18,6 +18,16 @@ No error text holds a key, a password or a payload.
 
 from __future__ import annotations
 
+from netstructer.errors.accounts import (
+    AccountExists,
+    AccountRefused,
+    InvalidName,
+    LastAdmin,
+    PasswordRefused,
+    QuotaReached,
+    RegistrationRefused,
+    UnknownAccount,
+)
 from netstructer.errors.files import (
     DigestMismatch,
     FileChanged,
@@ -96,6 +106,8 @@ from netstructer.errors.remote import BadArguments, CallCancelled, NotPermitted,
 from netstructer.errors.root import NetstructerError
 
 __all__ = [
+    "AccountExists",
+    "AccountRefused",
     "AnswerRefused",
     "BacklogFull",
     "BadArguments",
@@ -124,7 +136,9 @@ __all__ = [
     "InvalidIdentity",
     "InvalidKey",
     "InvalidKnownServers",
+    "InvalidName",
     "KeyRefused",
+    "LastAdmin",
     "LimitReached",
     "LinkClosed",
     "LinkLost",
@@ -144,8 +158,11 @@ __all__ = [
     "OutboxFull",
     "PairingRefused",
     "PairingStopped",
+    "PasswordRefused",
     "PeerFault",
     "PortClosed",
+    "QuotaReached",
+    "RegistrationRefused",
     "RekeyOverdue",
     "RemoteError",
     "SessionLost",
@@ -157,6 +174,7 @@ __all__ = [
     "StoreFull",
     "StoreTooNew",
     "TransferRefused",
+    "UnknownAccount",
     "UnknownAction",
     "UnknownServer",
     "Unreachable",

@@ -40,7 +40,10 @@ class IdentityChanged(Mismatch):
 
 
 class LoginFailed(Mismatch, PermissionError):
-    """The user name or the password was not accepted."""
+    """The user name or the password was not accepted; the text is the same whatever is wrong with them.
+    `retry_seconds` is how long the next try has to wait: known and unknown names wait alike."""
+
+    retry_seconds: float = 0.0
 
 
 class WrongCode(Mismatch, PermissionError):
