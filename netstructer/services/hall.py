@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 import weakref
 from collections.abc import Container, Iterable
 from typing import Any
@@ -64,7 +65,11 @@ class Hall:
         return tuple(link for link in self.links() if user_of(link) == user)
 
     def disconnect(self, link: Any, *, seconds: float = 2.0) -> None:
-        """Say farewell on a link, and cut it off where the peer says none in time."""
+        """Let the calls that are under way on a link be answered, say farewell, and cut it off where that takes longer.
+
+        In an action of that link itself it takes all of `seconds`: its own answer is one of those.
+        """
+        self._done(link._await_answers(time.monotonic() + seconds))
         self._done(link.close(timeout=seconds))
 
     def call(self, link: Any, action: str, *args: Any, timeout: float, **kwargs: Any) -> Any:

@@ -72,7 +72,8 @@ class Accounts(Registration, KeyHolders, Ledger, Counts):
         if not all(isinstance(quota, Quota) for quota in self._quotas.values()):
             raise Misuse("expected quotas by name, as {'messages': Quota(60, seconds=60)}")
         self.most_accounts = most_accounts
-        self._on_event, self._wall, self._draw = on_event, wall, draw
+        self._listeners = () if on_event is None else (on_event,)
+        self._wall, self._draw = wall, draw
         self._turns = Turns(clock=clock)
         self._store = Store(path, STEPS, name="accounts")
         try:
@@ -82,6 +83,10 @@ class Accounts(Registration, KeyHolders, Ledger, Counts):
         except BaseException:
             self._store.close()
             raise
+
+    def observe(self, listener: Callable[[AccountEvent], None]) -> None:
+        """Have `listener(event)` called as `on_event` is, from now on, after those that were there before."""
+        self._listeners = (*self._listeners, listener)
 
     @property
     def path(self) -> str:

@@ -34,7 +34,7 @@ class Book:
 
     _store: Store
     _wall: Callable[[], float]
-    _on_event: Callable[[AccountEvent], None] | None
+    _listeners: tuple[Callable[[AccountEvent], None], ...]
 
     def _read(self, db: sqlite3.Connection, who: Who) -> Account:
         """Return an account as it is now.  Raises `UnknownAccount`, `InvalidName`."""
@@ -83,9 +83,10 @@ class Book:
         self, action: str, target: str, *, by: str, source: str = "", result: str = "done", detail: str = ""
     ) -> None:
         """Tell whoever keeps an audit; never inside a transaction, which would make others wait for it."""
-        if self._on_event is not None:
+        if self._listeners:
             event = AccountEvent(action=action, target=target, actor=by, source=source, result=result, detail=detail)
-            self._on_event(event)
+            for listener in self._listeners:
+                listener(event)
 
 
 def check_reason(reason: str) -> str:
