@@ -5,7 +5,6 @@ The programs are its README's but for what they need to end: a wait for the clie
 
 from __future__ import annotations
 
-import ast
 import pickle
 import socket
 import struct
@@ -703,22 +702,3 @@ def test_no_stranger_is_asked_for_anything(ask: Callable[[], object], monkeypatc
     monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("a socket was opened"))
     with pytest.raises(Error.NotCarriedOver, match=r"asks nobody|asks no stranger"):
         ask()
-
-
-def test_what_is_used_of_netstructer_is_public() -> None:
-    """The drop-in names are a front: no module of netstructer's but the window and the errors, and no private name."""
-    taken: set[str] = set()
-    for name, source in read_package().items():
-        if not name.startswith("netstructer.compat"):
-            continue
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                taken.add(node.module)
-            elif isinstance(node, ast.Import):
-                taken |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
-                owner = ast.unparse(node.value)
-                assert owner in ("self", "self._bridge"), f"{name}:{node.lineno} {ast.unparse(node)}"
-    ours = {name for name in taken if name.partition(".")[0] == "netstructer"}
-
-    assert {name for name in ours if not name.startswith("netstructer.compat")} == {"netstructer", "netstructer.errors"}
