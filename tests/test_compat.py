@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 
-from test_floors import read_package
+import pytest
+
+from test_floors import ROOT, read_package
 
 OWN = {"self", "self._bridge", "thing"}
 """Who may be asked for a private name: objects of the drop-in modules themselves."""
@@ -26,3 +30,29 @@ def test_what_is_used_of_netstructer_is_public() -> None:
     ours = {name for name in taken if name.partition(".")[0] == "netstructer"}
 
     assert {name for name in ours if not name.startswith("netstructer.compat")} == {"netstructer", "netstructer.errors"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    sorted(
+        set(
+            re.findall(
+                r"from netstructer\.compat\.\w+ import [\w, ]+", (ROOT / "docs" / "compat.md").read_text("utf-8")
+            )
+        )
+    ),
+)
+def test_every_import_of_the_document_is_one(statement: str) -> None:
+    (node,) = ast.parse(statement).body
+    assert isinstance(node, ast.ImportFrom)
+    module = importlib.import_module(str(node.module))
+
+    assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+def test_every_program_of_the_document_is_one() -> None:
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "compat.md").read_text("utf-8"), re.DOTALL)
+
+    assert len(programs) == 3
+    for program in programs:
+        ast.parse(program)

@@ -16,6 +16,7 @@ import netstructer
 from netstructer.compat.netstructer2.bridge import Bridge
 from netstructer.compat.netstructer2.error import Error, bad_key
 from netstructer.compat.netstructer2.listening import Listening
+from netstructer.errors import InvalidAddress
 
 __all__ = ["Container", "Server"]
 
@@ -149,6 +150,8 @@ class Server(Container):
 
     def __init__(self, addr: tuple[str, int], enckey: Any = None) -> None:
         super().__init__()
+        if not isinstance(addr, tuple) or len(addr) != 2:
+            raise InvalidAddress("expected an address (host, port)")
         self.addr = addr
         self.ip, self.port = addr
         self._enckey = enckey
@@ -173,24 +176,26 @@ class Server(Container):
     def listen(self) -> Server:
         """Accept in the background: each client's session is found under its IP.  Returns the server.
 
+        The thread that accepts keeps the process alive until `release`, as it did.
         Raises `Error.ServerInitializeError` before `init`.
         """
         listening = self._expect_initialized()
         if not self._listens:
             self._listens = True
             name = f"netstructer-compat-accept-{self.port}"
-            threading.Thread(target=self._accept, args=(listening,), name=name, daemon=True).start()
+            threading.Thread(target=self._accept, args=(listening,), name=name).start()
         return self
 
     def listen_on(self, func: Callable[..., object], *args: object, session: Any = None) -> None:
         """Run `func(listening, container, *args)` in a thread of its own.
 
         `listening.accept()` returns `(soc, addr)`; `Bridge(soc)` is the session.  `container` is the server, or what is
-        given as `session`.  Raises `Error.ServerInitializeError` before `init`.
+        given as `session`.  The thread keeps the process alive until `func` returns, as it did.  Raises
+        `Error.ServerInitializeError` before `init`.
         """
         listening = self._expect_initialized()
         given = (listening, self if session is None else session, *args)
-        threading.Thread(target=func, args=given, name=f"listen_on-{self.port}", daemon=True).start()
+        threading.Thread(target=func, args=given, name=f"listen_on-{self.port}").start()
 
     def release(self) -> None:
         """Take no more clients.  Open sessions go on; `clear` closes them.  May be called twice."""
