@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from netstructer import descriptors, signals, sockets
@@ -68,6 +68,8 @@ class Server(Serving[Link]):
     A link whose client has lost its transport waits `Limits.resume_seconds` for the client to come back, from whatever
     address, or with `pin_address` only from the same.
 
+    Where the port is in use, the first of `spare_ports` is taken that is not, and a warning says so.
+
     With `cipher="aes-256-gcm"` clients that ask for it have their records sealed with that; all others have Fernet.
 
     Raises `InvalidKey`, `InvalidIdentity`, `InvalidAddress`, `InvalidBan` here, `CannotListen` from `start`.
@@ -89,6 +91,7 @@ class Server(Serving[Link]):
         bans: str | os.PathLike[str] | None = None,
         pin_address: bool = False,
         cipher: CipherName = "fernet",
+        spare_ports: Sequence[int] = (),
     ) -> None:
         super().__init__(
             address,
@@ -103,6 +106,7 @@ class Server(Serving[Link]):
             bans=bans,
             pin_address=pin_address,
             cipher=cipher,
+            spare_ports=spare_ports,
             close=close_in_time,
         )
         self._door: Door | None = None
@@ -118,12 +122,12 @@ class Server(Serving[Link]):
             if self._door is not None or self._reception.closed:
                 raise Misuse("the server was started before")
             descriptors.allow(self._occupancy.most, self._limits.half_open)
-            listener = sockets.listening_socket(self._address)
+            listener = sockets.listening_socket(self._address, self._spare_ports)
             bound = Address(*listener.getsockname()[:2])
             door = Door(listener, self._ceremony(), welcome=self._welcome, resume=self._resume)
             door.open()
-            self._address, self._door = bound, door
-        logger.info("= server at %s", self._address)
+            self._door = door
+            self._listens_at(bound)
         return self
 
     def serve_forever(self) -> None:

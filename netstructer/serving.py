@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
 from netstructer.actions import Actions
@@ -32,7 +33,7 @@ from netstructer.protocol.handshake import Agreement
 from netstructer.protocol.session import Session
 from netstructer.registry import Place, Registry
 from netstructer.rotation import Rotation
-from netstructer.stats import ServerStats
+from netstructer.stats import ServerDetails, ServerStats
 from netstructer.stranger import Ceremony
 
 __all__ = ["Serving"]
@@ -92,6 +93,7 @@ class Serving(Generic[L]):
         bans: str | os.PathLike[str] | None,
         pin_address: bool,
         cipher: CipherName,
+        spare_ports: Sequence[int],
         close: Callable[[tuple[L, ...]], None],
     ) -> None:
         if padding not in (None, "bucket", "full"):
@@ -99,6 +101,9 @@ class Serving(Generic[L]):
         if max_links < 1:
             raise Misuse("expected max_links of at least 1")
         self._address = parse_address(address)
+        self._spare_ports = tuple(spare_ports)
+        if not all(type(port) is int and 1 <= port <= 65535 for port in self._spare_ports):
+            raise Misuse("expected spare_ports from 1 to 65535")
         self.keys: KeyRing = find_key(key, role="server")
         """The keys that open links here: `add`, `retire`, `uses`, while the server runs."""
         self.keys.set_clock(time.time)
@@ -111,6 +116,7 @@ class Serving(Generic[L]):
         self._ciphers = tuple({FERNET.name: FERNET, cipher: cipher_named(cipher)}.values())
         self._compress, self._padding, self._hide_clock, self._stealth = compress, padding, hide_clock, stealth
         self._door = None
+        self._started: float | None = None
         self._accepted = 0
         self._live: weakref.WeakValueDictionary[str, L] = weakref.WeakValueDictionary()
         self._sessions: weakref.WeakValueDictionary[bytes, L] = weakref.WeakValueDictionary()
@@ -145,6 +151,26 @@ class Serving(Generic[L]):
             banned=porter.banned,
             penalised=porter.penalised,
         )
+
+    @property
+    def details(self) -> ServerDetails:
+        """Where the server is, for how long, and who has a link to it."""
+        started = self._started
+        return ServerDetails(
+            hostname=platform.node(),
+            host=self._address.host,
+            port=self._address.port,
+            uptime_seconds=0.0 if started is None else time.monotonic() - started,
+            clients=tuple(link.peer for link in self.registry.all()),
+            suspended=len(self.registry.suspended()),
+        )
+
+    def _listens_at(self, bound: Address) -> None:
+        """Take in where the server listens, from now on."""
+        if self._address.port not in (0, bound.port):
+            logger.warning("= the port %d is in use: listening at port %d", self._address.port, bound.port)
+        self._address, self._started = bound, time.monotonic()
+        logger.info("= server at %s", bound)
 
     # --- what becomes of links --------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Law: no socket here blocks; who waits, waits in `Readiness.wait`, with a timeout
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import queue
 import select
@@ -13,6 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -114,18 +116,35 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def listening_socket(address: Address) -> socket.socket:
-    """Return a bound, listening TCP socket; port 0 picks a free one.  Raises `CannotListen` with the stage that
-    failed.
+def listening_socket(address: Address, spare_ports: Sequence[int] = ()) -> socket.socket:
+    """Return a bound, listening TCP socket; port 0 picks a free one.
+
+    Where the port is in use it is at the first of `spare_ports` that is not.  Any other fault is one at once.  Raises
+    `CannotListen` with the stage that failed: name, socket, bind or listen.
     """
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
+        family, _, _, _, place = socket.getaddrinfo(
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
         raise CannotListen(f"the name {address.host!r} leads to no address of this machine", stage="name") from error
-    listener = socket.socket(family, kind, protocol)
+    for port in (address.port, *spare_ports):
+        try:
+            return _listening_at(family, (place[0], port, *place[2:]), address)
+        except CannotListen as error:
+            if not spare_ports or not _is_taken(error):
+                raise
+            failure = error
+    raise CannotListen(
+        f"cannot {failure.stage} at {address}: the port is in use, and so are all {len(spare_ports):,} spare ones",
+        stage=failure.stage,
+    ) from failure
+
+
+def _listening_at(family: int, place: tuple[Any, ...], address: Address) -> socket.socket:
+    stage, listener = "socket", None
     try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
             # On Windows SO_REUSEADDR would let another process take the port over.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -138,10 +157,17 @@ def listening_socket(address: Address) -> socket.socket:
         stage = "listen"
         listener.listen(BACKLOG)
     except OSError as error:
-        listener.close()
-        raise CannotListen(f"cannot {stage} at {address}: {error.strerror}", stage=stage) from error
+        if listener is not None:
+            listener.close()
+        asked = Address(address.host, place[1])
+        doing = "make a socket to listen" if stage == "socket" else stage
+        raise CannotListen(f"cannot {doing} at {asked}: {error.strerror}", stage=stage) from error
     listener.setblocking(False)
     return listener
+
+
+def _is_taken(error: CannotListen) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
 
 
 def prepare(transport: socket.socket, *, dead_seconds: float | None = None) -> None:

@@ -1,10 +1,12 @@
-"""Counters of a link and of a server, as snapshots.  Floor: COMMONS.  Law: facts only, no contents."""
+"""Counters and facts of a link and of a server, as snapshots.  Floor: COMMONS.  Law: facts only, no contents."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LinkStats", "ServerStats"]
+from netstructer.address import Address
+
+__all__ = ["LinkStats", "ServerDetails", "ServerStats"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +41,19 @@ class ServerStats:
     """Of the refused and dropped: those from a banned source, with a banned key, or of a banned user."""
     penalised: int
     """Of the refused and dropped: those whose source had failed too often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerDetails:
+    """Where one server is, for how long, and who has a link to it."""
+
+    hostname: str
+    """What the machine calls itself; no name that others need know."""
+    host: str
+    port: int
+    uptime_seconds: float
+    """Since it began to listen."""
+    clients: tuple[Address, ...]
+    """The peers of the open links, oldest first."""
+    suspended: int
+    """Links that have lost their transport and may come back."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import decimal
+import platform
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from loopback import KEY, PATIENCE_SECONDS, Relay, Task, eventually
 from netstructer import Blob, Key, Limits
 from netstructer.errors import (
     Busy,
+    CannotListen,
     ConnectionCut,
     DigestMismatch,
     KeyRefused,
@@ -632,6 +634,31 @@ def the_registry_finds_links(stage: Stage) -> None:
         assert server.pop("127.0.0.1") is None
         ends.near.send("still open")
         assert far.recv(timeout=PATIENCE_SECONDS) == "still open"
+
+
+@scenario
+def a_server_says_where_it_is_and_who_is_there(stage: Stage) -> None:
+    with stage.pair() as ends:
+        details = ends.server.details
+        assert (details.host, details.port) == ends.server.address
+        assert (details.clients, details.suspended) == ((ends.far.peer,), 0)
+        assert details.hostname == platform.node()
+        eventually(lambda: ends.server.details.uptime_seconds > details.uptime_seconds)
+        before = ends.far_house.server().details
+        assert (before.uptime_seconds, before.port, before.clients) == (0.0, 0, ())
+
+
+@scenario
+def a_port_in_use_gives_way_to_a_spare_one(stage: Stage) -> None:
+    spare = range(20050, 20100)
+    with stage.pair() as ends:
+        with ends.far_house.server(address=ends.server.address, spare_ports=spare) as other:
+            assert other.address.host == "127.0.0.1"
+            assert other.address.port in spare
+            with ends.near_house.connect(other.address) as link:
+                link.ping()
+        with pytest.raises(CannotListen):
+            ends.far_house.server(address=ends.server.address).start()
 
 
 @scenario

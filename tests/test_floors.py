@@ -55,6 +55,7 @@ MODULES = {
     "netstructer.server": "FACADES",
     "netstructer.keeper": "FACADES",
     "netstructer.door": "FACADES",
+    "netstructer.lan": "FACADES",
     "netstructer.listener": "FACADES",
     "netstructer.sockets": "FACADES",
     "netstructer.dial": "FACADES",

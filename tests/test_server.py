@@ -254,6 +254,23 @@ def test_a_port_in_use_cannot_be_listened_on(server: Server) -> None:
     assert isinstance(caught.value, OSError)
 
 
+def test_a_port_in_use_gives_way_to_a_spare_one_with_a_warning(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Server(server.address, key=KEY, spare_ports=range(20050, 20100)) as other:
+        with Link(other.address, key=KEY) as link:
+            link.ping()
+        found = other.address
+
+    assert found.host == "127.0.0.1"
+    assert found.port in range(20050, 20100)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"= the port {server.address.port} is in use: listening at port {found.port}"
+    ]
+    with Server(("127.0.0.1", 0), key=KEY, spare_ports=(1,)) as free:  # port 0 is never in use
+        assert free.address.port > 1
+
+
 @pytest.mark.parametrize("host", ["no-such-name.invalid", "203.0.113.7"])
 def test_an_address_of_another_machine_cannot_be_listened_on(host: str) -> None:
     with pytest.raises(CannotListen) as caught:
@@ -292,6 +309,9 @@ def test_a_dual_stack_listener_knows_an_ipv4_peer_by_its_ipv4_address(host: str)
         ({"key": "too short"}, InvalidKey),
         ({"key": {}}, Misuse),
         ({"key": KEY, "max_links": 0}, Misuse),
+        ({"key": KEY, "spare_ports": (0,)}, Misuse),
+        ({"key": KEY, "spare_ports": (65536,)}, Misuse),
+        ({"key": KEY, "spare_ports": "80"}, Misuse),
         ({"key": KEY, "address": "nowhere"}, InvalidAddress),
     ],
 )

@@ -180,6 +180,62 @@ def test_a_listening_socket_says_which_step_failed() -> None:
     assert caught.value.stage == "name"
 
 
+@pytest.mark.parametrize("stage", ["socket", "setsockopt", "bind", "listen"])
+def test_every_step_of_listening_that_fails_is_named(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = OSError(errno.EACCES, "Permission denied")
+    made: list[socket.socket] = []
+
+    class Failing(socket.socket):
+        def __init__(self, *args: int) -> None:
+            if stage == "socket":
+                raise fault
+            super().__init__(*args)
+            made.append(self)
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    if stage != "socket":
+        monkeypatch.setattr(Failing, stage, fail, raising=False)
+    monkeypatch.setattr(socket, "socket", Failing)
+    with pytest.raises(CannotListen) as caught:
+        sockets.listening_socket(Address("127.0.0.1", 7), (8, 9))  # which is no reason to try another port
+
+    assert caught.value.stage == ("socket" if stage == "setsockopt" else stage)
+    assert str(caught.value).endswith("at 127.0.0.1:7: Permission denied")
+    assert [transport.fileno() for transport in made] == [-1] * len(made)
+
+
+SPARE = range(20000, 20050)
+"""Ports that the system gives out to nobody, and enough of them for tests that run side by side."""
+
+
+def test_where_a_port_is_in_use_the_next_free_one_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        address, taken = Address(*one.getsockname()), two.getsockname()[1]
+        with pytest.raises(CannotListen) as alone:
+            sockets.listening_socket(address)
+        with pytest.raises(CannotListen) as together:
+            sockets.listening_socket(address, (taken,) * 3)
+        with sockets.listening_socket(address, (taken, *SPARE)) as listener:
+            host, port = listener.getsockname()
+
+    assert (host, port in SPARE) == ("127.0.0.1", True)
+    assert "and so are all 3 spare ones" in str(together.value)
+    assert alone.value.stage == together.value.stage != ""
+
+
+def test_a_spare_port_of_an_ipv6_address_is_one_of_that_address() -> None:
+    try:
+        held = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with held, sockets.listening_socket(Address("::1", held.getsockname()[1]), SPARE) as listener:
+        host, port, *_ = listener.getsockname()
+
+    assert (host, port in SPARE) == ("::1", True)
+
+
 def test_dialling_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with sockets.listening_socket(Address("127.0.0.1", 0)) as listener, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from netstructer import descriptors, sockets
@@ -74,6 +74,7 @@ class Server(Serving[Link]):
         bans: str | os.PathLike[str] | None = None,
         pin_address: bool = False,
         cipher: CipherName = "fernet",
+        spare_ports: Sequence[int] = (),
     ) -> None:
         super().__init__(
             address,
@@ -88,6 +89,7 @@ class Server(Serving[Link]):
             bans=bans,
             pin_address=pin_address,
             cipher=cipher,
+            spare_ports=spare_ports,
             close=clear_links,
         )
         self._door: Door | None = None
@@ -104,15 +106,14 @@ class Server(Serving[Link]):
         try:
             # A name may have to be looked up.
             loop = asyncio.get_running_loop()
-            listener = await loop.run_in_executor(None, sockets.listening_socket, self._address)
+            listener = await loop.run_in_executor(None, sockets.listening_socket, self._address, self._spare_ports)
             bound = Address(*listener.getsockname()[:2])
             self._reception.open()
             door.open(listener)
         except BaseException:
             self._door = None
             raise
-        self._address = bound
-        logger.info("= server at %s", self._address)
+        self._listens_at(bound)
         return self
 
     async def serve_forever(self) -> None:

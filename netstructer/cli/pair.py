@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
-import socket
 import sys
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path, find_identity
 from netstructer.errors import InvalidAddress, LinkTimeout, Misuse, WrongCode
 from netstructer.identity import Identity
+from netstructer.lan import addresses_for_clients
 from netstructer.pairing.desk import CODE_SECONDS
 from netstructer.pairing.frames import check_user
 from netstructer.pairing.hosting import CodeDied, CodeShown, Notice, PairingServer, Waiting
@@ -33,9 +33,6 @@ __all__ = ["pair"]
 PAIRING_PORT = 5001
 """Beside the server's own, which may be running."""
 EVERYWHERE = f"0.0.0.0:{PAIRING_PORT}"
-ANYWHERE = ("0.0.0.0", "::", "")
-ELSEWHERE = ("192.0.2.1", 9)
-"""An address for documentation: to ask which way it would be sends nothing."""
 
 
 @command
@@ -206,8 +203,8 @@ class _Screen:
 
     def __init__(self, bound: Address, *, json: bool) -> None:
         self._json = json
-        self._host = bound.host if bound.host not in ANYWHERE else _own_host()
-        self._place = str(Address(self._host, bound.port)) if bound.port != PAIRING_PORT else self._host
+        place = addresses_for_clients(bound)[0]
+        self._place = place.host if place.port == PAIRING_PORT and ":" not in place.host else str(place)
         self._status = stderr.status("") if stderr.is_terminal and not json else None
 
     def show(self, notice: Notice) -> None:
@@ -254,16 +251,6 @@ def _server_place(text: str) -> Address:
     if not 1 <= place.port <= 65535:
         raise InvalidAddress("expected --server as PORT or HOST:PORT, with a port from 1 to 65535")
     return place
-
-
-def _own_host() -> str:
-    """Return the address of this machine that others most likely reach it by, or its name."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(ELSEWHERE)
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostname()
 
 
 def _asked() -> str:
