@@ -190,6 +190,11 @@ class Limits:
             if not low <= getattr(self, name) <= high:
                 raise Misuse(f"Limits.{name}: expected a number from {low} to {high}")
 
+    @staticmethod
+    def bounds(name: str) -> tuple[float, float] | None:
+        """Return the least and the most that a limit can be; None for one that is any number above 0, or no number."""
+        return _BOUNDS.get(name)
+
     def sources(self) -> Sources:
         """Return what counts as one source."""
         return Sources(self.exempt_networks, ipv4_bits=self.source_ipv4_bits, ipv6_bits=self.source_ipv6_bits)

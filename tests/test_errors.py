@@ -39,6 +39,7 @@ BUILTINS = {
     "DigestMismatch": OSError,
     "TransferRefused": PermissionError,
     "InvalidCode": ValueError,
+    "InvalidConfiguration": ValueError,
     "WrongCode": PermissionError,
 }
 FAMILIES = {

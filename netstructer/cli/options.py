@@ -12,6 +12,7 @@ from netstructer.codec.ciphers import CipherName, cipher_named
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path, find_key
 from netstructer.errors import InvalidAddress, MissingKey
 from netstructer.keys import Key
+from netstructer.services.configuration.tables import DEFAULT_PORT
 
 __all__ = [
     "DEFAULT_PORT",
@@ -28,7 +29,6 @@ __all__ = [
     "peer_place",
 ]
 
-DEFAULT_PORT = 5000
 THIS_MACHINE = "127.0.0.1"
 
 KeyFile = Annotated[

@@ -15,12 +15,11 @@ from typing import Any
 from netstructer.codec.blob import Blob
 from netstructer.codec.origins import Chunk
 from netstructer.errors import LinkTimeout
+from netstructer.services.configuration.tables import STALL_SECONDS
 from netstructer.transfer import Channel
 
 __all__ = ["READ_BYTES_PER_SECOND", "STALL_SECONDS", "Patient"]
 
-STALL_SECONDS = 60.0
-"""How long nothing may move: `--stall`."""
 READ_BYTES_PER_SECOND = 20 * 1024 * 1024
 """What an old disk reads at the least: each such portion that an end may have to read is one more second."""
 

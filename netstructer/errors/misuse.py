@@ -9,6 +9,7 @@ __all__ = [
     "InvalidAddress",
     "InvalidBan",
     "InvalidCode",
+    "InvalidConfiguration",
     "InvalidIdentity",
     "InvalidKey",
     "InvalidKnownServers",
@@ -62,6 +63,16 @@ class InvalidBan(Misuse, ValueError):
 
 class InvalidCode(Misuse, ValueError):
     """What was typed is no pairing code; the text never holds what it was."""
+
+
+class InvalidConfiguration(Misuse, ValueError):
+    """A configuration is not as it should be.  `path` and `line` (from 1, 0 where there is none) say where the first
+    problem is, `option` with what (`"server.port"`); `problems` are all that were found, each a sentence as text."""
+
+    path: str = ""
+    line: int = 0
+    option: str = ""
+    problems: tuple[object, ...] = ()
 
 
 class CannotListen(Misuse, OSError):
