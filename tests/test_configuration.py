@@ -484,25 +484,25 @@ def test_any_tables_are_a_configuration_or_refused_with_a_line(tables: dict[str,
 @pytest.mark.parametrize(
     "text",
     [
-        f"[server]\nkey = '{KEY_TEXT}'",
-        f"[server]\nkey_file = '{KEY_TEXT}'",
-        f"[server]\nhost = '{KEY_TEXT}'",
-        f"[server]\nport = '{KEY_TEXT}'",
-        f"[server]\ncipher = '{KEY_TEXT}'",
-        f"[server]\nstealth = '{KEY_TEXT}'",
-        f"[limits]\nexempt_networks = ['{KEY_TEXT}']",
-        f"password = '{KEY_TEXT}'",
-        f"server_ip = ' {KEY_TEXT}'",
-        f"[server]\nkey_file = ['{KEY_TEXT}']",
-        f"[server]\nhost = '{KEY_TEXT}",
-        f"[server]\nport_range = '{KEY_TEXT}'",
-        f"[server]\nmax_links = {{ key = '{KEY_TEXT}' }}",
+        "[server]\nkey = 'KEY'",
+        "[server]\nkey_file = 'KEY'",
+        "[server]\nhost = 'KEY'",
+        "[server]\nport = 'KEY'",
+        "[server]\ncipher = 'KEY'",
+        "[server]\nstealth = 'KEY'",
+        "[limits]\nexempt_networks = ['KEY']",
+        "password = 'KEY'",
+        "server_ip = ' KEY'",
+        "[server]\nkey_file = ['KEY']",
+        "[server]\nhost = 'KEY",
+        "[server]\nport_range = 'KEY'",
+        "[server]\nmax_links = { key = 'KEY' }",
     ],
 )
 def test_no_key_is_repeated_wherever_it_was_put(text: str, tmp_path: Path) -> None:
-    for found in problems(tmp_path, text):
+    for found in problems(tmp_path, text.replace("KEY", KEY_TEXT)):
         assert KEY_TEXT[:8] not in found
-    value = text.partition("'")[2].rstrip("'] }")
+    value = f" {KEY_TEXT}" if " KEY" in text else KEY_TEXT
     for name in ("server.key_file", "server.host", "server.key"):
         with pytest.raises(InvalidConfiguration) as caught:
             load(environ={}, command_line=[Given(name, value)])
@@ -526,7 +526,7 @@ def test_every_limit_is_an_option_with_its_own_bounds() -> None:
     names = {field.name for field in fields(Limits)}
     options = {option.name: option for option in SECTIONS.get("limits").options}  # type: ignore[union-attr]
 
-    assert set(options) == names | {"profile"}
+    assert set(options) == names | {"profile"}, "services/configuration/limit_table.py wants words for each limit"
     for name in names - {"spool_directory", "exempt_networks"}:
         option, bounds = options[name], Limits.bounds(name)
         assert (option.kind == "whole") == isinstance(getattr(Limits.DEFAULT, name), int)

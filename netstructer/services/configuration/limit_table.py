@@ -72,6 +72,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "penalty_fault_seconds": ("seconds", "Penalty for breaking the protocol after the proof of the key."),
     "penalty_least_seconds": ("seconds", "A source is turned away when it has gathered so many."),
     "penalty_most_seconds": ("seconds", "And for no longer than this after it stops."),
+    "calls": ("calls", "Calls of a peer that run at once on one link; each may hold a thread."),
     "links_per_source": ("links", "Open links from one source."),
     "links_per_user": ("links", "Open links of one user, where keys have users."),
 }
