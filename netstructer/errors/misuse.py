@@ -13,6 +13,7 @@ __all__ = [
     "InvalidIdentity",
     "InvalidKey",
     "InvalidKnownServers",
+    "InvalidReport",
     "MissingDependency",
     "MissingKey",
     "Misuse",
@@ -59,6 +60,10 @@ class InvalidAddress(Misuse, ValueError):
 
 class InvalidBan(Misuse, ValueError):
     """A ban names nobody, or the file that keeps bans holds something else."""
+
+
+class InvalidReport(Misuse, ValueError):
+    """Rows that cannot stand in a report, or not in the one that they were to be added to."""
 
 
 class InvalidCode(Misuse, ValueError):
