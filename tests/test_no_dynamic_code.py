@@ -55,6 +55,13 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.errors.root": {"setattr by a name": "facts that are declared by the error's class"},
     "netstructer.pairing.secret": {"getattr by a name": "one of two constants"},
     "netstructer.protocol.parameters": {"getattr by a name": "the fields of its own class"},
+    "netstructer.services.configuration.limit_table": {"getattr by a name": "the fields of Limits"},
+    "netstructer.services.lines": {"vars": "what a log record holds that its caller has added"},
+    "netstructer.services.logs": {"getattr by a name": "levels of logging, of a constant tuple"},
+    "netstructer.services.ready": {"getattr by a name": "a constant tuple of names"},
+    "netstructer.services.reports": {"importlib.metadata": "tells a version"},
+    "netstructer.compat.multiprocessing": {"multiprocessing": "two of its errors, and `wait`: nothing that unpickles"},
+    "netstructer.compat.pnetwork.coretools": {"input": "a line of the operator's own terminal, which is only compared"},
     "netstructer.penalties": {"getattr by a name": "the values of its own enum"},
     "netstructer.cli.diagnosis": {"getattr by a name": "a constant tuple of names"},
     "netstructer.testing.drawing": {

@@ -3,9 +3,7 @@
 store           one SQLite file: transactions, threads, processes; where every service keeps what it keeps
     schema      what such a file must hold, and how it comes from one version to the next
     backups     a store copied while it is in use, and put back
-<<<<<<< HEAD
 configuration   what a server is told by files, variables and the command line, for itself and for every service
-=======
 logs            log files of a server or a client, for whoever asks for them
     outlets     the handlers behind them      rolling   files that begin anew when they are full
     lines       what a record looks like
@@ -13,5 +11,4 @@ reports         files of facts: CSV, TXT, JSON, Markdown
     cells       what may stand in one         formats   how it is written, and its columns read back
     ready       the usual ones                report_files   new ones, and ones that are added to
 printing        text as a line of a file or a terminal may hold it
->>>>>>> 5f7f9fd (Write log files for whoever asks: they roll, no text forges a line, and a full disk is counted and never raised)
 """
