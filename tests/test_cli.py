@@ -1,5 +1,7 @@
 """The command line through real processes: what it prints, what it exits with, and what it never prints.
 
+Some are started as a shell would start them (`start_afresh`); the others are forked (commands.py).
+
 Every run goes through `finished`, which holds for all of them: no traceback, no control code in a pipe, no key on
 either output unless it was asked for.
 """
@@ -21,9 +23,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from commands import start_python
 from netstructer import Key, Limits, Link, Server
 from netstructer.codec.acceleration import CHOICE
 from netstructer.credentials import default_key_path
@@ -47,18 +51,29 @@ KEY_TEXT = re.compile(r"[A-Za-z0-9_-]{43}=")
 # --- the harness ------------------------------------------------------------------------------------------------------
 
 
-def start(*arguments: str, key: Key | None = None, warnings: str = "error", **more: object) -> subprocess.Popen[str]:
-    """Start a command, its outputs piped."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": warnings}
-    environment.pop("NETSTRUCTER_KEY", None)
-    if key is not None:
-        environment["NETSTRUCTER_KEY"] = key.reveal()
+def start(*arguments: str, key: Key | None = None, **more: Any) -> subprocess.Popen[Any]:
+    """Start a command, its outputs piped; it is forked, from what has read its modules (commands.py)."""
+    command = ("-m", "netstructer", *arguments)
+    return start_python(*command, environment=environment_with(key), **({"stdin": subprocess.DEVNULL} | more))
+
+
+def start_afresh(
+    *arguments: str, key: Key | None = None, warnings: str = "error", **more: Any
+) -> subprocess.Popen[str]:
+    """Start a command as a shell would."""
     piped = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     command = [sys.executable, "-m", "netstructer", *arguments]
-    return subprocess.Popen(command, env=environment, **(piped | more))  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(command, env=environment_with(key, warnings), **(piped | more))
 
 
-def finished(process: subprocess.Popen[str], *, given: str | None = None) -> tuple[int, str, str]:
+def environment_with(key: Key | None, warnings: str = "error") -> dict[str, str]:
+    """Return the environment of a command."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": warnings}
+    environment.pop("NETSTRUCTER_KEY", None)
+    return environment | ({} if key is None else {"NETSTRUCTER_KEY": key.reveal()})
+
+
+def finished(process: subprocess.Popen[Any], *, given: str | None = None) -> tuple[int, str, str]:
     """Wait for a command; return its exit code, stdout and stderr, held to what is true of all commands."""
     with process:
         out, err = process.communicate(given, timeout=SECONDS)
@@ -74,8 +89,15 @@ def run(*arguments: str, key: Key | None = None) -> tuple[int, str, str]:
     return finished(start(*arguments, key=key))
 
 
+def run_afresh(*arguments: str, key: Key | None = None) -> tuple[int, str, str]:
+    """Run a command to its end, as a shell would."""
+    return finished(start_afresh(*arguments, key=key))
+
+
 @contextmanager
-def listening(*arguments: str, key: Key | None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def listening(
+    *arguments: str, key: Key | None, start: Callable[..., subprocess.Popen[str]] = start
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start `serve` or `recv` on a free port; yield the process and the address it says that it listens at."""
     process = start(*arguments, key=key)
     try:
@@ -156,7 +178,7 @@ def version_2(transport: socket.socket) -> None:
 
 
 def test_help_names_every_command_and_every_exit_code() -> None:
-    code, out, _ = run("--help")
+    code, out, _ = run_afresh("--help")
 
     assert code == ExitCode.OK
     assert all(re.search(rf"^  {name} ", out, re.M) for name in COMMANDS)
@@ -215,7 +237,7 @@ def test_without_the_extra_it_says_how_to_install_it() -> None:
 
 
 def test_version() -> None:
-    code, out, _ = run("--version")
+    code, out, _ = run_afresh("--version")
 
     assert code == ExitCode.OK
     assert re.fullmatch(r"netstructer \d\S+\n", out)
@@ -262,8 +284,8 @@ def test_keygen_prints_the_key_only_when_asked() -> None:
 
 
 def test_send_and_recv_talk_out_of_the_box() -> None:
-    with listening("recv", "0", key=None) as (receiver, address):
-        code, out, err = run("send", address, THE_LIST, "--", "-0.5", "None")
+    with listening("recv", "0", key=None, start=start_afresh) as (receiver, address):
+        code, out, err = run_afresh("send", address, THE_LIST, "--", "-0.5", "None")
         received, got, _ = finished(receiver)
 
     assert (code, received) == (ExitCode.OK, ExitCode.OK)
@@ -509,7 +531,8 @@ def test_a_value_or_a_file_that_is_none_is_2() -> None:
 @pytest.mark.parametrize("name", ["serve", "recv"])
 def test_ctrl_c_is_130(name: str) -> None:
     key = Key.generate()
-    with listening(name, "0", *(["--keep"] if name == "recv" else []), key=key) as (process, address):
+    keep, begin = (["--keep"], start) if name == "recv" else ([], start_afresh)
+    with listening(name, "0", *keep, key=key, start=begin) as (process, address):
         with Link(address, key=key) as link:
             link.send("still there?", wait="consumed", timeout=SECONDS)
             process.send_signal(signal.SIGINT)
@@ -523,7 +546,9 @@ def test_ctrl_c_is_130(name: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the child in /proc")
 def test_ctrl_c_ends_the_demo_and_its_server() -> None:
-    process = start("demo", warnings="ignore")  # Ctrl-C may strike inside a constructor, where nobody can close yet
+    process = start_afresh(
+        "demo", warnings="ignore"
+    )  # Ctrl-C may strike inside a constructor, where nobody can close yet
     assert process.stdout is not None
     found = next(match for line in process.stdout if (match := re.search(r"process (\d+) at", line)))
     process.send_signal(signal.SIGINT)
@@ -664,7 +689,7 @@ def test_doctor_sees_a_key_file_that_others_can_read(tmp_path: Path) -> None:
 
 def test_the_demo_shows_what_it_promises(tmp_path: Path, empty_home: Path) -> None:
     began = time.monotonic()
-    code, out, err = run("demo", "--svg", str(tmp_path / "demo.svg"))
+    code, out, err = run_afresh("demo", "--svg", str(tmp_path / "demo.svg"))
     took = time.monotonic() - began
     drawn = (tmp_path / "demo.svg").read_text("utf-8")
 

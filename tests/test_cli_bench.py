@@ -24,7 +24,7 @@ from netstructer.cli.races import RACES, run_races
 from netstructer.cli.rivals import JSON_SMALL, RIVALS, contestants, json_bytes, json_value
 from netstructer.cli.walk import STEPS
 from netstructer.errors import BadValue, LinkLost
-from test_cli import SECONDS, finished, run, start
+from test_cli import SECONDS, finished, run, start_afresh
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_the_tables_are_for_people() -> None:
 
 
 def test_ctrl_c_ends_it_and_its_servers() -> None:
-    process = start("bench", start_new_session=True)
+    process = start_afresh("bench", start_new_session=True)
     children: list[str] = []
     deadline = time.monotonic() + SECONDS
     while len(children) < len(RIVALS) and time.monotonic() < deadline:

@@ -8,13 +8,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from commands import start_python
 from netstructer import Key
 
 pytest.importorskip("typer")
@@ -49,10 +49,9 @@ class Machine:
             "PYTHONWARNINGS": "error",
         }
 
-    def start(self, *arguments: str, **more: object) -> subprocess.Popen[str]:
-        piped = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-        command = [sys.executable, "-m", "netstructer", *arguments]
-        return subprocess.Popen(command, env=self.environment, cwd=self.home, **(piped | more))  # type: ignore[call-overload, no-any-return]
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        command = ("-m", "netstructer", *arguments)
+        return start_python(*command, environment=self.environment, directory=self.home, stdin=stdin)
 
     def run(self, *arguments: str, typed: str | None = None) -> tuple[int, str, str]:
         stdin = subprocess.DEVNULL if typed is None else subprocess.PIPE
