@@ -52,14 +52,15 @@ def start_python(
     *arguments: str,
     environment: dict[str, str] | None = None,
     directory: str | os.PathLike[str] = ".",
-    stdin: int = subprocess.PIPE,
-    stdout: int = subprocess.PIPE,
-    stderr: int = subprocess.PIPE,
+    stdin: int | None = subprocess.PIPE,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
     encoding: str | None = "utf-8",
 ) -> subprocess.Popen[Any]:
     """Start `python -W error` with `-m` and a module, `-c` and a program, or a script, and with arguments for it."""
     environment = dict(os.environ) if environment is None else environment
-    pipes, directory = (stdin, stdout, stderr), os.path.abspath(directory)
+    directory = os.path.abspath(directory)
+    pipes = [number if place is None else place for number, place in enumerate((stdin, stdout, stderr))]
     if CAN_FORK and not any(place >= 0 and os.isatty(place) for place in pipes):
         order = {"arguments": arguments, "environment": environment, "directory": directory}
         return Forked(order, pipes, encoding)  # type: ignore[return-value]  # it has what tests use of one
@@ -74,7 +75,7 @@ def start_python(
 class Forked:
     """As much of `subprocess.Popen` as tests use, under the same names."""
 
-    def __init__(self, order: dict[str, Any], places: tuple[int, int, int], encoding: str | None) -> None:
+    def __init__(self, order: dict[str, Any], places: list[int], encoding: str | None) -> None:
         self.args, self.returncode = order["arguments"], None
         ours: list[int | None] = []
         with contextlib.ExitStack() as theirs:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from commands import start_python
 from netstructer import Key, Limits, Link, Server
 from netstructer.address import Address
 
@@ -206,17 +207,24 @@ class Relay:
 
 
 @contextlib.contextmanager
-def python(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run another Python with the package on its path and warnings as errors; at the end it is gone."""
+def python(*arguments: str, afresh: bool = False, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run another Python with the package on its path and warnings as errors; at the end it is gone.
+
+    It is forked (commands.py), but for options of its own, or where it is to be started `afresh`.
+    """
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": places, "NETSTRUCTER_KEY": KEY.reveal(), **environment},
-    )
+    whole = {**os.environ, "PYTHONPATH": places, "NETSTRUCTER_KEY": KEY.reveal(), **environment}
+    if afresh or arguments[0] == "-X":
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=whole,
+        )
+    else:
+        process = start_python(*arguments, environment=whole)
     try:
         with process:
             try:

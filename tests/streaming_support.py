@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commands import start_python
 from loopback import KEY, PATIENCE_SECONDS, ROOT, eventually
 from netstructer import Blob, Limits, Link, Server
 
@@ -135,13 +136,17 @@ def puppet(folder: Path, *, prefix: tuple[str, ...] = ()) -> Iterator[Puppet]:
     """
     folder.mkdir(exist_ok=True)
     places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    process = subprocess.Popen(
-        [*prefix, sys.executable, "-W", "error", __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": places, "NETSTRUCTER_KEY": KEY.reveal(), "TMPDIR": str(folder)},
-    )
+    environment = {**os.environ, "PYTHONPATH": places, "NETSTRUCTER_KEY": KEY.reveal(), "TMPDIR": str(folder)}
+    if prefix:
+        process = subprocess.Popen(
+            [*prefix, sys.executable, "-W", "error", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    else:
+        process = start_python(__file__, environment=environment, stderr=None)
     found = Puppet(process)
     try:
         yield found

@@ -74,7 +74,7 @@ def test_a_bomb_costs_little_under_either_limits(bomb: Bomb, limits: Limits) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is begun anew by /proc")
 def test_what_is_outside_of_python_stays_small_too() -> None:
-    with python(str(ROOT / "tests" / "bombs.py"), "rss") as process:
+    with python(str(ROOT / "tests" / "bombs.py"), "rss", afresh=True) as process:
         out, _ = finish(process, 60.0)
     grown = {name: int(figure) for figure, name in (line.split(" ", 1) for line in out.splitlines())}
 

@@ -119,20 +119,14 @@ def test_a_script_and_a_module_are_run_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("send",),
-        ("send", "nonsense host:1", "1"),
-        ("recv", "0", "--timeout", "0.01", "--key-file", "nowhere"),
-        ("nonsense",),
-    ],
+    "arguments", [("send", "nonsense host:1", "1"), ("recv", "0", "--timeout", "0.01", "--key-file", "nowhere")]
 )
 def test_a_command_says_the_same(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     pytest.importorskip("typer")
     forked, other = both("-m", "netstructer", *arguments, directory=tmp_path)
 
     assert forked == other
-    assert forked[1] + forked[2] != ""
+    assert forked[0] != 0
 
 
 def test_bytes_go_through_as_they_are(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import start_python
 from durable_ends import digest
 from loopback import KEY, PATIENCE_SECONDS, ROOT, eventually
 
@@ -44,16 +45,15 @@ class Ends:
     def start(self, what: str) -> None:
         places = [self.outbox, self.stop] if what == "send" else [self.database]
         with open(self._errors, "a") as errors:
-            process = subprocess.Popen(
-                [sys.executable, PROGRAM, what, self._port, *places],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env={
+            process = start_python(
+                *(PROGRAM, what, self._port, *places),
+                environment={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
                     "NETSTRUCTER_KEY": KEY.reveal(),
                 },
+                stdin=subprocess.DEVNULL,
+                stderr=errors.fileno(),
             )
         self._processes[what] = process
         ear = threading.Thread(target=self._hear, args=(process,), name="test-ear", daemon=True)

@@ -178,7 +178,7 @@ link.send("here", wait="consumed")
 
 
 def test_a_process_that_ends_without_closing_is_not_waited_for() -> None:
-    with Server(key=KEY) as server, python("-c", FORGET, str(server.address.port)) as process:
+    with Server(key=KEY) as server, python("-c", FORGET, str(server.address.port), afresh=True) as process:
         far = server.accept(timeout=PATIENCE_SECONDS)
         assert far.recv(timeout=PATIENCE_SECONDS) == "here"
         with pytest.raises(ConnectionCut, match="abort"):

@@ -153,7 +153,7 @@ def test_the_command_shows_nothing_and_leaves_no_core(watch: Watch, tmp_path: Pa
     place = tmp_path / "key"
     KEY.save(place)
     command = ["-m", "netstructer", *(["--cores"] if cores else []), "serve", "127.0.0.1:0", "--json", "--once"]
-    with python(*command, "--key-file", str(place), NETSTRUCTER_KEY="") as process:
+    with python(*command, "--key-file", str(place), NETSTRUCTER_KEY="", afresh=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         about = Path(f"/proc/{process.pid}")
