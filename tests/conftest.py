@@ -31,6 +31,9 @@ pytest.register_assert_rewrite("pairings", "scenarios")
 settings.register_profile("suite", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+HOMES = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
+WITHOUT = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NETSTRUCTER_KEY", "NETSTRUCTER_KEY_FILE")
+"""Variables of the environment that tests set themselves, where they want them."""
 THREAD_SECONDS = 5.0
 """How long a thread of ours may take to end after the test that started it."""
 
@@ -88,35 +91,64 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def little_to_collect() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Keep the collector from looking at what the modules before have left alive, for the same reason."""
-    gc.collect()
-    gc.freeze()
+    if item.path != LAST.get("module"):
+        LAST["module"] = item.path
+        gc.collect()
+        gc.freeze()
 
 
-@pytest.fixture(scope="session")
-def fresh_homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give one new directory after the other: `mktemp` reads all that are there to find the next number, each time."""
-    homes = tmp_path_factory.mktemp("homes")
-    return (homes / str(number) for number in itertools.count())
+LAST: dict[str, Path] = {}
+"""The module of the test before."""
+
+
+class Home:
+    """The home of whatever test runs, with nothing in it: a new one, where the test before left something."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._above = Path(tempfile.mkdtemp(prefix="netstructer-homes-"))
+        config.add_cleanup(lambda: shutil.rmtree(self._above, ignore_errors=True))
+        environment = pytest.MonkeyPatch()
+        config.add_cleanup(environment.undo)
+        for name in (*HOMES, *WITHOUT):
+            environment.delenv(name, raising=False)
+        self._numbers = itertools.count()
+        self.path = self._above / "none yet"
+
+    def empty(self) -> None:
+        """See to it that nothing is in it, and that the environment names it and no key."""
+        try:
+            with os.scandir(self.path) as found:
+                used = any(found)
+        except FileNotFoundError:
+            used = True
+        if used:
+            self.path = self._above / str(next(self._numbers))
+            self.path.mkdir()
+        place = str(self.path)
+        for name in HOMES:
+            if os.environ.get(name) != place:
+                os.environ[name] = place
+        for name in WITHOUT:
+            os.environ.pop(name, None)
+
+
+HOME = pytest.StashKey[Home]()
 
 
 @pytest.fixture(autouse=True)
-def empty_home(fresh_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the test a home of its own, and no key from the environment."""
-    home = next(fresh_homes)
-    home.mkdir()
-    for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
-        monkeypatch.setenv(name, str(home))
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NETSTRUCTER_KEY", "NETSTRUCTER_KEY_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    return home
+def kept_apart(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give the test an empty home, and fail it where it leaves a thread of netstructer's running: what is opened is
+    closed.
 
-
-@pytest.fixture(autouse=True)
-def no_thread_left() -> Iterator[None]:
-    """Fail the test that leaves a thread of netstructer's running: what is opened is closed."""
+    One fixture, which asks for no other: what fixtures cost is most of what the smallest tests take.
+    """
+    stash = request.config.stash
+    if HOME not in stash:
+        stash[HOME] = Home(request.config)
+    stash[HOME].empty()
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + THREAD_SECONDS
@@ -124,6 +156,12 @@ def no_thread_left() -> Iterator[None]:
         thread.join(max(0.0, deadline - time.monotonic()))
 
     assert [thread.name for thread in threads_of_ours(before)] == []
+
+
+@pytest.fixture
+def empty_home(request: pytest.FixtureRequest) -> Path:
+    """Return the home of the test."""
+    return request.config.stash[HOME].path
 
 
 def threads_of_ours(before: set[threading.Thread]) -> list[threading.Thread]:
