@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from test_floors import read_package
+from test_floors import read_package, tree_of
 
 PACKAGE = read_package()
 
@@ -57,7 +57,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize(("module", "function"), sorted(PLACES))
 def test_a_secret_is_compared_by_what_takes_as_long_whatever_differs(module: str, function: str) -> None:
-    found = [node for node in ast.walk(ast.parse(PACKAGE[module])) if getattr(node, "name", "") == function]
+    found = [node for node in ast.walk(tree_of(PACKAGE[module])) if getattr(node, "name", "") == function]
 
     assert found != []
     for node in found:
@@ -99,7 +99,7 @@ def suspicious(source: str) -> list[str]:
     """Return the comparisons by equality in which something has the name of a secret."""
     return [
         ast.unparse(node)
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(tree_of(source))
         if isinstance(node, ast.Compare)
         and any(isinstance(operator, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for operator in node.ops)
         and any(_is_secret(name) for side in (node.left, *node.comparators) for name in _names_in(side))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -243,9 +244,16 @@ def test_a_cycle_is_reported() -> None:
 # --- the reader -------------------------------------------------------------------------------------------------------
 
 
+@cache
 def read_package() -> dict[str, str]:
     """Return the source of every module of the package, by its dotted name."""
     return {_name_of(path): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def tree_of(source: str) -> ast.Module:
+    """Return the tree of a source, which several tests of a process look at and none changes."""
+    return ast.parse(source)
 
 
 def _name_of(path: Path) -> str:
@@ -262,10 +270,10 @@ def floor_of(module: str) -> str | None:
     return FOLDERS.get(".".join(module.split(".")[:2]))
 
 
-def imports_of(source: str, known: dict[str, str]) -> list[Import]:
+def imports_of(tree: ast.AST, known: dict[str, str]) -> list[Import]:
     """Return every import of a source; a name taken from a package counts as the submodule, where there is one."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [Import(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -281,7 +289,7 @@ def faults_of(module: str, source: str, known: dict[str, str]) -> list[str]:
     if floor is None:
         return [f"{module} has no floor: give it one in tests/test_floors.py and docs/map.md"]
     faults = []
-    for line, target in imports_of(source, known):
+    for line, target in imports_of(tree_of(source), known):
         reason = _reason_against(module, floor, target)
         if reason:
             faults.append(f"{module}:{line}: imports {target}: {reason}")
@@ -304,12 +312,11 @@ def cycle_of(modules: dict[str, str]) -> list[str]:
     return []
 
 
-def _without_types(source: str) -> str:
-    tree = ast.parse(source)
-    tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-    ]
-    return ast.unparse(tree)
+def _without_types(source: str) -> ast.Module:
+    """Return the tree of a source without what only a type checker reads."""
+    body = tree_of(source).body
+    kept = [node for node in body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))]
+    return ast.Module(kept, [])
 
 
 def _reason_against(module: str, floor: str, target: str) -> str | None:
