@@ -64,7 +64,7 @@ BUDGETS = {"smoke": 60.0, "short": 200.0, "full": 6 * 3600.0}
 MODULES = {
     "smoke": ("limits", "values", "imports"),
     "short": ("limits", "values", "imports"),
-    "full": ("limits", "values", "seal", "imports", "files", "blobs", "overtaking", "strangers", "crowd"),
+    "full": ("limits", "values", "seal", "imports", "files", "blobs", "overtaking", "strangers", "crowd", "accounts"),
 }
 """The benches without peers that a scale has unless others are asked for."""
 

@@ -162,6 +162,11 @@ MODULE_TABLES = {
         ),
         more_is_better=False,
     ),
+    "accounts": Table(
+        title="Accounts: logins, which take a computation of Argon2id, and what is asked at each call",
+        columns=(("median_us", "median µs", 0), ("p99_us", "p99 µs", 0)),
+        more_is_better=False,
+    ),
     "imports": Table(
         title="Imports, on top of a started interpreter",
         columns=(("median_ms", "median ms", 1), ("least_ms", "least ms", 1)),

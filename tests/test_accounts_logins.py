@@ -302,6 +302,14 @@ def test_who_mistypes_and_then_remembers_leaves_his_neighbours_alone(accounts: A
     assert fail(accounts, "bob", HERE).retry_seconds == 0
 
 
+def test_what_a_name_had_failed_before_it_was_somebodys_is_forgotten(accounts: Accounts) -> None:
+    for _ in range(5):
+        fail(accounts, "eve")
+    accounts.create("eve", PASSWORD)
+
+    assert accounts.login("eve", PASSWORD)
+
+
 def test_an_admin_can_unlock(accounts: Accounts, wall: Wall) -> None:
     accounts.login("ada", PASSWORD, HERE)
     for source in (HERE, "", ""):

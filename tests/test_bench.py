@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import blobs, certificates, files, inputs, limits, overtaking, plots, strangers
+from bench import accounts, blobs, certificates, files, inputs, limits, overtaking, plots, strangers
 from bench.files import Scale, fingerprint, make_tree
 from bench.inputs import MIB, SMALL, same
 from bench.marks import findings, marks_table
@@ -362,3 +362,12 @@ def test_a_blob_and_round_trips_beside_it_are_measured() -> None:
     for name, found in (("blobs", rates), ("overtaking", trips)):
         figure = MODULE_TABLES[name].columns[0][0]
         assert all(figures[figure] > 0 for figures in found.values())
+
+
+def test_what_accounts_cost_is_measured() -> None:
+    found = accounts.measure("smoke")
+
+    assert [label.partition(" / ")[2] for label in found][:3] == ["right password", "wrong password", "unknown name"]
+    for figures in found.values():
+        assert list(figures) == [name for name, _, _ in MODULE_TABLES["accounts"].columns]
+        assert 0 < figures["median_us"] <= figures["p99_us"]

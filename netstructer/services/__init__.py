@@ -3,6 +3,10 @@
 store           one SQLite file: transactions, threads, processes; where every service keeps what it keeps
     schema      what such a file must hold, and how it comes from one version to the next
     backups     a store copied while it is in use, and put back
+accounts        who may come in, as what, and how much
+    passwords   Argon2id, behind a gate       password_policy    what a new one must be
+    usernames   one spelling for each         roles     names for sets of permissions
+    duplicate_logins    what becomes of a user's second link
 configuration   what a server is told by files, variables and the command line, for itself and for every service
 logs            log files of a server or a client, for whoever asks for them
     outlets     the handlers behind them      rolling   files that begin anew when they are full

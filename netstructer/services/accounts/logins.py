@@ -30,7 +30,7 @@ from netstructer.services.accounts.book import Who
 from netstructer.services.accounts.counts import MOST_NAMES, add_statistic
 from netstructer.services.accounts.ledger import note_try
 from netstructer.services.accounts.rights import Rights, refuse_unless_active
-from netstructer.services.accounts.throttling import Count, Throttle
+from netstructer.services.accounts.throttling import Count
 from netstructer.services.accounts.turns import Turns
 from netstructer.services.passwords import plain_bytes
 from netstructer.services.usernames import fold_name
@@ -52,7 +52,6 @@ class _Seen:
 class Logins(Rights):
     """Who may come in."""
 
-    _throttle: Throttle
     _turns: Turns
 
     def login(self, name: str, password: str, source: str = "") -> Account:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from netstructer.errors import AccountExists, LimitReached, Misuse, UnknownAccount
 from netstructer.services.accounts.account import STATUSES, Account, Status
 from netstructer.services.accounts.book import Book, Who, check_reason
+from netstructer.services.accounts.throttling import Throttle
 from netstructer.services.password_policy import PasswordPolicy, random_code
 from netstructer.services.passwords import Passwords
 from netstructer.services.roles import ADMIN, CLIENT, check_role
@@ -25,6 +26,7 @@ class Members(Book):
     _passwords: Passwords
     _policy: PasswordPolicy
     _draw: Callable[[int], bytes]
+    _throttle: Throttle
     most_accounts: int
 
     def create(
@@ -90,6 +92,7 @@ class Members(Book):
         )
         for role in roles:
             self._grant(db, number, role)
+        self._throttle.forget_name(db, folded)
         return self._read(db, name)
 
     def _grant(self, db: sqlite3.Connection, number: int, role: str) -> bool:

@@ -125,6 +125,10 @@ class Throttle:
         db.execute("DELETE FROM throttles WHERE key = ?", (count.key,))
         return failures
 
+    def forget_name(self, db: sqlite3.Connection, name: str) -> None:
+        """Forget what was counted for a name while it was nobody's."""
+        db.execute("DELETE FROM throttles WHERE key = ?", (self._key("name", name, ""),))
+
     def _sweep(self, db: sqlite3.Connection, now: float) -> None:
         db.execute("DELETE FROM throttles WHERE last < ?", (now - FORGET_SECONDS,))
         self._fresh += 1
