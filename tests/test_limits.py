@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cases import case
 from netstructer import Limits, limits
 from netstructer.errors import Misuse
 from netstructer.protocol.parameters import Parameters
@@ -24,17 +25,19 @@ def test_the_profiles_are_limits_and_the_default_is_the_default() -> None:
     assert len({Limits.DEFAULT, Limits.SMALL, Limits.BULK}) == 3
 
 
-@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("wrong", [0, -1, True, None, "5", float("nan")])
-def test_a_limit_is_a_positive_number(name: str, wrong: Any) -> None:
-    with pytest.raises(Misuse, match=name):
-        Limits(**{name: wrong})
+def test_a_limit_is_a_positive_number(wrong: Any) -> None:
+    for name in NUMBERS:
+        with case(name), pytest.raises(Misuse, match=name):
+            Limits(**{name: wrong})
 
 
-@pytest.mark.parametrize("name", [name for name in FIELDS if isinstance(getattr(Limits.DEFAULT, name), int)])
-def test_a_count_is_whole(name: str) -> None:
-    with pytest.raises(Misuse, match=name):
-        Limits(**{name: float(getattr(Limits.DEFAULT, name))})
+def test_a_count_is_whole() -> None:
+    for name in FIELDS:
+        count = getattr(Limits.DEFAULT, name)
+        if isinstance(count, int):
+            with case(name), pytest.raises(Misuse, match=name):
+                Limits(**{name: float(count)})
 
 
 @pytest.mark.parametrize("wrong", ["", b"/tmp", 5, True, Path("/tmp")])
