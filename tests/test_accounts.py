@@ -476,7 +476,7 @@ def test_the_first_login_makes_the_account_where_that_is_open(accounts: Accounts
 # --- keys of one's own ------------------------------------------------------------------------------------------------
 
 
-def test_a_key_opens_the_account_that_it_was_bound_to(accounts: Accounts) -> None:
+def test_a_key_opens_the_account_that_it_was_bound_to(accounts: Accounts, events: list[AccountEvent]) -> None:
     key, other = Key.generate(), Key.generate()
     ada = accounts.create("ada", None)
     accounts.bind("ada", key=key)
@@ -486,9 +486,11 @@ def test_a_key_opens_the_account_that_it_was_bound_to(accounts: Accounts) -> Non
     for named in ({"key": key}, {"key": key.fingerprint}, {"key": key.key_id}, {"user": "ada-laptop"}):
         assert accounts.identify(**named).id == ada.id
     assert accounts.identify(key=other, user="ada-laptop", source="192.0.2.7").last_address == "192.0.2.7"
+    events.clear()
     for stranger in ({"key": other}, {"user": "ada"}, {"key": other, "user": "Ada-laptop"}, {}):
         with pytest.raises(LoginFailed):
             accounts.identify(**stranger)
+    assert events == [], "an audit is not told of every link whose key is nobody's"
     assert accounts.bound("ada") == (("key", key.fingerprint), ("user", "ada-laptop"))
     with pytest.raises(LoginFailed):
         accounts.login("ada", PASSWORD)

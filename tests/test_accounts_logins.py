@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 import pytest
 
 from accounts_support import CHEAP, PASSWORD, Wall, open_accounts
+from canary import Watch
 from loopback import PATIENCE_SECONDS, eventually
 from netstructer.address import Sources
-from netstructer.errors import AccountRefused, Busy, LoginFailed, Misuse
+from netstructer.errors import AccountRefused, Busy, LoginFailed, Misuse, NetstructerError, StoreFull
 from netstructer.services import passwords as passwords_module
-from netstructer.services.accounts import Account, Accounts, ledger, throttling
+from netstructer.services.accounts import Account, AccountEvent, Accounts, ledger, throttling
 from netstructer.services.accounts.throttling import delay_seconds
 from netstructer.services.accounts.turns import Turns
-from netstructer.services.passwords import Parameters
+from netstructer.services.gate import Gate
+from netstructer.services.password_policy import PasswordPolicy
+from netstructer.services.passwords import HiddenPassword, Parameters
 
 HERE, THERE, ELSEWHERE = "192.0.2.7", "198.51.100.9", "203.0.113.5"
 DELAYS = [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
@@ -42,9 +46,9 @@ def work(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
     done: list[Parameters] = []
     real = passwords_module._compute
 
-    def counted(plain: bytes, salt: bytes, parameters: Parameters, length: int) -> bytes:
+    def counted(password: HiddenPassword, salt: bytes, parameters: Parameters, length: int) -> bytes:
         done.append(parameters)
-        return real(plain, salt, parameters, length)
+        return real(password, salt, parameters, length)
 
     monkeypatch.setattr(passwords_module, "_compute", counted)
     return done
@@ -153,6 +157,72 @@ def test_nothing_of_a_password_or_an_unknown_name_is_kept(accounts: Accounts, tm
     content = (tmp_path / "copy.db").read_bytes()
 
     assert b"my-secret" not in content
+
+
+@pytest.mark.parametrize("source", ["", HERE])
+def test_who_has_to_wait_is_asked_the_same_for_every_name(accounts: Accounts, source: str) -> None:
+    """He may try without end, and would measure what one more question of the file takes."""
+    accounts.login("ada", PASSWORD, THERE)
+    asked: dict[str, list[str]] = {"ada": [], "nobody": []}
+    for name, questions in asked.items():
+        accounts.unlock_source(HERE)
+        for _ in range(5):
+            fail(accounts, name, source)
+        (reader,) = accounts._store._idle
+        reader.set_trace_callback(questions.append)
+        assert fail(accounts, name, source).retry_seconds
+        reader.set_trace_callback(None)
+    plain = {name: [re.sub(r"('.*?'|x'.*?'|NULL|\d+)", "?", text) for text in found] for name, found in asked.items()}
+
+    assert [text.replace("x?", "?") for text in plain["ada"]] == [text.replace("x?", "?") for text in plain["nobody"]]
+    assert len(plain["ada"]) >= 5
+
+
+def test_no_error_and_no_traceback_with_locals_shows_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    typed, wish = "typed-" + "q7Zk" * 8, "wish-" + "9xWv" * 8
+    watch.secret("typed", typed)
+    watch.secret("wish", wish)
+    policy = PasswordPolicy(check=lambda name, password: f"other than {password}" if name == "picky" else None)
+    with watch.watching(), open_accounts(tmp_path, registration="invitation", policy=policy) as accounts:
+        code = accounts.invite()
+        watch.secret("code", code)
+        watch.object("made", accounts.create("ada", typed))
+        accounts.set_status("ada", "active")
+        invited = {"invitation": code}
+        calls: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = [
+            *((accounts.login, (name, wish), {}) for name in ("ada", "nobody", "", "x" * 99)),
+            *((accounts.login, ("ada", password, "no address"), {}) for password in (wish, wish * 99)),
+            *((accounts.create, (name, wish), {}) for name in ("ada", "picky", "\n")),
+            *((call, ("picky", wish), {}) for call in (accounts.first_admin, accounts.set_password, accounts.enter)),
+            *((accounts.register, (name, wish), invited) for name in ("ada", "picky")),
+            (accounts.register, ("eve", wish), {"invitation": code + "x"}),
+            (accounts.change_password, ("ada", wish, typed), {}),
+            (accounts.change_password, ("ada", typed, typed), {}),
+            (accounts.set_password, ("nobody", wish), {}),
+        ]
+        gates = [(accounts.login, ("ada", typed), {}), (accounts.create, ("bob", wish), {})]
+        for call, arguments, options in calls:
+            with pytest.raises(NetstructerError) as caught:
+                call(*arguments, **options)
+            watch.error(f"{call.__name__}{arguments[0]!r}", caught.value)
+        accounts._passwords.gate = Gate(places=1, waiting=0)
+        with accounts._passwords.gate:
+            for call, arguments, options in gates:
+                with pytest.raises(Busy) as caught_busy:
+                    call(*arguments, **options)
+                watch.error(f"busy {call.__name__}", caught_busy.value)
+        monkeypatch.setattr(accounts._store, "writing", lambda **_: (_ for _ in ()).throw(StoreFull("full")))
+        for call, arguments, options in (*gates, (accounts.change_password, ("ada", typed, wish), {})):
+            with pytest.raises(StoreFull) as caught_full:
+                call(*arguments, **options)
+            watch.error(f"full {call.__name__}", caught_full.value)
+        monkeypatch.undo()
+    watch.files("the directory", tmp_path)
+
+    assert watch.leaks() == set()
 
 
 # --- what the right password is told ----------------------------------------------------------------------------------
@@ -273,8 +343,18 @@ def test_one_source_is_one_however_its_address_is_spelled(accounts: Accounts) ->
     mapped = [fail(accounts, f"other{n}", f"::ffff:{HERE}" if n % 2 else HERE).retry_seconds for n in range(5)]
 
     assert found == mapped == [0, 0, 0, 0, 1]
-    with pytest.raises(Misuse, match="IP address"):
-        accounts.login("ada", PASSWORD, "nowhere")
+
+
+@pytest.mark.parametrize("source", ["nowhere", "192.0.2.7:5000", "fe80::1%" + "z" * 100, 5, b"192.0.2.7"])
+def test_what_is_no_address_is_refused(accounts: Accounts, source: Any) -> None:
+    for use in (
+        lambda: accounts.login("ada", PASSWORD, source),
+        lambda: accounts.identify(user="ada", source=source),
+        lambda: accounts.register("eve", PASSWORD, source),
+        lambda: accounts.unlock_source(source),
+    ):
+        with pytest.raises(Misuse, match="IP address"):
+            use()
 
 
 def test_networks_that_are_exempt_are_not_counted(tmp_path: Path) -> None:
@@ -339,6 +419,25 @@ def test_the_counts_are_bounded_and_the_oldest_goes(
     with accounts._store.reading() as db:
         assert db.execute("SELECT count(*) FROM throttles").fetchone() == (10,)
     assert accounts.waits("bob") == 0
+
+
+def test_an_audit_is_told_of_failures_and_not_of_tries_that_come_too_early(tmp_path: Path, wall: Wall) -> None:
+    told: list[tuple[str, str, str]] = []
+
+    def note(event: AccountEvent) -> None:
+        if event.action == "login":
+            told.append((event.target, event.result, event.detail))
+
+    with open_accounts(tmp_path, wall=wall, on_event=note) as accounts:
+        accounts.create("ada", PASSWORD)
+        for name, password in (("ada", "wrong horse"), ("nobody", PASSWORD), ("", PASSWORD)):
+            told.clear()
+            accounts.unlock_source(HERE)
+            for _ in range(50):
+                fail(accounts, name, HERE, password)
+            result = {"ada": "wrong password", "nobody": "unknown name", "": "no name, or no password"}[name]
+            target = name if name == "ada" else ""
+            assert told == [(target, result, "")] * 4 + [(target, result, "the next try waits 1 s")]
 
 
 # --- the ledger and what is written down ------------------------------------------------------------------------------

@@ -16,10 +16,14 @@ from netstructer.errors import Busy, InvalidName, MissingDependency, Misuse, Pas
 from netstructer.services import passwords as passwords_module
 from netstructer.services.gate import Gate
 from netstructer.services.password_policy import PasswordPolicy, random_code, tidy_code
-from netstructer.services.passwords import DEFAULT, STRONG, Parameters, Passwords, plain_bytes
+from netstructer.services.passwords import DEFAULT, STRONG, HiddenPassword, Parameters, Passwords
 from netstructer.services.usernames import check_count_name, fold_name, written_name
 
 SMALL = Parameters(8, 1, 1)
+
+
+def require(password: str) -> HiddenPassword:
+    return HiddenPassword(password).require()
 
 
 def phc(*, memory: object = 8, passes: object = 1, lanes: object = 1, salt: int = 16, digest: int = 32) -> str:
@@ -72,7 +76,7 @@ def test_what_cannot_be_a_password_is_refused_before_anything_is_computed(
     passwords = Passwords(SMALL)
     kept = passwords.hash("x" * 1024)
     monkeypatch.setattr(passwords_module, "_compute", lambda *_: pytest.fail("computed"))
-    for use in (passwords.hash, lambda wrong: passwords.verify(kept, wrong), passwords.verify_nobodys, plain_bytes):
+    for use in (passwords.hash, lambda wrong: passwords.verify(kept, wrong), passwords.verify_nobodys, require):
         with pytest.raises(PasswordRefused) as caught:
             use(wrong)
         assert "xxxx" not in str(caught.value)
@@ -134,9 +138,9 @@ def test_nobodys_password_costs_what_somebodys_does(monkeypatch: pytest.MonkeyPa
     costs: list[tuple[Parameters, int]] = []
     real = passwords_module._compute
 
-    def counted(plain: bytes, salt: bytes, parameters: Parameters, length: int) -> bytes:
+    def counted(password: HiddenPassword, salt: bytes, parameters: Parameters, length: int) -> bytes:
         costs.append((parameters, length))
-        return real(plain, salt, parameters, length)
+        return real(password, salt, parameters, length)
 
     monkeypatch.setattr(passwords_module, "_compute", counted)
     passwords = Passwords(Parameters(32, 2, 1))

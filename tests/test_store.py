@@ -134,6 +134,16 @@ def test_connections_are_used_again(store: Store, monkeypatch: pytest.MonkeyPatc
     assert [numbers(store) for _ in range(3)] == [[], [], []]
 
 
+def test_a_block_that_raises_costs_no_connection(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers(store)
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: pytest.fail("one more connection"))
+    for _ in range(3):
+        with pytest.raises(KeyError), store.reading():
+            raise KeyError
+
+    assert numbers(store) == []
+
+
 # --- threads and processes --------------------------------------------------------------------------------------------
 
 
@@ -169,6 +179,26 @@ def test_who_waits_too_long_for_another_thread_is_told(place: Path) -> None:
 
         assert len(errors) == 1
         assert numbers(store) == []
+
+
+def test_who_closes_it_waits_no_longer_for_others_than_anybody(place: Path) -> None:
+    store = Store(place, STEPS, name="things", busy_seconds=0.01)
+    errors = []
+
+    def close() -> None:
+        try:
+            store.close()
+        except StoreBusy as error:
+            errors.append(error)
+
+    with store.writing() as db:
+        thread = threading.Thread(target=close)
+        thread.start()
+        thread.join(PATIENCE_SECONDS)
+        db.execute("INSERT INTO things (number) VALUES (1)")
+    assert len(errors) == 1
+    assert numbers(store) == [1]
+    store.close()
 
 
 def test_who_waits_too_long_for_another_process_is_told(place: Path) -> None:

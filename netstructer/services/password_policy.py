@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netstructer.errors import Misuse, PasswordRefused
-from netstructer.services.passwords import PASSWORD_BYTES, plain_bytes
+from netstructer.services.passwords import PASSWORD_BYTES, HiddenPassword
 
 __all__ = ["PasswordPolicy", "random_code", "tidy_code"]
 
@@ -85,12 +85,17 @@ class PasswordPolicy:
         if not 0 <= self.classes <= len(CLASSES):
             raise Misuse(f"expected at most {len(CLASSES)} classes of characters, found {self.classes}")
 
-    def require(self, name: str, password: str) -> None:
+    def require(self, name: str, password: str | HiddenPassword) -> None:
         """Raise `PasswordRefused` with all that is missing of a new password."""
-        plain_bytes(password)
-        wanted = tuple(self._missing(name, unicodedata.normalize("NFC", password)))
+        hidden = HiddenPassword.of(password).require()
+        del password
+        wanted = self._missing(name, hidden.text) + self._missing_by_check(name, hidden)
         if wanted:
-            raise PasswordRefused(f"a password is wanted {'; '.join(wanted)}", wanted=wanted)
+            raise PasswordRefused(f"a password is wanted {'; '.join(wanted)}", wanted=tuple(wanted))
+
+    def _missing_by_check(self, name: str, password: HiddenPassword) -> list[str]:
+        reason = None if self.check is None else self.check(name, password.text)
+        return [] if not reason else ["of another kind" if password.text in reason else reason]
 
     def _missing(self, name: str, password: str) -> list[str]:
         wanted = []
@@ -107,8 +112,6 @@ class PasswordPolicy:
         own = unicodedata.normalize("NFKC", name).casefold()
         if not self.like_name and own and (folded in (own, own[::-1]) or (len(own) > 3 and own in folded)):
             wanted.append("without the user's name in it")
-        if self.check is not None and (reason := self.check(name, password)):
-            wanted.append("of another kind" if password in reason else reason)
         return wanted
 
 

@@ -7,7 +7,8 @@ wait, and the rest is told `Busy` at once.  It comes from `cryptography`, which 
 is 3.2 or later; it lets other threads run meanwhile.
 
 A password is text; it is brought to one spelling (NFC), because keyboards differ in how they write é, and then is at
-most 1,024 bytes of UTF-8, which is looked at before anything else is done.
+most 1,024 bytes of UTF-8, which is looked at before anything else is done.  From there on it travels as a
+`HiddenPassword`, which has no face: a traceback that prints locals finds none in the frames of this package.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from netstructer.errors import MissingDependency, Misuse, PasswordRefused, StoreDamaged
 from netstructer.services.gate import Gate
 
-__all__ = ["DEFAULT", "STRONG", "Parameters", "Passwords", "plain_bytes"]
+__all__ = ["DEFAULT", "STRONG", "HiddenPassword", "Parameters", "Passwords"]
 
 PASSWORD_BYTES = 1024
 """Of a password: longer than any phrase that is typed, and nothing to hash for whoever sends megabytes."""
@@ -37,6 +38,57 @@ SALT_BYTES, DIGEST_BYTES = 16, 32
 _PHC = re.compile(
     r"\$argon2id\$v=19\$m=([1-9][0-9]{0,6}),t=([1-9][0-9]?),p=([1-9])\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})"
 )
+
+
+class HiddenPassword:
+    """A password on its way through here; what cannot be one is told by `require`, where it is not to be seen."""
+
+    __slots__ = ("_fault", "_text", "plain")
+
+    def __init__(self, password: str) -> None:
+        self._fault = _fault_of(password)
+        self._text = "" if self._fault else unicodedata.normalize("NFC", password)
+        self.plain = self._text.encode()
+        """What is hashed; nothing where there is a fault."""
+        if len(self.plain) > PASSWORD_BYTES:
+            self._fault = f"expected a password of 1 to {PASSWORD_BYTES} bytes"
+
+    @classmethod
+    def of(cls, password: str | HiddenPassword) -> HiddenPassword:
+        """Hide a password, unless it is hidden."""
+        return password if isinstance(password, HiddenPassword) else cls(password)
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot be a password, or nothing."""
+        return self._fault
+
+    @property
+    def text(self) -> str:
+        """The password, in NFC."""
+        return self._text
+
+    def require(self) -> HiddenPassword:
+        """Return itself, or raise `PasswordRefused` where it cannot be a password."""
+        if self._fault:
+            raise PasswordRefused(self._fault)
+        return self
+
+    def __repr__(self) -> str:
+        return "<a password>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a password is not pickled")
+
+
+def _fault_of(password: object) -> str:
+    if not isinstance(password, str):
+        return f"expected a password as text, found a {type(password).__name__}"
+    if not 0 < len(password) <= PASSWORD_BYTES:  # a character takes a byte at least
+        return f"expected a password of 1 to {PASSWORD_BYTES} bytes"
+    if any("\ud800" <= character <= "\udfff" for character in password):
+        return "expected a password as text, found what is no Unicode"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,69 +147,61 @@ class Passwords:
         self._nobodys_salt = os.urandom(SALT_BYTES)
         _argon2id()  # here, and not at the first login
 
-    def hash(self, password: str) -> str:
+    def hash(self, password: str | HiddenPassword) -> str:
         """Return the PHC string to keep.  Raises `PasswordRefused` for what cannot be one, `Busy`."""
-        plain, salt = plain_bytes(password), self._draw(SALT_BYTES)
-        digest = self._derive(plain, salt, self.parameters, DIGEST_BYTES)
+        hidden, salt = HiddenPassword.of(password), self._draw(SALT_BYTES)
+        del password
+        digest = self._derive(hidden, salt, self.parameters, DIGEST_BYTES)
         of = self.parameters
         return f"$argon2id$v=19$m={of.memory_kib},t={of.passes},p={of.lanes}${_base64(salt)}${_base64(digest)}"
 
-    def verify(self, phc: str, password: str) -> bool:
+    def verify(self, phc: str, password: str | HiddenPassword) -> bool:
         """Say whether a PHC string is a password's.
 
         Raises `PasswordRefused` for what cannot be a password, `StoreDamaged` for what is no PHC string, or asks for
         more than the bounds, and `Busy`.
         """
+        hidden = HiddenPassword.of(password)
+        del password
         parameters, salt, digest = _parse(phc)
-        found = self._derive(plain_bytes(password), salt, parameters, len(digest))
+        found = self._derive(hidden, salt, parameters, len(digest))
         return hmac.compare_digest(found, digest)
 
-    def verify_nobodys(self, password: str, *, like: str | None = None) -> bool:
+    def verify_nobodys(self, password: str | HiddenPassword, *, like: str | None = None) -> bool:
         """Do for a name that is nobody's what `verify` does for a name that is somebody's; return False.
 
         `like` is a PHC string whose parameters it takes.  Raises what `verify` raises.
         """
+        hidden = HiddenPassword.of(password)
+        del password
         parameters, length = self.parameters, DIGEST_BYTES
         if like is not None:
             parameters, _, digest = _parse(like)
             length = len(digest)
-        found = self._derive(plain_bytes(password), self._nobodys_salt, parameters, length)
+        found = self._derive(hidden, self._nobodys_salt, parameters, length)
         return hmac.compare_digest(found, bytes(length)) and False
 
     def is_outdated(self, phc: str) -> bool:
         """Say whether a PHC string was made with less than is asked for now."""
         return _parse(phc)[0].is_weaker_than(self.parameters)
 
-    def _derive(self, plain: bytes, salt: bytes, parameters: Parameters, length: int) -> bytes:
+    def _derive(self, password: HiddenPassword, salt: bytes, parameters: Parameters, length: int) -> bytes:
+        password.require()
         with self.gate:
-            return _compute(plain, salt, parameters, length)
+            return _compute(password, salt, parameters, length)
 
     def __repr__(self) -> str:
         return f"<Passwords by {self.parameters}>"
 
 
-def plain_bytes(password: str) -> bytes:
-    """Return a password as it is hashed.  Raises `PasswordRefused` for none, one that is too long, or is no text."""
-    if not isinstance(password, str):
-        raise PasswordRefused(f"expected a password as text, found a {type(password).__name__}")
-    if not 0 < len(password) <= PASSWORD_BYTES:  # a character takes a byte at least
-        raise PasswordRefused(f"expected a password of 1 to {PASSWORD_BYTES} bytes")
-    plain = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
-    if len(plain) > PASSWORD_BYTES:
-        raise PasswordRefused(f"expected a password of 1 to {PASSWORD_BYTES} bytes")
-    if any("\ud800" <= character <= "\udfff" for character in password):
-        raise PasswordRefused("expected a password as text, found what is no Unicode")
-    return plain
-
-
-def _compute(plain: bytes, salt: bytes, parameters: Parameters, length: int) -> bytes:
+def _compute(password: HiddenPassword, salt: bytes, parameters: Parameters, length: int) -> bytes:
     derive: bytes = _argon2id()(
         salt=salt,
         length=length,
         iterations=parameters.passes,
         lanes=parameters.lanes,
         memory_cost=parameters.memory_kib,
-    ).derive(plain)
+    ).derive(password.plain)
     return derive
 
 

@@ -104,6 +104,7 @@ class Store:
 
     @contextmanager
     def _turn_to_write(self) -> Iterator[None]:
+        self._check_usable()
         if self._writing_thread == threading.get_ident():
             raise Misuse(
                 f"a transaction inside a transaction of the store of {self.name}: this thread is writing already"
@@ -125,18 +126,21 @@ class Store:
         Raises `StoreBusy` where four others of this process read and none of them ends, `StoreTooNew`, and
         `StoreDamaged`.
         """
+        self._check_usable()
         if not self._places.acquire(timeout=self.busy_seconds):
             raise StoreBusy(f"others of this process read {self.path} for {self.busy_seconds:g} seconds")
         try:
             self._check_usable()
             with self._named():
                 connection = self._take()
-                sound = False
+                sound = True
                 try:
                     connection.execute("BEGIN")
                     self._refuse_newer(connection)
                     yield connection
-                    sound = True
+                except sqlite3.Error:
+                    sound = False
+                    raise
                 finally:
                     self._give_back(connection, sound=sound)
         finally:
@@ -151,11 +155,11 @@ class Store:
             return connection
 
     def _give_back(self, connection: sqlite3.Connection, *, sound: bool) -> None:
-        """Keep a connection for the next, unless something went wrong in it: it may be what is wrong."""
+        """Keep a connection for the next, unless SQLite found something wrong: it may be what is wrong."""
         if sound:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")  # it has changed nothing, and a COMMIT could fail
-        if connection.in_transaction or self._closed:
+        if not sound or connection.in_transaction or self._closed:
             connection.close()
             return
         self._idle.append(connection)
@@ -197,17 +201,23 @@ class Store:
             replace_by(place, self._writer, self.path, prepare=prepare, wait=self.busy_seconds)
 
     def close(self) -> None:
-        """Close it, once nobody writes; who reads ends by itself.  May be called twice."""
+        """Close it, once nobody writes; who reads ends by itself.  May be called twice.
+
+        Raises `StoreBusy` where others of this process write and none of them ends.
+        """
+        if self._closed or self._process != os.getpid():  # to close a parent's files would take its locks away
+            return
         if self._writing_thread == threading.get_ident():
             raise Misuse(f"the store of {self.name} cannot be closed inside a transaction")
-        with self._turn:
-            if self._closed:
-                return
+        if not self._turn.acquire(timeout=self.busy_seconds):
+            raise StoreBusy(f"others of this process wrote to {self.path} for {self.busy_seconds:g} seconds")
+        try:
             self._closed = True
-            if self._process == os.getpid():  # to close a parent's files would take its locks away
-                self._close_idle()
-                with suppress(sqlite3.Error):
-                    self._writer.close()
+            self._close_idle()
+            with suppress(sqlite3.Error):
+                self._writer.close()
+        finally:
+            self._turn.release()
 
     def _close_idle(self) -> None:
         with suppress(IndexError):

@@ -76,6 +76,6 @@ class AccountEvent:
     source: str
     """From which address; empty where none was told."""
     result: str
-    """"done", or why not: "wrong password", "unknown name", "throttled", "banned" …"""
+    """"done", or why not: "wrong password", "unknown name", "banned" …"""
     detail: str = ""
-    """What there is to it: the role, the status, the name of a quota."""
+    """What there is to it: the role, the status, the name of a quota, how long the next try waits."""

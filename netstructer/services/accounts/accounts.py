@@ -42,7 +42,8 @@ class Accounts(Registration, KeyHolders, Ledger, Counts):
     accounts come to what is stronger as they log in.  `policy` is what new ones must be.  `registration` is who may
     make an account for himself.  `quotas` are those that every account has.  `sources` says what counts as one source,
     and which networks are not counted: loopback, unless it is said otherwise.  `on_event` is called with an
-    `AccountEvent` after each change and each login, in the thread that did it, when it is on the disk.
+    `AccountEvent` after each change and each login, in the thread that did it, when it is on the disk; what it raises,
+    the caller gets, and the change stays.
 
     `wall` is the clock by which things end (seconds since 1970), `clock` the one by which is waited, and `draw` gives
     random bytes.

@@ -7,6 +7,8 @@ fingerprint, or a name in the ring, to an account, and a link that has proved th
 
 from __future__ import annotations
 
+import sqlite3
+
 from netstructer.errors import AccountExists, LimitReached, LoginFailed, Misuse
 from netstructer.keys import Key, fingerprint_of
 from netstructer.services.accounts.account import Account
@@ -76,22 +78,30 @@ class KeyHolders(Logins):
         """
         address = address_in(source)
         named = ([_named(key, None)] if key is not None else []) + ([_named(None, user)] if user is not None else [])
-        account = None
-        with self._store.writing(flush=False) as db:
-            for pair in named:
-                found = db.execute("SELECT account FROM keys WHERE kind = ? AND name = ?", pair).fetchone()
-                if found is not None:
-                    before = self._select(db, "a.id = ?", found[0])[0]
-                    self._note(db, before, address, succeeded=before.status == "active")
-                    account = self._read(db, before)
-                    break
+        with self._store.reading() as db:
+            known = any(self._number_of(db, pair) is not None for pair in named)
+        account = self._note_key(named, address) if known else None
         if account is None:
-            self._tell("login by key", "", by="", source=address, result="unknown key")
             raise LoginFailed(TEXT)
         result = "done" if account.status == "active" else account.status
         self._tell("login by key", account.name, by=account.name, source=address, result=result)
         refuse_unless_active(account)
         return account
+
+    def _note_key(self, named: list[tuple[str, str]], address: str) -> Account | None:
+        """Write down that a key was used, and return its account; None where it is nobody's any more."""
+        with self._store.writing(flush=False) as db:
+            for pair in named:
+                number = self._number_of(db, pair)
+                if number is not None:
+                    (before,) = self._select(db, "a.id = ?", number)
+                    self._note(db, number, address, succeeded=before.status == "active")
+                    return self._read(db, before)
+        return None
+
+    def _number_of(self, db: sqlite3.Connection, pair: tuple[str, str]) -> int | None:
+        found = db.execute("SELECT account FROM keys WHERE kind = ? AND name = ?", pair).fetchone()
+        return None if found is None else int(found[0])
 
 
 def _named(key: Key | str | bytes | None, user: str | None) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from netstructer.services.accounts.account import Account
 from netstructer.services.accounts.book import Book, Who
 
 __all__ = ["Addresses", "Ledger", "note_try"]
@@ -46,22 +45,20 @@ class Ledger(Book):
         )
 
 
-def note_try(
-    db: sqlite3.Connection, account: Account, address: str, source: str, now: float, *, succeeded: bool
-) -> None:
+def note_try(db: sqlite3.Connection, number: int, address: str, source: str, now: float, *, succeeded: bool) -> None:
     """Write down one try, in the transaction that counts it; `source` is what the address is counted as."""
     if succeeded:
-        db.execute("UPDATE accounts SET last_login = ?, last_address = ? WHERE id = ?", (now, address, account.id))
+        db.execute("UPDATE accounts SET last_login = ?, last_address = ? WHERE id = ?", (now, address, number))
     if not address:
         return
     db.execute(
         "INSERT INTO ledger VALUES (?, ?, ?, 1, ?, ?, ?) ON CONFLICT (account, address) DO UPDATE SET "
         "attempts = attempts + 1, successes = successes + excluded.successes, last_attempt = excluded.last_attempt, "
         "last_success = coalesce(excluded.last_success, last_success)",
-        (account.id, address, source, int(succeeded), now, now if succeeded else None),
+        (number, address, source, int(succeeded), now, now if succeeded else None),
     )
     db.execute(
         "DELETE FROM ledger WHERE account = ? AND address IN (SELECT address FROM ledger WHERE account = ? AND "
         "address <> ? ORDER BY successes > 0 DESC, last_attempt DESC LIMIT -1 OFFSET ?)",
-        (account.id, account.id, address, MOST_ADDRESSES - 1),
+        (number, number, address, MOST_ADDRESSES - 1),
     )

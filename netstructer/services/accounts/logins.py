@@ -10,7 +10,8 @@ The steps of a login, each of which may end it:
 3.  One computation of Argon2id: against the account's password, or, where there is none, against nobody's, with the
     parameters of some account or other, so that names cannot be told apart while parameters change.
 4.  One transaction: a failure is counted for name and source alike, known or not; a success is written down if the
-    account is still as it was read.  That is not flushed to the disk: a killed process loses none of it.
+    account is still as it was read.  That is not flushed to the disk: a killed process loses none of it.  Then an
+    audit is told.  It is not told of tries that came too early, because there can be any number of them.
 
 *An account that is not active, with the right password*, is `AccountRefused` and told what it is (waiting, blocked,
 banned) and until when: it has proved whose it is, and would only try again and again.  Why is for whoever administers.
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from netstructer.address import normalise_ip
 from netstructer.errors import InvalidAddress, InvalidName, LoginFailed, Misuse, PasswordRefused
@@ -32,21 +33,14 @@ from netstructer.services.accounts.ledger import note_try
 from netstructer.services.accounts.rights import Rights, refuse_unless_active
 from netstructer.services.accounts.throttling import Count
 from netstructer.services.accounts.turns import Turns
-from netstructer.services.passwords import plain_bytes
+from netstructer.services.passwords import HiddenPassword
 from netstructer.services.usernames import fold_name
 
 __all__ = ["Logins", "address_in"]
 
+ADDRESS_CHARACTERS = 64
+"""Of an address: an IPv6 one with a zone of 24; zones may have any length otherwise, and are kept in the ledger."""
 TEXT = "the name or the password was not accepted"
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What a look has found; the last look counts."""
-
-    account: Account | None = None
-    phc: str | None = None
-    like: str | None = None
 
 
 class Logins(Rights):
@@ -54,15 +48,16 @@ class Logins(Rights):
 
     _turns: Turns
 
-    def login(self, name: str, password: str, source: str = "") -> Account:
+    def login(self, name: str, password: str | HiddenPassword, source: str = "") -> Account:
         """Return the account of a name and a password; `source` is the address where they come from.
 
         Raises `LoginFailed`, the same for an unknown name, a wrong password and one that comes too early
         (`retry_seconds`); `AccountRefused` for the right password of an account that is not active; `Busy` where so
         many log in that nobody can say.  Takes a computation of Argon2id, of 18 ms and more: not for an event loop.
         """
-        address = address_in(source)
-        account = self._prove(name, password, address)
+        hidden = HiddenPassword.of(password)
+        del password
+        account = self._prove(name, hidden, address_in(source))
         refuse_unless_active(account)
         return account
 
@@ -72,98 +67,107 @@ class Logins(Rights):
         All his other links have to log in again.  Raises what `login` raises, and `PasswordRefused` where the new one
         is not as the policy wants it, or is the former one.
         """
-        account = self.login(name, password, source)
-        if plain_bytes(new) == plain_bytes(password):
+        former, wish = HiddenPassword.of(password), HiddenPassword.of(new)
+        del password, new
+        account = self.login(name, former, source)
+        if wish.plain == former.plain:
             raise PasswordRefused("a password is wanted other than the former one", wanted=("another one",))
-        phc = self._hash(account.name, new)
+        phc = self._hash(account.name, wish)
         return self._set_phc(account, phc, must_change=False, action="change password", by=account.name)
 
-    def _prove(self, name: str, password: str, address: str) -> Account:
+    def _prove(self, name: str, password: HiddenPassword, address: str) -> Account:
         """Return the account whose password it is, whatever its status; write down what became of it."""
         source = self._throttle.source_of(address)
         try:
-            folded = fold_name(name)
-            plain_bytes(password)
-        except (InvalidName, PasswordRefused):
-            wait = self._fail_source(source)
-            self._tell("login", "", by="", source=address, result="no name, or no password")
-            raise LoginFailed(TEXT, retry_seconds=wait) from None
-        seen = _Seen()
-
-        def look() -> Sequence[Count]:
-            with self._store.reading() as db:
-                seen.account = self._find(db, folded)
-                seen.phc = seen.like = None
-                if seen.account is not None:
-                    (seen.phc,) = db.execute("SELECT phc FROM accounts WHERE id = ?", (seen.account.id,)).fetchone()
-                if seen.phc is None:
-                    seen.like = self._throttle.pick(db, folded)
-                counts = [
-                    self._throttle.of_name(db, folded, None if seen.account is None else seen.account.id, address)
-                ]
-                return [*counts, self._throttle.of_source(db, source)] if source else counts
-
-        with self._turns.taken(look) as counts:
-            wait = max(count.wait_seconds for count in counts)
+            folded = "" if password.fault else fold_name(name)
+        except InvalidName:
+            folded = ""
+        if not folded:
+            raise LoginFailed(TEXT, retry_seconds=self._fail_source(source, address))
+        with self._turns.taken(partial(self._counts_of, folded, address, source)) as counts:
+            number, wait = counts[0].account, max(count.wait_seconds for count in counts)
             if wait:
-                self._tell("login", _name_of(seen.account), by="", source=address, result="throttled")
                 raise LoginFailed(TEXT, retry_seconds=wait)
-            if seen.phc is None:
-                is_right = self._passwords.verify_nobodys(password, like=seen.like)
-            else:
-                is_right = self._passwords.verify(seen.phc, password)
-            better = self._passwords.hash(password) if is_right and self._is_outdated(seen.phc) else None
-            found = self._note_success(seen, counts, address, better) if is_right else None
-            if found is None:
-                wait = self._note_failure(seen.account, counts, address)
-        if found is None:
-            result = "unknown name" if seen.account is None else "wrong password"
-            self._tell("login", _name_of(seen.account), by="", source=address, result=result)
-            raise LoginFailed(TEXT, retry_seconds=wait)
-        result = "done" if found.status == "active" else found.status
-        self._tell("login", found.name, by=found.name, source=address, result=result)
-        return found
+            found = self._look_at(folded, password, counts, address)
+        if isinstance(found, Account):
+            result: str = "done" if found.status == "active" else found.status
+            self._tell("login", found.name, by=found.name, source=address, result=result)
+            return found
+        name, result = ("", "unknown name") if number is None else (folded, "wrong password")
+        self._tell("login", name, by="", source=address, result=result, detail=_delay_in_words(found))
+        raise LoginFailed(TEXT, retry_seconds=found)
 
-    def _is_outdated(self, phc: str | None) -> bool:
-        return phc is not None and self._passwords.is_outdated(phc)
+    def _counts_of(self, folded: str, address: str, source: str) -> list[Count]:
+        """Return how the name and the source stand.
 
-    def _note_failure(self, account: Account | None, counts: Sequence[Count], address: str) -> float:
+        The same questions for every name, and no other: who has to wait may ask as often as he likes, and would
+        measure in thousands of tries what one more question takes.
+        """
+        with self._store.reading() as db:
+            found = db.execute("SELECT id FROM accounts WHERE name = ?", (folded,)).fetchone()
+            counts = [self._throttle.of_name(db, folded, None if found is None else found[0], address)]
+            return [*counts, self._throttle.of_source(db, source)] if source else counts
+
+    def _look_at(self, folded: str, password: HiddenPassword, counts: Sequence[Count], address: str) -> Account | float:
+        """Compute, and write down what came of it: return the account, or how long the next try waits."""
+        number = counts[0].account
+        with self._store.reading() as db:
+            found = db.execute("SELECT phc FROM accounts WHERE id = ?", (number,)).fetchone()
+            phc = None if found is None else found[0]
+            like = self._throttle.pick(db, folded) if phc is None else None
+        if phc is None:
+            is_right = self._passwords.verify_nobodys(password, like=like)
+        else:
+            is_right = self._passwords.verify(phc, password)
+        if is_right and number is not None and phc is not None:
+            better = self._passwords.hash(password) if self._passwords.is_outdated(phc) else None
+            account = self._note_success(number, phc, counts, address, better)
+            if account is not None:
+                return account
+        return self._note_failure(number, counts, address)
+
+    def _note_failure(self, number: int | None, counts: Sequence[Count], address: str) -> float:
         with self._store.writing(flush=False) as db:
-            wait = max(self._throttle.fail(db, count) for count in counts)
-            if account is not None and (now := self._find(db, account)) is not None:
-                self._note(db, now, address, succeeded=False)
-        return wait
+            if db.execute("SELECT 1 FROM accounts WHERE id = ?", (number,)).fetchone() and number is not None:
+                self._note(db, number, address, succeeded=False)
+            return max(self._throttle.fail(db, count) for count in counts)
 
-    def _note_success(self, seen: _Seen, counts: Sequence[Count], address: str, better: str | None) -> Account | None:
+    def _note_success(
+        self, number: int, phc: str, counts: Sequence[Count], address: str, better: str | None
+    ) -> Account | None:
         """Write a success down, and return the account; None where it is not what it was any more."""
-        assert seen.account is not None
         with self._store.writing(flush=False) as db:
-            found = db.execute("SELECT phc FROM accounts WHERE id = ?", (seen.account.id,)).fetchone()
-            if found != (seen.phc,):
+            if db.execute("SELECT phc FROM accounts WHERE id = ?", (number,)).fetchone() != (phc,):
                 return None  # removed, or given another password, in these milliseconds
             of_name, *of_source = counts
             failures = self._throttle.forget(db, of_name)
             for count in of_source:
                 self._throttle.forgive(db, count, failures)
             if better is not None:
-                db.execute("UPDATE accounts SET phc = ? WHERE id = ?", (better, seen.account.id))
-            account = self._read(db, seen.account)
-            self._note(db, account, address, succeeded=account.status == "active")
-            return self._read(db, account)
+                db.execute("UPDATE accounts SET phc = ? WHERE id = ?", (better, number))
+            (account,) = self._select(db, "a.id = ?", number)
+            self._note(db, number, address, succeeded=account.status == "active")
+            return self._select(db, "a.id = ?", number)[0]
 
-    def _note(self, db: sqlite3.Connection, account: Account, address: str, *, succeeded: bool) -> None:
+    def _note(self, db: sqlite3.Connection, number: int, address: str, *, succeeded: bool) -> None:
         place = self._throttle.place_of(address)
-        note_try(db, account, address, place, self._wall(), succeeded=succeeded)
+        note_try(db, number, address, place, self._wall(), succeeded=succeeded)
         name = "logins" if succeeded else "failed logins"
-        add_statistic(db, account.id, name, 1, most=MOST_NAMES + 2)  # an application's own keep nobody out
+        add_statistic(db, number, name, 1, most=MOST_NAMES + 2)  # an application's own keep nobody out
 
-    def _fail_source(self, source: str) -> float:
+    def _fail_source(self, source: str, address: str) -> float:
         """Count a failure of a source alone, unless it has to wait, and return how long it waits."""
         if not source:
             return 0.0
-        with self._store.writing(flush=False) as db:
+        with self._store.reading() as db:
             count = self._throttle.of_source(db, source)
-            return count.wait_seconds or self._throttle.fail(db, count)
+        if count.wait_seconds:
+            return count.wait_seconds
+        with self._store.writing(flush=False) as db:
+            wait = self._throttle.fail(db, count)
+        result = "no name, or no password"
+        self._tell("login", "", by="", source=address, result=result, detail=_delay_in_words(wait))
+        return wait
 
     # --- delays, for whoever administers ------------------------------------------------------------------------------
 
@@ -190,14 +194,16 @@ class Logins(Rights):
         return found
 
 
-def _name_of(account: Account | None) -> str:
-    return "" if account is None else account.name
+def _delay_in_words(seconds: float) -> str:
+    return f"the next try waits {seconds:g} s" if seconds else ""
 
 
 def address_in(source: str) -> str:
     """Return a normalised address, or nothing for none.  Raises `Misuse`."""
     if not source:
         return ""
+    if not isinstance(source, str) or len(source) > ADDRESS_CHARACTERS:
+        raise Misuse(f"expected the source of a login as an IP address of at most {ADDRESS_CHARACTERS} characters")
     try:
         return normalise_ip(source)
     except InvalidAddress:

@@ -10,7 +10,7 @@ from netstructer.services.accounts.account import STATUSES, Account, Status
 from netstructer.services.accounts.book import Book, Who, check_reason
 from netstructer.services.accounts.throttling import Throttle
 from netstructer.services.password_policy import PasswordPolicy, random_code
-from netstructer.services.passwords import Passwords
+from netstructer.services.passwords import HiddenPassword, Passwords
 from netstructer.services.roles import ADMIN, CLIENT, check_role
 from netstructer.services.usernames import fold_name, written_name
 
@@ -43,11 +43,13 @@ class Members(Book):
         Raises `InvalidName`, `PasswordRefused`, `AccountExists`, `UnknownAccount` for a role that is not there,
         `LimitReached` beyond `most_accounts`, `Busy`, and what the store raises.
         """
+        hidden = None if password is None else HiddenPassword.of(password)
+        del password
         folded = fold_name(name)
         if status not in STATUSES:
             raise Misuse(f"expected one of the statuses {', '.join(STATUSES)}")
         wanted = _check_roles(roles)
-        phc = self._hash(folded, password)
+        phc = None if hidden is None else self._hash(folded, hidden)
         with self._store.writing() as db:
             made = self._insert(db, name, phc, roles=wanted, status=status)
         self._tell("create", folded, by=by, detail=" ".join(sorted(wanted)))
@@ -58,19 +60,19 @@ class Members(Book):
 
         For whoever has the file; nothing of it belongs on a link.  Raises what `create` raises.
         """
+        hidden = HiddenPassword.of(password)
+        del password
         folded = fold_name(name)
         with self._store.reading() as db:
             _refuse_second_admin(db)
-        phc = self._hash(folded, password)
+        phc = self._hash(folded, hidden)
         with self._store.writing() as db:
             _refuse_second_admin(db)
             made = self._insert(db, name, phc, roles=frozenset({ADMIN, CLIENT}), status="active")
         self._tell("first admin", folded, by=by)
         return made
 
-    def _hash(self, folded: str, password: str | None) -> str | None:
-        if password is None:
-            return None
+    def _hash(self, folded: str, password: HiddenPassword) -> str:
         self._policy.require(folded, password)
         return self._passwords.hash(password)
 
@@ -172,8 +174,10 @@ class Members(Book):
 
         Raises `UnknownAccount`, `PasswordRefused`, `Busy`.  Users who know theirs use `change_password`.
         """
-        name = self.get(who).name
-        return self._set_phc(who, self._hash(name, password), must_change=must_change, action="set password", by=by)
+        hidden = HiddenPassword.of(password)
+        del password
+        phc = self._hash(self.get(who).name, hidden)
+        return self._set_phc(who, phc, must_change=must_change, action="set password", by=by)
 
     def reset_password(self, who: Who, *, by: str = "") -> str:
         """Give an account a password made by chance, and return it, this once: it is to be changed at the next login.

@@ -23,6 +23,7 @@ from netstructer.services.accounts.account import Account
 from netstructer.services.accounts.book import check_reason
 from netstructer.services.accounts.logins import Logins, address_in
 from netstructer.services.password_policy import random_code, tidy_code
+from netstructer.services.passwords import HiddenPassword
 from netstructer.services.roles import CLIENT, check_role
 from netstructer.services.usernames import fold_name
 
@@ -68,26 +69,30 @@ class Registration(Logins):
             raise Misuse(f"expected one of {', '.join(REGISTRATIONS)} for who may register")
         self._registration = policy
 
-    def register(self, name: str, password: str, source: str = "", *, invitation: str | None = None) -> Account:
+    def register(
+        self, name: str, password: str | HiddenPassword, source: str = "", *, invitation: str | None = None
+    ) -> Account:
         """Make an account for whoever asks, with the role `client`; return it, active or waiting for approval.
 
         Raises `RegistrationRefused` where that is not wanted, or for an invitation that is not, or no more, good;
         `LoginFailed` where the source has to wait (`retry_seconds`); `LimitReached` where too many wait for approval;
         and what `create` raises.  That a name is taken is told, as it has to be.
         """
+        hidden = HiddenPassword.of(password)
+        digest = None if invitation is None else _digest_of(invitation)
+        del password, invitation
         address = address_in(source)
         policy = self._registration
-        if policy == "closed" or (policy == "invitation" and invitation is None):
+        if policy == "closed" or (policy == "invitation" and digest is None):
             raise RegistrationRefused(
                 "nobody registers here" + ("" if policy == "closed" else " without an invitation")
             )
         self._count_registration(self._throttle.source_of(address))
         folded = fold_name(name)
-        digest = None if invitation is None else _digest_of(invitation)
         with self._store.reading() as db:
             if digest is not None:
                 self._roles_of_invitation(db, digest)  # before anything is computed
-        phc = self._hash(folded, password)
+        phc = self._hash(folded, hidden)
         with self._store.writing() as db:
             roles, status = frozenset({CLIENT}), "active"
             if digest is not None:
@@ -107,9 +112,11 @@ class Registration(Logins):
 
         Raises what `login` and `register` raise.
         """
+        hidden = HiddenPassword.of(password)
+        del password
         if self._registration == "open" and not self._is_taken(name):
-            return self.register(name, password, source)
-        return self.login(name, password, source)
+            return self.register(name, hidden, source)
+        return self.login(name, hidden, source)
 
     def _is_taken(self, name: str) -> bool:
         folded = fold_name(name)
@@ -180,8 +187,9 @@ class Registration(Logins):
 
 
 def _digest_of(code: str) -> bytes:
+    """Return what an invitation is found by; of what can be none, what finds none."""
     if not isinstance(code, str) or len(code) > _CODE_CHARACTERS:
-        raise RegistrationRefused("this invitation is not good: it was used, has ended, or never was one")
+        return b""
     return sha256(tidy_code(code).encode("utf-8", "surrogatepass")).digest()
 
 

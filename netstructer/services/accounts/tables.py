@@ -33,6 +33,7 @@ _FIRST = (
         last_address TEXT NOT NULL DEFAULT ''
     )""",
     "CREATE INDEX accounts_by_status ON accounts (status)",
+    "CREATE INDEX accounts_with_password ON accounts (id) WHERE phc IS NOT NULL",
     "CREATE TABLE roles (name TEXT PRIMARY KEY)",
     """CREATE TABLE role_permissions (
         role TEXT NOT NULL REFERENCES roles ON DELETE CASCADE, pattern TEXT NOT NULL, PRIMARY KEY (role, pattern)

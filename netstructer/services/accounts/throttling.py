@@ -81,7 +81,7 @@ class Throttle:
     def of_name(self, db: sqlite3.Connection, name: str, account: int | None, address: str) -> Count:
         """Return the count that a name, which may be nobody's, has at an address."""
         place = self.place_of(address)
-        proven = account is not None and place and _has_succeeded(db, account, place)
+        proven = _has_succeeded(db, account, place)  # asked for nobody's name as well: it takes as long
         return self._at(db, self._key("name", name, place if proven else ""), account, None)
 
     def of_source(self, db: sqlite3.Connection, source: str, *, what: str = "source") -> Count:
@@ -156,7 +156,7 @@ class Throttle:
         return None
 
 
-def _has_succeeded(db: sqlite3.Connection, account: int, source: str) -> bool:
+def _has_succeeded(db: sqlite3.Connection, account: int | None, source: str) -> bool:
     found = db.execute(
         "SELECT 1 FROM ledger WHERE account = ? AND source = ? AND successes > 0 LIMIT 1", (account, source)
     ).fetchone()
