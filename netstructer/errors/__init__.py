@@ -29,6 +29,7 @@ from netstructer.errors.accounts import (
     UnknownAccount,
 )
 from netstructer.errors.files import (
+    AuditDamaged,
     DigestMismatch,
     FileChanged,
     OutboxDamaged,
@@ -111,6 +112,7 @@ __all__ = [
     "AccountExists",
     "AccountRefused",
     "AnswerRefused",
+    "AuditDamaged",
     "BacklogFull",
     "BadArguments",
     "BadCompression",

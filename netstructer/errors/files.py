@@ -7,6 +7,7 @@ from netstructer.errors.misuse import Misuse
 from netstructer.errors.root import NetstructerError
 
 __all__ = [
+    "AuditDamaged",
     "DigestMismatch",
     "FileChanged",
     "OutboxDamaged",
@@ -52,6 +53,12 @@ class OutboxDamaged(NetstructerError, OSError):
 
 class StoreDamaged(NetstructerError, OSError):
     """A store's file is not what was written, or it is no store, or the store of something else."""
+
+
+class AuditDamaged(StoreDamaged):
+    """An audit is not what was written: `row` is the first row that is not, 0 where it is no row that is wrong."""
+
+    row: int = 0
 
 
 class StoreFull(LimitReached, OSError):

@@ -14,5 +14,8 @@ logs            log files of a server or a client, for whoever asks for them
 reports         files of facts: CSV, TXT, JSON, Markdown
     cells       what may stand in one         formats   how it is written, and its columns read back
     ready       the usual ones                report_files   new ones, and ones that are added to
+audit           who did what, in rows that cannot be changed unseen
+    audit_chain   rows, their tags, and whether they are those that were written      anchors   heads noted elsewhere
+    audit_reader  rows, the head, the verdict     audit_reports   what they say about links, users, files
 printing        text as a line of a file or a terminal may hold it
 """

@@ -48,7 +48,7 @@ class Report:
 
     kind: str
     columns: tuple[str, ...]
-    rows: Sequence[Row]
+    rows: Iterable[Row]
 
 
 class Table(NamedTuple):

@@ -8,7 +8,7 @@ control of direction turns what follows around.  All of these are what Python ca
 Cs, Co, Cn, Zl, Zp, and Zs but for the space), and are written as Python writes them: `\\n`, `\\x1b`, `\\u202e`.
 
 A backslash stays one backslash, because paths of Windows are to be read: that `\\n` stands for one character or for two
-cannot be told from the line.  Where it must be, JSON tells (`json_lines`, `format="json"`).
+cannot be told from the line.  Where it must be, quotes (`quoted`) and JSON tell (`json_lines`, `format="json"`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def quoted(text: str) -> str:
     """Return `text` as one word: as it is, or in quotes where it could be read as something else."""
     if text and set(text) <= _PLAIN:
         return text
-    return '"{}"'.format(one_line(text).replace("\\", "\\\\").replace('"', '\\"'))
+    return '"{}"'.format(one_line(text.replace("\\", "\\\\").replace('"', '\\"')))
 
 
 def moment(seconds: float, *, places: int = 3) -> str:

@@ -19,12 +19,12 @@ from typing import BinaryIO, Literal
 
 from netstructer.errors import InvalidReport, Misuse
 from netstructer.names import check_name
-from netstructer.services.cells import Cell, Report, Row, shown, table_of
+from netstructer.services.cells import Cell, Report, Row, Table, shown, table_of
 from netstructer.services.formats import FORMATS, Format
 from netstructer.services.printing import moment
 from netstructer.services.report_files import add, write_new
 
-__all__ = ["FormatName", "about", "format_of", "write_report"]
+__all__ = ["FormatName", "about", "format_of", "text_of", "write_report"]
 
 FormatName = Literal["csv", "txt", "json", "md"]
 MOST_OF_ONE_SECOND = 1_000
@@ -68,16 +68,20 @@ def write_report(
         _append(rows, place, form, columns, about(now, by))
         return place
     table = table_of(rows, columns)
-    head = form.head(table.columns, about(now, by))
 
     def fill(file: BinaryIO) -> None:
-        pieces = (form.row(table.columns, cells, first=n == 0) for n, cells in enumerate(table.rows))
-        for piece in chain([head], pieces, [form.tail]):
+        for piece in _pieces(table, form, about(now, by)):
             file.write(_bytes(piece))
 
     place = os.path.abspath(path)
     name = check_name(name or "report")
     return write_new(_names(place, name, chosen, now) if is_directory else iter([place]), fill)
+
+
+def text_of(report: Report, format: FormatName, *, by: str | None = None) -> Iterator[str]:
+    """Return what `write_report` would write, in pieces, as its rows come."""
+    table = table_of(report.rows, report.columns)
+    return _pieces(table, FORMATS[format], about(time.time(), by))
 
 
 def format_of(path: str, *, otherwise: FormatName) -> FormatName:
@@ -125,6 +129,11 @@ def _append(
         return len(tail), (b"\n" if broken else b"") + content + tail
 
     add(place, compose)
+
+
+def _pieces(table: Table, form: Format, said: Mapping[str, str]) -> Iterator[str]:
+    rows = (form.row(table.columns, cells, first=n == 0) for n, cells in enumerate(table.rows))
+    return chain([form.head(table.columns, said)], rows, [form.tail])
 
 
 def _rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, is_first: bool) -> bytes:
