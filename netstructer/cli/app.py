@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import netstructer
+from netstructer.cli import audit
 from netstructer.cli.bench import bench
 from netstructer.cli.chaos import chaos
 from netstructer.cli.cores import leave_no_cores
@@ -19,6 +20,7 @@ from netstructer.cli.outcomes import ExitCode
 from netstructer.cli.pair import pair
 from netstructer.cli.put import put
 from netstructer.cli.recv import recv
+from netstructer.cli.report import report
 from netstructer.cli.screen import prepare, stdout
 from netstructer.cli.send import send
 from netstructer.cli.serve import serve
@@ -64,8 +66,11 @@ def _root(
         leave_no_cores()
 
 
-for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, doctor, bench, chaos):
+for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, report, doctor, bench, chaos):
     app.command(epilog=SHORT_CODES)(_command)
+app.add_typer(audit.audit, name="audit", epilog=SHORT_CODES)
+for _part in (audit.verify, audit.show, audit.head):
+    audit.audit.command(epilog=SHORT_CODES)(_part)
 
 
 def run() -> int:

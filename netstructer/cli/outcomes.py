@@ -52,7 +52,9 @@ _MEANINGS = {
     ExitCode.TIMEOUT: "the time allowed has passed",
     ExitCode.PEER: "the peer: not netstructer, another version, a broken rule, or the link was lost",
     ExitCode.LIMIT: "a limit: a value too big, or a server that is full",
-    ExitCode.FILE: "a file: not there, refused, changed while it was read, or with an unsafe name; the others went",
+    ExitCode.FILE: (
+        "a file: not there, refused, damaged, changed while it was read, or with an unsafe name; the others went"
+    ),
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
 
@@ -79,6 +81,8 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.DigestMismatch, ExitCode.FILE),
     (errors.TransferRefused, ExitCode.FILE),
     (errors.SourceFailed, ExitCode.FILE),
+    (errors.StoreDamaged, ExitCode.FILE),
+    (errors.StoreBusy, ExitCode.TIMEOUT),
     (errors.Misuse, ExitCode.USAGE),
     (errors.NetstructerError, ExitCode.PEER),
     (DiskFull, ExitCode.FILE),
