@@ -11,6 +11,7 @@ import struct
 import threading
 from ast import literal_eval as from_literal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -575,6 +576,22 @@ def test_sessions_are_found_counted_taken_and_cleared(server: Server) -> None:
         with pytest.raises(ConnectionAbortedError):
             one.RecvBuffer()
         taken.Close()
+
+
+def test_peers_that_do_not_answer_are_waited_for_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+    with connect(server) as one, connect(server) as two, connect(server) as three:
+        eventually(lambda: server.count() == 3)
+        sessions = server.all()
+        with monkeypatch.context() as patch:
+            moments = iter([100.0, 100.0, 104.0, 108.0])
+            patch.setattr("netstructer.compat.netstructer2.server.time", SimpleNamespace(monotonic=moments.__next__))
+            patch.setattr(netstructer.Link, "close", lambda _, timeout=None: waits.append(timeout))
+            server.clear()
+        for session in (one, two, three, *sessions):
+            session.as_link().abort()
+
+    assert waits == [5.0, 1.0, 0.0]
 
 
 def test_a_session_is_found_until_all_that_came_of_it_was_received(server: Server) -> None:

@@ -54,6 +54,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.actions": {"getattr by a name": "public methods of an object that the application registers"},
     "netstructer.errors": {"globals": "its own, by `__all__`"},
     "netstructer.errors.root": {"setattr by a name": "facts that are declared by the error's class"},
+    "netstructer.compat.multiprocessing": {
+        "multiprocessing": "its errors, and its `wait` for what is no connection here"
+    },
+    "netstructer.compat.pnetwork.coretools": {"input": "commands of the operator's, looked up in a closed table"},
     "netstructer.pairing.secret": {"getattr by a name": "one of two constants"},
     "netstructer.protocol.parameters": {"getattr by a name": "the fields of its own class"},
     "netstructer.services.configuration.limit_table": {"getattr by a name": "the fields of Limits"},

@@ -40,7 +40,7 @@ from netstructer.errors import (
     LinkTimeout,
     MessageTooBig,
     Misuse,
-    PeerFault,
+    NetstructerError,
 )
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Connection:
             size_of_next(self._link, timeout)
         except LinkTimeout:
             return False
-        except (LinkClosed, LinkLost, PeerFault):
+        except NetstructerError:
             return True  # `recv` says which end it is.
         return True
 

@@ -20,7 +20,7 @@ from netstructer.compat.netstructer2.error import Error, bad_key, peer_loss
 from netstructer.compat.netstructer2.listening import Accepted
 from netstructer.compat.netstructer2.tools import isTCP
 from netstructer.compat.shared import size_of_next
-from netstructer.errors import LinkClosed, LinkLost, LinkTimeout, Misuse, PeerFault, UnsendableValue
+from netstructer.errors import LinkTimeout, Misuse, NetstructerError, UnsendableValue
 
 __all__ = ["Bridge", "Reader"]
 
@@ -60,7 +60,8 @@ class Bridge:
         self._parts: deque[tuple[Any, int]] = deque()
         """What has come of a message that has not ended, with the bytes of each."""
         self._receiving = threading.Lock()
-        self._timeout = timeout
+        self._timeout: float | None = None
+        self.TimeOut(timeout)
         if enckey is not None:
             self.SetEncKey(enckey)
 
@@ -210,7 +211,7 @@ class Bridge:
             return False
         try:
             size_of_next(self._link, 0.0)
-        except (LinkClosed, LinkLost, LinkTimeout, PeerFault):
+        except NetstructerError:  # whatever ended it
             return not self._parts
         return False
 

@@ -8,6 +8,7 @@ A session stays until it has ended and what came of it was received: a client th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,8 @@ from netstructer.errors import InvalidAddress
 
 __all__ = ["Container", "Server"]
 
+CLEAR_SECONDS = 5.0
+"""How long `clear` waits for the farewells of all peers together."""
 MOST_ENDED = 64
 """Sessions that have ended with values that nobody received: so many are kept, the newest.  Each may hold a credit."""
 
@@ -76,12 +79,13 @@ class Container:
         return len(self.all())
 
     def clear(self) -> None:
-        """Take out and close all sessions."""
+        """Take out and close all sessions, in 5 seconds at most, however many do not answer."""
         with self._lock:
             held, self._held = self._held, {}
+        deadline = time.monotonic() + CLEAR_SECONDS
         for value in (value for values in held.values() for value in values):
             if isinstance(value, Bridge):
-                value.Close()
+                value.as_link().close(timeout=max(0.0, deadline - time.monotonic()))
 
     def keys(self) -> list[str | int]:
         """Return the names that something is there under."""

@@ -11,7 +11,7 @@ from netstructer.errors import Misuse
 
 __all__ = ["Bind", "runner_of"]
 
-GIVEN = 3
+_GIVEN = 3
 """The data of the packet, the packet, the connection that it came over."""
 
 
@@ -49,12 +49,12 @@ def runner_of(bind: object) -> Callable[[Any, Any, Any], object]:
     except (TypeError, ValueError):
         return lambda data, packet, connection: run(data)  # Something built in, which does not say what it takes.
     needed = [p for p in parameters if p.kind in _BY_PLACE and p.default is Parameter.empty]
-    if len(needed) > GIVEN or any(
+    if len(needed) > _GIVEN or any(
         p.kind is Parameter.KEYWORD_ONLY and p.default is Parameter.empty for p in parameters
     ):
         raise Misuse(f"{_kind_of(bind)} takes more than (data, packet, connection)")
     taken = [p for p in parameters if p.kind in _BY_PLACE]
-    count = GIVEN if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters) else min(GIVEN, len(taken))
+    count = _GIVEN if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters) else min(_GIVEN, len(taken))
     return lambda *given: run(*given[:count])
 
 

@@ -16,7 +16,14 @@ import netstructer
 from netstructer.compat.pnetwork.binding import Bind
 from netstructer.compat.pnetwork.connection import Connection
 from netstructer.compat.pnetwork.core import HAND_SHAKE_SECONDS, Core
-from netstructer.compat.pnetwork.packets import DISCONNECT, HAND_SHAKE, check_name, make_packet, read_packet
+from netstructer.compat.pnetwork.packets import (
+    DISCONNECT,
+    HAND_SHAKE,
+    MOST_CHARACTERS,
+    check_name,
+    make_packet,
+    read_packet,
+)
 from netstructer.errors import BadValue, LinkClosed, LinkLost, LinkTimeout, Misuse
 
 __all__ = ["Bind", "Server"]
@@ -132,7 +139,7 @@ class Server(Core):
             self._refuse(link, "expected a handshake first")
             return None
         username = data.get("username")
-        named = username if type(username) is str and len(username) <= 256 else None
+        named = username if type(username) is str and len(username) <= MOST_CHARACTERS else None
         connection = Connection(link, self._fresh_token(), owner_token=None, forget=self._forget, username=named)
         if not self.checkCredentials(data.get("credentials"), connection):
             self._refuse(link, "the credentials were not accepted")

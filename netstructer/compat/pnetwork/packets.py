@@ -5,20 +5,30 @@ Law: what a peer says is checked before it is used.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
 from netstructer.errors import BadValue, Misuse
 
-__all__ = ["CORE_ACTIONS", "DISCONNECT", "HAND_SHAKE", "IS_ALIVE", "check_name", "make_packet", "read_packet"]
+__all__ = [
+    "CORE_ACTIONS",
+    "DISCONNECT",
+    "HAND_SHAKE",
+    "IS_ALIVE",
+    "MOST_CHARACTERS",
+    "check_name",
+    "make_packet",
+    "read_packet",
+]
 
 HAND_SHAKE, DISCONNECT, IS_ALIVE = "handShake", "disconnect", "isAlive"
 CORE_ACTIONS = frozenset({HAND_SHAKE, DISCONNECT, IS_ALIVE})
 """What is dealt with whether anything is bound to it or not."""
 FIELDS = {"action", "data", "packet-created", "token"}
 MOST_CHARACTERS = 256
-"""Of an action's name and of a token: they are looked up, logged and shown, so they are words and not documents."""
+"""Of an action's name, of a token and of a client's name: they are looked up, logged and shown."""
+FARTHEST_SECONDS = 2**40
+"""Of a packet's time from 1970, either way: 34,000 years, which a float holds to the millisecond."""
 
 
 def make_packet(name: str, data: object, token: str | None) -> dict[str, Any]:
@@ -33,7 +43,7 @@ def read_packet(value: object) -> dict[str, Any]:
     created, token = value["packet-created"], value["token"]
     if not _is_name(value["action"]):
         raise BadValue(f"expected a packet whose action is a text of 1 to {MOST_CHARACTERS} characters")
-    if type(created) not in (int, float) or not math.isfinite(created):
+    if type(created) not in (int, float) or not -FARTHEST_SECONDS < created < FARTHEST_SECONDS:
         raise BadValue("expected a packet whose packet-created is a number of seconds")
     if token is not None and not _is_name(token):
         raise BadValue(f"expected a packet whose token is a text of 1 to {MOST_CHARACTERS} characters, or None")
