@@ -32,8 +32,11 @@ settings.register_profile("suite", deadline=None, print_blob=True, suppress_heal
 settings.load_profile("suite")
 
 HOMES = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
-WITHOUT = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NETSTRUCTER_KEY", "NETSTRUCTER_KEY_FILE")
-"""Variables of the environment that tests set themselves, where they want them."""
+WITHOUT = (
+    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NETSTRUCTER_KEY", "NETSTRUCTER_KEY_FILE", "NOTIFY_SOCKET"),
+    *(name for name in os.environ if name.startswith("NETSTRUCTER_") and name != "NETSTRUCTER_PURE"),
+)
+"""Variables of the environment that tests set themselves, where they want them: each may be an option of a server."""
 THREAD_SECONDS = 5.0
 """How long a thread of ours may take to end after the test that started it."""
 

@@ -42,7 +42,10 @@ from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
 from netstructer.cli.screen import one_line, rate, seconds, size
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("demo", "keygen", "pair", "recv", "send", "serve", "put", "get", "ls", "report", "doctor", "bench", "chaos")
+COMMANDS = (
+    *("demo", "keygen", "pair", "recv", "send", "serve", "put", "get", "ls"),
+    *("report", "doctor", "bench", "chaos", "config"),
+)
 THE_LIST = "['hi', 128, {b'gg': 'gg'}, {1, 2, 4, 6}, (False, True)]"
 SECONDS = 30.0
 KEY_TEXT = re.compile(r"[A-Za-z0-9_-]{43}=")

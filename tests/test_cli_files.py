@@ -718,7 +718,7 @@ def test_no_key_and_no_server_have_their_codes(tmp_path: Path) -> None:
         (["get", "a:1/x", "2024/"], "a directory here is ./2024/"),
         (["get", "a:1/x", "--keep", "--no-replace"], "expected --keep or --no-replace"),
         (["ls", "somewhere"], "expected HOST:PORT"),
-        (["serve", "0", "--read-only"], "together with --files"),
+        (["serve", "0", "--read-only"], "together with files.directory"),
         (["serve", "0", "--files", "no-such-directory"], "no-such-directory: No such file"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from netstructer.services.configuration.limit_table import limits_of
 from netstructer.services.configuration.option import MOST_ITEMS, MOST_PATH, MOST_TEXT, holds_secret, parse_ports
 from netstructer.services.configuration.origin import MOST_PROBLEMS
 from netstructer.services.configuration.units import UNITS, parse_amount, shown_amount, write_amount
+from netstructer.services.configuration.writing import toml_value
 
 KEY_TEXT = KEY.reveal()
 EVERY_KIND = Sections(
@@ -179,7 +181,7 @@ KINDS: dict[str, st.SearchStrategy[Value]] = {
 ANY_VALUES = st.fixed_dictionaries({}, optional=KINDS)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(ANY_VALUES)
 def test_whatever_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, values: dict[str, Value]) -> None:
     for write, name in ((write_toml, "a.toml"), (write_json, "a.json")):
@@ -198,7 +200,7 @@ def test_whatever_is_written_is_read_again(tmp_path_factory: pytest.TempPathFact
             assert lines[document.lines.of(section, option) - 1].strip(' "').startswith(option)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_whatever_the_real_tables_take_is_read_again_from_a_file(data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.sampled_from(sorted(SECTIONS.options)), unique=True, max_size=8))
@@ -321,7 +323,7 @@ WRONG = {
     "[limits]\n[limits.dead_seconds]": "line 2: limits.dead_seconds: found a table; expected a number of seconds",
     "[limits]\ndead_seconds = 5": "line 2: limits.dead_seconds: expected more than ping_seconds",
     "[limits]\nping_seconds = 50": "line 2: limits.dead_seconds: expected more than ping_seconds",
-    "[files]\nread_only = true": "line 2: files.read_only: expected together with a directory",
+    "[files]\nread_only = true": "line 2: files.read_only: expected together with files.directory (serve --files DIR)",
     "[server]\nlan = true\nhost = '::1'": "line 2: server.lan: expected a host or lan, not both",
     "[server\nport = 1": "line 1: no TOML: expected ']' at the end of a table declaration",
     "a = 1\na = 2": "line 2: no TOML: cannot overwrite a value",
@@ -444,7 +446,7 @@ def test_any_bytes_are_a_document_or_refused(content: bytes, name: str) -> None:
     assert str(refused).startswith(name)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.one_of(st.sampled_from(["server", "limits", "files", "server_ip"]), st.text(max_size=6)),
@@ -763,3 +765,46 @@ def test_amounts_are_shown_as_people_read_them() -> None:
     assert shown_amount(1 << 62, "bytes") == "4 EiB"
     assert shown_amount(1048576, "") == "1,048,576"
     assert list(UNITS["bytes"])[-1] == "EiB"
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def rows_of(section: Section) -> list[str]:
+    """Return the rows that the page must have about a section."""
+    return [
+        f"| `{option.name}` | {option.expected} | {default_of(option)} | {option.help} |" for option in section.options
+    ]
+
+
+def default_of(option: Option) -> str:
+    return "–" if option.default is None else f"`{toml_value(option.write(option.default))}`"
+
+
+@pytest.mark.parametrize("section", [one for one in SECTIONS if one.name != "limits"], ids=lambda one: one.name)
+def test_the_page_has_the_table_of_each_section(section: Section) -> None:
+    part = PAGE.partition(f"\n### {section.name}\n")[2].partition("\n#")[0]
+
+    assert [line for line in part.splitlines() if line.startswith("| `")] == rows_of(section)
+    assert section.help in part
+
+
+def test_the_files_of_the_page_are_right(tmp_path: Path) -> None:
+    toml, code = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL), re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    found = configured(tmp_path, toml[0])
+
+    assert found["limits.value_bytes"] == 64 << 20
+    assert found["limits.resume_seconds"] == 300
+    assert found["server.key_file"] == str(tmp_path / "key")
+    assert configured(tmp_path, code[0], name="c.json")["server.max_links"] == found["server.max_links"]
+
+
+def test_what_the_page_says_is_wrong_is_told_so(tmp_path: Path) -> None:
+    told = re.findall(r"^server\.toml, line .*$", PAGE, re.MULTILINE)
+    text = '# a\n[server]\nprot = 1\nmax_links = 0\n\n[limits]\nvalue_bytes = "64 MB"\n'
+
+    assert told == problems(tmp_path, text)
+    aliases = dict(re.findall(r"^\| `(\w+)` \| `(\w+\.\w+)` \|", PAGE, re.MULTILINE))
+    assert aliases == SECTIONS.aliases

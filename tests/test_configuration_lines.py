@@ -229,7 +229,7 @@ def documents(draw: st.DrawFn) -> tuple[str, dict[tuple[Any, ...], int]]:
     return writer.text, writer.at
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(documents())
 def test_a_document_of_any_shape_has_every_key_where_it_was_written(made: tuple[str, dict[Any, int]]) -> None:
     text, lines = made
@@ -265,7 +265,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.dictionaries(st.text(max_size=4), JSON_VALUES, max_size=4), st.sampled_from([None, 0, 2]), st.booleans())
 def test_every_key_of_json_is_found(said: dict[str, Any], indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(said, indent=indent, ensure_ascii=ascii_only)

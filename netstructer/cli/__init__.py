@@ -7,8 +7,10 @@
     literals        text -> value, value -> text
     options         what several commands take: a key file, an address, a timeout
     admitted        whom a server lets in, and as whom it is known
+    told            what a server is told: flags, --set, --config
+    logged readiness      log files; telling systemd when a server serves
     places          HOST:PORT/PATH, and what is no such place
-    keygen pair send recv serve put get ls doctor demo bench chaos
+    keygen pair send recv serve put get ls doctor demo bench chaos config
                     the commands; what only one of them needs lies beside it, under its name
 
 This file imports neither typer nor rich: it is what says that they are missing.

@@ -10,6 +10,7 @@ import netstructer
 from netstructer.cli import audit
 from netstructer.cli.bench import bench
 from netstructer.cli.chaos import chaos
+from netstructer.cli.config import check, example, show
 from netstructer.cli.cores import leave_no_cores
 from netstructer.cli.demo import demo
 from netstructer.cli.doctor import doctor
@@ -71,6 +72,16 @@ for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, report, do
 app.add_typer(audit.audit, name="audit", epilog=SHORT_CODES)
 for _part in (audit.verify, audit.show, audit.head):
     audit.audit.command(epilog=SHORT_CODES)(_part)
+
+
+config = typer.Typer(
+    help="Say what is wrong with files of options, and what counts.  Each command has --help and --json.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+for _of_config in (check, show, example):
+    config.command(epilog=SHORT_CODES)(_of_config)
+app.add_typer(config, name="config", epilog=SHORT_CODES)
 
 
 def run() -> int:

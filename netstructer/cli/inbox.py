@@ -7,19 +7,21 @@ prints slowly slows the senders, and memory stays put.
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from netstructer import Link, Server
-from netstructer.cli.admitted import Admitted, admitted, proved
+from netstructer.cli.admitted import Admitted
 from netstructer.cli.fileroom import Answered, Room
-from netstructer.cli.options import cipher_of, listening_place
 from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
+from netstructer.lan import ANYWHERE, addresses_for_clients
+from netstructer.services.configuration.tables import DRAIN_SECONDS
 from netstructer.signals import terminable
 
-__all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "Refused", "listening"]
+__all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "Refused", "ending_with", "listening"]
 
 WAITING_VALUES = 16
 """Values received and not yet printed, over all links; the rest waits at the senders."""
@@ -103,26 +105,31 @@ class Inbox:
 
 @contextmanager
 def listening(
-    address: str,
-    key_file: str | None,
-    inbox: Inbox,
-    *,
-    identity: str | None = None,
-    users: str | None = None,
-    cipher: str = "fernet",
-) -> Iterator[tuple[Server, Admitted]]:
+    options: Mapping[str, Any], guests: Admitted, inbox: Inbox, *, drain: float = DRAIN_SECONDS
+) -> Iterator[Server]:
     """Listen, say where, for whom and as whom on stderr, and close in the end; on Ctrl-C and SIGTERM, too.
 
-    Raises `InvalidAddress`, `MissingKey`, `InvalidKey`, `InvalidIdentity`, `CannotListen`, and `Misuse` for
-    a cipher that is none.
+    `options` are those of `Server`, but for its key and its handler.  Raises what `Server` does.
     """
-    place = listening_place(address)
-    guests = admitted(key_file, users)
-    served = Server(place, key=guests.ring, handler=inbox.attend, identity=proved(identity), cipher=cipher_of(cipher))
-    with terminable(), served as server:
+    server = Server(**{**options, "key": guests.ring, "handler": inbox.attend})
+    with terminable(), ending_with(server, drain):
+        server.start()
         stderr.print(f"listening on {server.address}, {guests}")
         if server.identity is not None:
             stderr.print(f"identity {server.identity.fingerprint}")
-        if server.address.host.startswith("127.") or server.address.host == "::1":
+        host = server.address.host
+        if host.startswith("127.") or host == "::1":
             stderr.print("(this machine only; to be reached from others, listen on 0.0.0.0:PORT)", style="dim")
-        yield server, guests
+        elif host in ANYWHERE:
+            reached = " or ".join(map(str, addresses_for_clients(server.address)))
+            stderr.print(f"clients reach it at {reached}", style="dim")
+        yield server
+
+
+@contextmanager
+def ending_with(server: Server, drain: float) -> Iterator[None]:
+    """Close a server in the end, whatever happens; what is under way has `drain` seconds to finish."""
+    try:
+        yield
+    finally:
+        server.close(drain=drain)

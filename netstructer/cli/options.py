@@ -25,6 +25,7 @@ __all__ = [
     "cipher_of",
     "find",
     "identity_of",
+    "is_port",
     "listening_place",
     "peer_place",
 ]
@@ -113,7 +114,7 @@ def cipher_of(given: str) -> CipherName:
 
 def listening_place(text: str) -> Address:
     """Read `[HOST:]PORT`; without a host it is this machine alone.  Raises `InvalidAddress`."""
-    return parse_address(f"{THIS_MACHINE}:{text}" if _is_port(text) else text, default_port=DEFAULT_PORT)
+    return parse_address(f"{THIS_MACHINE}:{text}" if is_port(text) else text, default_port=DEFAULT_PORT)
 
 
 def peer_place(text: str) -> Address:
@@ -124,5 +125,6 @@ def peer_place(text: str) -> Address:
     return place
 
 
-def _is_port(text: str) -> bool:
+def is_port(text: str) -> bool:
+    """Say whether a place is a port alone."""
     return text.isascii() and text.isdigit()

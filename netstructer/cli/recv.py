@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from netstructer.cli.admitted import Users
+from netstructer.cli.admitted import Users, admitted, proved
 from netstructer.cli.fileroom import Answered
 from netstructer.cli.inbox import Arrived, Inbox, Left, Refused, listening
 from netstructer.cli.literals import facts_of, literal, type_name
-from netstructer.cli.options import CipherAsked, IdentityFile, KeyFile
+from netstructer.cli.options import CipherAsked, IdentityFile, KeyFile, cipher_of, listening_place
 from netstructer.cli.outcomes import command, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import Misuse
@@ -60,7 +60,9 @@ def recv(
         raise Misuse("expected --raw or --json, not both")
     inbox = Inbox()
     left = count
-    with listening(address, key_file, inbox, identity=identity, users=users, cipher=cipher):
+    options = {"address": listening_place(address), "cipher": cipher_of(cipher)}
+    guests = admitted(key_file, users)
+    with listening(options | {"identity": proved(identity)}, guests, inbox):
         while left is None or left > 0:
             entry = inbox.next(timeout)
             if isinstance(entry, Arrived):

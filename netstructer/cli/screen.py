@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -15,7 +17,7 @@ from rich.highlighter import ReprHighlighter
 from rich.pretty import pretty_repr
 from rich.text import Text
 
-__all__ = ["one_line", "prepare", "pretty", "print_json", "rate", "seconds", "size", "stderr", "stdout"]
+__all__ = ["notes_off", "one_line", "prepare", "pretty", "print_json", "rate", "seconds", "size", "stderr", "stdout"]
 
 PRETTY_ITEMS = 12
 """Items of one container that are shown before the rest is counted."""
@@ -41,6 +43,20 @@ def prepare() -> None:
     logger = logging.getLogger("netstructer")
     logger.addHandler(_Notes())
     logger.propagate = False
+
+
+@contextmanager
+def notes_off() -> Iterator[None]:
+    """Show no warnings as notes for as long as this lasts: something else shows them."""
+    logger = logging.getLogger("netstructer")
+    notes = [handler for handler in logger.handlers if isinstance(handler, _Notes)]
+    for handler in notes:
+        logger.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in notes:
+            logger.addHandler(handler)
 
 
 class _Notes(logging.Handler):

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from netstructer import Link
-from netstructer.cli.admitted import Users
+from netstructer import Link, Server
+from netstructer.cli.admitted import Admitted, Users, admitted, proved
 from netstructer.cli.closing import facts_of_transfer, line_of, sentence
 from netstructer.cli.fileroom import Answered, FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
 from netstructer.cli.literals import facts_of, type_name
-from netstructer.cli.options import CipherAsked, IdentityFile, Json, KeyFile
+from netstructer.cli.logged import logged
+from netstructer.cli.options import IdentityFile, Json, KeyFile
 from netstructer.cli.outcomes import command, name_of, sentence_of
-from netstructer.cli.patience import STALL_SECONDS
+from netstructer.cli.readiness import ready
 from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
-from netstructer.errors import Misuse
+from netstructer.cli.told import Assignments, ConfigFile, PortRange, ServerCipher, flags, place, told
+from netstructer.lan import addresses_for_clients, lan_address
+from netstructer.services.configuration import Configuration, Value, server_arguments
+from netstructer.services.configuration.tables import STALL_SECONDS
 
 __all__ = ["serve"]
 
@@ -27,12 +32,30 @@ MISSING_SHOWN = 3
 @command
 def serve(
     address: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="PLACE",
-            help="PORT or HOST:PORT to listen at; 0.0.0.0:PORT for all networks, port 0 for a free one.",
+            help="PORT or HOST:PORT to listen at; 0.0.0.0:PORT for all networks, port 0 for a free one.  "
+            "[default: 127.0.0.1:5000]",
+            show_default=False,
         ),
-    ] = "127.0.0.1:5000",
+    ] = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    lan: Annotated[
+        bool,
+        typer.Option("--lan", help="Listen at this machine's address in the local network; nobody is asked for it."),
+    ] = False,
+    port_range: PortRange = None,
+    max_links: Annotated[
+        int | None,
+        typer.Option(
+            "--max-links",
+            metavar="N",
+            help="Tell who comes beyond so many links that the server is busy.",
+            show_default=False,
+        ),
+    ] = None,
     echo: Annotated[bool, typer.Option("--echo", help="Send each value back as it came.")] = False,
     files: Annotated[
         str | None,
@@ -45,16 +68,28 @@ def serve(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="With --files: give files and take none.")] = False,
     stall: Annotated[
-        float,
+        float | None,
         typer.Option(
-            metavar="SECONDS", min=0.001, help="With --files: give a transfer up in which nothing moves for so long."
+            metavar="SECONDS",
+            help=f"With --files: give a transfer up in which nothing moves for so long.  [default: {STALL_SECONDS:g}]",
+            show_default=False,
         ),
-    ] = STALL_SECONDS,
+    ] = None,
+    log_directory: Annotated[
+        str | None,
+        typer.Option(
+            "--log-dir",
+            metavar="DIR",
+            help="Write what goes on into server.log in this directory, and errors into error.log, too.",
+            show_default=False,
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what is logged on stderr.")] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the first link is over.")] = False,
     key_file: KeyFile = None,
     identity: IdentityFile = None,
     users: Users = None,
-    cipher: CipherAsked = "fernet",
+    cipher: ServerCipher = None,
     json: Json = False,
 ) -> None:
     """Run a server that prints each value that comes, from any number of links, until Ctrl-C.
@@ -62,31 +97,74 @@ def serve(
     Long values are shortened on the screen; `recv` prints them whole.  Where there is no key yet, a default key
     file is made; a user that `pair` adds is let in at once. With --files DIR it serves a directory to put, get and
     ls; whoever has a key can read and replace what is in it. With --json: one line for each event (listening,
-    joined, value, refused, files, left).
+    joined, value, refused, files, left).  What is said here goes before variables, and they before --config.
     """
-    if read_only and files is None:
-        raise Misuse("expected --read-only together with --files DIR")
-    room = FileRoom(files, writable=not read_only, stall=stall) if files is not None else None
-    inbox = Inbox(echo=echo, files=room)
-    with listening(address, key_file, inbox, identity=identity, users=users, cipher=cipher) as (server, guests):
+    spelled: dict[str, tuple[str, Value]] = {
+        "--lan": ("server.lan", lan or None),
+        "--port-range": ("server.port_range", port_range),
+        "--max-links": ("server.max_links", max_links),
+        "--echo": ("server.handler", "echo" if echo else None),
+        "--files": ("files.directory", files),
+        "--read-only": ("files.read_only", read_only or None),
+        "--stall": ("files.stall_seconds", stall),
+        "--log-dir": ("logs.directory", log_directory),
+        "--verbose": ("logs.verbose", verbose or None),
+        "--key-file": ("server.key_file", key_file),
+        "--identity": ("server.identity", identity),
+        "--users": ("server.users_file", users),
+        "--cipher": ("server.cipher", cipher),
+    }
+    configuration = told(config, assignments, [*place(address), *flags(spelled)])
+    with logged(configuration.section("logs")):
+        _serve(configuration, once=once, json=json)
+
+
+def _serve(configuration: Configuration, *, once: bool, json: bool) -> None:
+    """Serve as it was told until Ctrl-C, or with `once` until the first link is over."""
+    server_told, files_told = configuration.section("server"), configuration.section("files")
+    room = room_of(files_told)
+    inbox = Inbox(echo=server_told["handler"] == "echo", files=room)
+    options = server_arguments(configuration, lan=lan_address)
+    options["identity"] = proved(str(server_told["identity"]) if configuration.is_given("server.identity") else None)
+    guests = admitted(path_of(server_told["key_file"]), path_of(server_told["users_file"]))
+    with listening(options, guests, inbox, drain=float(str(server_told["drain_seconds"]))) as server:
         if room is not None:
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:
-            host, port = server.address
-            served = {"files": room.path, "writable": room.writable} if room is not None else {}
-            facts = {"event": "listening", "host": host, "port": port}
-            facts |= {"fingerprint": guests.found.key.fingerprint if guests.found else None, "users": guests.users}
-            if server.identity is not None:
-                facts["identity"] = server.identity.fingerprint
-            print_json(facts | served)
-        while True:
-            entry = inbox.next(None)
-            if json:
-                _print_facts(entry)
-            elif room is None or _is_news(entry):
-                _print(entry)
-            if once and isinstance(entry, Left):
-                return
+            _print_listening(server, guests, room)
+        with ready(f"listening on {server.address}"):
+            while True:
+                entry = inbox.next(None)
+                if json:
+                    _print_facts(entry)
+                elif room is None or _is_news(entry):
+                    _print(entry)
+                if once and isinstance(entry, Left):
+                    return
+
+
+def room_of(told: Mapping[str, Value]) -> FileRoom | None:
+    """Return where files are served as the section `files` says it, None where they are not.  Raises `OSError`."""
+    if told["directory"] is None:
+        return None
+    return FileRoom(str(told["directory"]), writable=not told["read_only"], stall=float(str(told["stall_seconds"])))
+
+
+def path_of(value: Value) -> str | None:
+    """Return a path that was given."""
+    return None if value is None else str(value)
+
+
+def _print_listening(server: Server, guests: Admitted, room: FileRoom | None) -> None:
+    host, port = server.address
+    facts: dict[str, object] = {"event": "listening", "host": host, "port": port}
+    facts["clients_dial"] = [str(place) for place in addresses_for_clients(server.address)]
+    facts |= {"fingerprint": guests.found.key.fingerprint if guests.found else None, "users": guests.users}
+    if server.identity is not None:
+        facts["identity"] = server.identity.fingerprint
+    if room is not None:
+        facts |= {"files": room.path, "writable": room.writable}
+    print_json(facts)
 
 
 def _is_news(entry: Entry) -> bool:

@@ -17,7 +17,11 @@ from netstructer.services.configuration.loading import Configuration, Given, loa
 from netstructer.services.configuration.option import Option, Value
 from netstructer.services.configuration.origin import Origin, Problem, Strength
 from netstructer.services.configuration.section import Section, Sections
-from netstructer.services.configuration.server_options import listening_places, server_options
+from netstructer.services.configuration.server_options import (
+    listening_places,
+    server_arguments,
+    server_options,
+)
 from netstructer.services.configuration.tables import SECTIONS
 from netstructer.services.configuration.writing import write_example, write_json, write_shown, write_toml
 
@@ -36,6 +40,7 @@ __all__ = [
     "listening_places",
     "load",
     "read_document",
+    "server_arguments",
     "server_options",
     "write_example",
     "write_json",

@@ -66,6 +66,8 @@ class Option:
     """The words of a choice; of a path, the words that are no path."""
     example: Value = None
     """What stands in an example file where there is no default."""
+    made: bool = False
+    """Of a path: whether it is made where it is missing."""
     aliases: tuple[str, ...] = ()
     """What it was called by predecessors: names that stand in no section."""
     check: Callable[[Any], object] | None = None

@@ -22,7 +22,7 @@ from netstructer.services.configuration.option import parse_ports
 from netstructer.services.configuration.origin import Strength
 from netstructer.user_keys import UserKeys, UserRing
 
-__all__ = ["listening_places", "server_options"]
+__all__ = ["listening_places", "server_arguments", "server_options"]
 
 
 def server_options(configuration: Configuration, *, lan: Callable[[], str]) -> dict[str, Any]:
@@ -32,12 +32,18 @@ def server_options(configuration: Configuration, *, lan: Callable[[], str]) -> d
     Raises `MissingKey`, `InvalidKey`, and what `lan` raises.
     """
     told = configuration.section("server")
+    key = _key_of(told["key_file"], told["users_file"])
+    identity = True if told["identity"] == "default" else told["identity"]
+    return {**server_arguments(configuration, lan=lan), "key": key, "identity": identity}
+
+
+def server_arguments(configuration: Configuration, *, lan: Callable[[], str]) -> dict[str, Any]:
+    """Return the same without `key` and `identity`, for whoever finds those in another way."""
+    told = configuration.section("server")
     address, spare_ports = listening_places(configuration, lan=lan)
     return {
         "address": address,
         "spare_ports": spare_ports,
-        "key": _key_of(told["key_file"], told["users_file"]),
-        "identity": True if told["identity"] == "default" else told["identity"],
         "limits": limits_of(configuration.section("limits")),
         "bans": told["bans_file"],
         "padding": None if told["padding"] == "none" else told["padding"],

@@ -13,23 +13,22 @@ from netstructer.services.configuration.limit_table import LIMITS
 from netstructer.services.configuration.option import Option, Value
 from netstructer.services.configuration.origin import Strength
 from netstructer.services.configuration.section import Section, Sections
+from netstructer.services.logs import KEEP, LEAST_BYTES, LEVELS, MOST_BYTES, MOST_KEPT
 
-__all__ = ["DEFAULT_PORT", "FILES", "LOGS", "SECTIONS", "SERVER", "STALL_SECONDS"]
+__all__ = ["DEFAULT_PORT", "DRAIN_SECONDS", "FILES", "LOGS", "SECTIONS", "SERVER", "STALL_SECONDS"]
 
 DEFAULT_PORT = 5000
 _THIS_MACHINE = "127.0.0.1"
 _MOST_LINKS = 1_000_000
 """More than one process has descriptors for."""
+_LARGEST_LOG = 1 << 40
+"""A TiB: what is longer nobody opens."""
 _MOST_SECONDS = 86400.0
 """A day: who waits longer for a transfer or for a handler waits for nobody."""
 STALL_SECONDS = 60.0
 """How long nothing may move in a transfer of files."""
-_DRAIN_SECONDS = 5.0
-_LOG_BYTES = 10 << 20
-"""Bytes of one log file: a text that an editor still opens at once."""
-_LOGS_KEPT = 5
-_MOST_LOGS = 1000
-"""Log files that are kept: each time a file is full all of them are renamed."""
+DRAIN_SECONDS = 5.0
+"""How long what is under way may take to finish when a server stops."""
 
 
 def _check_host(host: str) -> None:
@@ -44,7 +43,7 @@ def _one_place(values: Mapping[str, Value], strengths: Mapping[str, Strength]) -
 
 def _with_directory(values: Mapping[str, Value], strengths: Mapping[str, Strength]) -> Mapping[str, str]:
     if values["read_only"] and values["directory"] is None:
-        return {"read_only": "expected together with a directory"}
+        return {"read_only": "expected together with files.directory (serve --files DIR)"}
     return {}
 
 
@@ -109,6 +108,7 @@ SERVER = Section(
         Option(
             name="bans_file",
             kind="path",
+            made=True,
             example="/var/lib/netstructer/bans",
             help="The file that keeps bans; unless given they are forgotten when the server ends.",
         ),
@@ -161,7 +161,7 @@ SERVER = Section(
             name="drain_seconds",
             kind="number",
             unit="seconds",
-            default=_DRAIN_SECONDS,
+            default=DRAIN_SECONDS,
             least=0,
             most=_MOST_SECONDS,
             help="How long what is under way may take to finish when the server is told to stop.",
@@ -201,13 +201,14 @@ LOGS = Section(
         Option(
             name="directory",
             kind="path",
+            made=True,
             example="/var/log/netstructer",
             help="Where log files are written; unless given, none are.",
         ),
         Option(
             name="level",
             kind="choice",
-            choices=("debug", "info", "warning", "error", "critical"),
+            choices=LEVELS,
             default="info",
             help="What is less than this is not logged.",
         ),
@@ -215,18 +216,18 @@ LOGS = Section(
             name="most_bytes",
             kind="whole",
             unit="bytes",
-            default=_LOG_BYTES,
-            least=4096,
-            most=1 << 40,
+            default=MOST_BYTES,
+            least=LEAST_BYTES,
+            most=_LARGEST_LOG,
             help="A log file that is this long makes way for a new one.",
         ),
         Option(
             name="keep",
             kind="whole",
             unit="files",
-            default=_LOGS_KEPT,
+            default=KEEP,
             least=1,
-            most=_MOST_LOGS,
+            most=MOST_KEPT,
             help="How many full log files of one name are kept.",
         ),
         Option(name="json", kind="flag", default=False, help="Write each line as an object of JSON."),
