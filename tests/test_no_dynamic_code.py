@@ -65,8 +65,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.services.logs": {"getattr by a name": "levels of logging, of a constant tuple"},
     "netstructer.services.ready": {"getattr by a name": "a constant tuple of names"},
     "netstructer.services.reports": {"importlib.metadata": "tells a version"},
-    "netstructer.compat.multiprocessing": {"multiprocessing": "two of its errors, and `wait`: nothing that unpickles"},
-    "netstructer.compat.pnetwork.coretools": {"input": "a line of the operator's own terminal, which is only compared"},
     "netstructer.penalties": {"getattr by a name": "the values of its own enum"},
     "netstructer.cli.diagnosis": {"getattr by a name": "a constant tuple of names"},
     "netstructer.testing.drawing": {
