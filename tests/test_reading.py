@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import pytest
 
 from arriving import ALL_WAYS, Fed, content, cut, fed, packed
+from cases import case
 from netstructer.codec.compression import NONE, ZSTD
 from netstructer.codec.reading import KEPT_BYTES, PIECE_BYTES, Chunks
 from netstructer.codec.spool import Spool
@@ -39,15 +41,15 @@ def taken(chunks: Iterator[bytes | memoryview]) -> tuple[bytes, NetstructerError
 
 
 @pytest.mark.parametrize(("codec", "stated"), ALL_WAYS)
-@pytest.mark.parametrize("piece_bytes", [1, 7, 1000, PIECE_BYTES])
-@pytest.mark.parametrize("size", [0, 1, 600, 4_000])
-def test_the_bytes_are_the_same_in_any_pieces(codec: int, stated: bool, piece_bytes: int, size: int) -> None:
-    plain = content(size)
+def test_the_bytes_are_the_same_in_any_pieces(codec: int, stated: bool) -> None:
+    for piece_bytes, size in product((1, 7, 1000, PIECE_BYTES), (0, 1, 600, 4_000)):
+        plain = content(size)
 
-    assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes))) == plain
-    assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes, credit=piece_bytes))) == plain
-    assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes), keep=False)) == plain
-    assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes), keep=True)) == plain
+        with case(piece_bytes, size):
+            assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes))) == plain
+            assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes, credit=piece_bytes))) == plain
+            assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes), keep=False)) == plain
+            assert b"".join(Chunks(fed(plain, codec, stated, piece_bytes), keep=True)) == plain
 
 
 @pytest.mark.parametrize(("codec", "stated"), ALL_WAYS)
