@@ -60,13 +60,13 @@ def there_and_back(value: object) -> bytes:
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 
-@settings(MANY, max_examples=800)
+@settings(MANY, max_examples=200)
 @given(values())
 def test_everything_comes_back_the_same(value: Any) -> None:
     there_and_back(value)
 
 
-@settings(MANY, max_examples=500)
+@settings(MANY, max_examples=200)
 @given(values(), st.data())
 def test_however_the_bytes_are_cut_they_are_the_same_value(value: Any, data: st.DataObject) -> None:
     whole = joined(value)
