@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +13,6 @@ from conftest import threads_of_ours
 from test_floors import ROOT, floor_of, read_package, tree_of
 
 PACKAGE = read_package()
-TREES = {module: tree_of(source) for module, source in PACKAGE.items()}
 LONGEST = 400
 """Lines of one module: one that is longer is two nouns."""
 SHORT = 3
@@ -93,7 +93,7 @@ def test_every_module_says_what_it_is() -> None:
 def test_every_public_function_and_class_has_a_docstring() -> None:
     bare = [
         f"{module}:{node.lineno} {node.name}"
-        for module, whole in TREES.items()
+        for module, whole in trees()
         for scope in [whole, *_classes(whole)]
         for node in scope.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
@@ -109,7 +109,7 @@ def test_every_public_function_and_class_has_a_docstring() -> None:
 def test_no_exception_is_swallowed_bare() -> None:
     bare = [
         f"{module}:{node.lineno}"
-        for module, whole in TREES.items()
+        for module, whole in trees()
         for node in ast.walk(whole)
         if isinstance(node, ast.ExceptHandler) and node.type is None
     ]
@@ -177,6 +177,11 @@ def _dangers_in_call(node: ast.Call, module: str) -> list[str]:
 
 def _is_banned(name: str, banned: set[str]) -> bool:
     return name.partition(".")[0] in banned and not any(f"{name}.".startswith(f"{fine}.") for fine in HARMLESS)
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Give the tree of each module."""
+    return ((module, tree_of(source)) for module, source in PACKAGE.items())
 
 
 def _classes(tree: ast.Module) -> list[ast.ClassDef]:

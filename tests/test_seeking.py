@@ -12,6 +12,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -27,7 +28,12 @@ from netstructer.codec.seeking import NEAR_BYTES, ArrivingFile
 from netstructer.errors import BadCompression, BytesGone, IllegalFrame, LinkTimeout, SourceFailed, SpoolFull
 
 SMALL = content(600)
-LARGE = content(3 * NEAR_BYTES)
+
+
+@cache
+def large() -> bytes:
+    """Return what is more than is kept at hand, made for whoever asks first."""
+    return content(3 * NEAR_BYTES)
 
 
 @pytest.fixture(params=ALL_WAYS, ids=["plain", "plain-unstated", "zstd", "zstd-unstated"])
@@ -154,39 +160,39 @@ def test_many_files_have_a_position_each(way: tuple[int, bool]) -> None:
 
 
 def test_a_plain_blob_is_read_where_it_lies() -> None:
-    arriving = fed(LARGE, NONE, True, PIECE_BYTES, credit=4 * PIECE_BYTES)
+    arriving = fed(large(), NONE, True, PIECE_BYTES, credit=4 * PIECE_BYTES)
     file = ArrivingFile(arriving)
-    for position in (2_500_000, 5, 3_000_000, 0, len(LARGE) - 4):
+    for position in (2_500_000, 5, 3_000_000, 0, len(large()) - 4):
         file.seek(position)
-        assert file.read(1000) == LARGE[position : position + 1000]
+        assert file.read(1000) == large()[position : position + 1000]
 
     assert arriving.spools == []
 
 
 def test_what_was_read_before_is_told_once() -> None:
-    arriving = fed(LARGE, NONE, True, PIECE_BYTES)
+    arriving = fed(large(), NONE, True, PIECE_BYTES)
     file = ArrivingFile(arriving)
     for _ in range(2):
         file.seek(0)
         file.read()
 
     assert arriving.calls == sorted(set(arriving.calls))
-    assert arriving.calls[-1] == len(LARGE)
+    assert arriving.calls[-1] == len(large())
 
 
 def test_a_compressed_blob_makes_a_second_spool_once_and_only_when_it_must() -> None:
-    arriving = fed(LARGE, ZSTD, True, PIECE_BYTES, credit=PIECE_BYTES)
+    arriving = fed(large(), ZSTD, True, PIECE_BYTES, credit=PIECE_BYTES)
     file = ArrivingFile(arriving)
     for position in (0, 1000, 500_000, 500_000 + NEAR_BYTES):
         file.seek(position)
-        assert file.read(10) == LARGE[position : position + 10]
+        assert file.read(10) == large()[position : position + 10]
     assert arriving.spools == []
 
-    for position in (17, 2_000_000, 4, len(LARGE) - 4, 100_000):
+    for position in (17, 2_000_000, 4, len(large()) - 4, 100_000):
         file.seek(position)
-        assert file.read(10) == LARGE[position : position + 10]
+        assert file.read(10) == large()[position : position + 10]
     file.seek(0)
-    assert file.read() == LARGE
+    assert file.read() == large()
     assert file.read() == b""
     assert len(arriving.spools) == 1
     file.close()
@@ -194,44 +200,44 @@ def test_a_compressed_blob_makes_a_second_spool_once_and_only_when_it_must() -> 
 
 
 def test_far_ahead_is_kept_on_the_way() -> None:
-    arriving = fed(LARGE, ZSTD, True, PIECE_BYTES)
+    arriving = fed(large(), ZSTD, True, PIECE_BYTES)
     file = ArrivingFile(arriving)
     file.seek(2 * NEAR_BYTES)
 
-    assert file.read(10) == LARGE[2 * NEAR_BYTES : 2 * NEAR_BYTES + 10]
+    assert file.read(10) == large()[2 * NEAR_BYTES : 2 * NEAR_BYTES + 10]
     assert len(arriving.spools) == 1
-    file.seek(len(LARGE) + 1)
+    file.seek(len(large()) + 1)
     assert file.read() == b""
 
 
 def test_a_second_spool_without_room_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    arriving = fed(LARGE, ZSTD, True, PIECE_BYTES)
+    arriving = fed(large(), ZSTD, True, PIECE_BYTES)
     monkeypatch.setattr(
         arriving, "new_spool", lambda: arriving.spools.append(Tight(arriving.room, 300_000)) or arriving.spools[-1]
     )
     file = ArrivingFile(arriving)
     for position in (2_500_000, 17, 1_000_000, 999_990, 0):
         file.seek(position)
-        assert file.read(100_000) == LARGE[position : position + 100_000]
+        assert file.read(100_000) == large()[position : position + 100_000]
 
     assert len(arriving.spools) > 2
     assert all(spool.start == spool.byte_count for spool in arriving.spools[:-1])
 
 
 def test_a_second_spool_without_any_room_says_so_and_harms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    arriving = fed(LARGE, ZSTD, True, PIECE_BYTES)
+    arriving = fed(large(), ZSTD, True, PIECE_BYTES)
     rooms = iter([0, 200_000, 1 << 30])
     monkeypatch.setattr(arriving, "new_spool", lambda: Tight(arriving.room, next(rooms)))
     file = ArrivingFile(arriving)
-    assert file.read(500_000) == LARGE[:500_000]
+    assert file.read(500_000) == large()[:500_000]
     file.seek(10)
     with pytest.raises(SpoolFull):
         file.read(10)
 
     assert file.tell() == 10
-    assert file.read(400_000) == LARGE[10:400_010]
+    assert file.read(400_000) == large()[10:400_010]
     file.seek(0)
-    assert file.read() == LARGE
+    assert file.read() == large()
 
 
 @pytest.mark.parametrize("read", ["read", "readinto", "readline"])

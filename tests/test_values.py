@@ -180,7 +180,7 @@ EDGES = [
     deque(range(30), 50),
     list(range(70_000)),
     [f"name {number}" for number in range(20_000)],
-    [random.Random(1).random() for _ in range(20_000)],
+    [number / 7 for number in range(20_000)],
     [{"id": number, "tags": ["a"] * (number % 3), "ok": number % 2 == 0} for number in range(3000)],
     numpy.arange(20_000),
     numpy.array(7),

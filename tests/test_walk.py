@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +17,18 @@ WITHOUT_LINK = [step.name for step in STEPS if step.name != "link"]
 
 
 @pytest.mark.parametrize(
-    ("value", "batch"),
-    [(SMALL, 40), (b"", 3), (os.urandom(65_000), 3), (make_rows(300), 2), (make_text_mebibytes(1)[0], 1)],
+    ("make", "batch"),
+    [
+        (lambda: SMALL, 40),
+        (bytes, 3),
+        (lambda: os.urandom(65_000), 3),
+        (lambda: make_rows(300), 2),
+        (lambda: make_text_mebibytes(1)[0], 1),
+    ],
     ids=["small", "empty", "record", "rows", "text"],
 )
-def test_every_step_has_its_figure(value: Any, batch: int) -> None:
-    found = measure_steps(value, batch=batch, seconds=0)
+def test_every_step_has_its_figure(make: Callable[[], Any], batch: int) -> None:
+    found = measure_steps(make(), batch=batch, seconds=0)
 
     assert list(found) in (WITHOUT_LINK, [*WITHOUT_LINK, "link"])
     assert found["encode"] > 0
