@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from netstructer.address import Sources
@@ -22,6 +26,13 @@ class Wall:
 
     def __call__(self) -> float:
         return self.now
+
+
+@contextmanager
+def directory_in_memory() -> Iterator[Path]:
+    """Give a directory, in memory where there is such a place: what a disk takes is tried elsewhere."""
+    with TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as directory:
+        yield Path(directory)
 
 
 def open_accounts(directory: Path, **options: Any) -> Accounts:

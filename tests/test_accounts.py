@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accounts_support import PASSWORD, Wall, open_accounts
+from accounts_support import PASSWORD, Wall, directory_in_memory, open_accounts
 from netstructer.errors import (
     AccountExists,
     AccountRefused,
@@ -31,6 +31,12 @@ from netstructer.services.accounts.keys import MOST_KEYS
 from netstructer.services.duplicate_logins import DuplicateLogins
 from netstructer.services.password_policy import PasswordPolicy
 from netstructer.services.store import Store
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with directory_in_memory() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -192,6 +198,34 @@ def test_a_password_can_be_set_changed_and_reset(accounts: Accounts) -> None:
     for use in (lambda: accounts.set_password("bob", PASSWORD), lambda: accounts.reset_password("bob")):
         with pytest.raises(UnknownAccount):
             use()
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda accounts: accounts._set_phc(accounts.get("ada"), "x", must_change=True, action="", by=""), LoginFailed),
+        (lambda accounts: accounts.set_status("ada", "banned"), AccountRefused),
+        (lambda accounts: (accounts.remove("ada"), accounts.create("ada", None)), UnknownAccount),
+    ],
+)
+def test_whoever_administers_is_not_overtaken_by_a_user_who_changes_his_password(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch, change: Callable[[Accounts], object], error: type
+) -> None:
+    """What happens here while the new password is computed."""
+    accounts.create("ada", PASSWORD)
+    real = accounts._hash
+
+    def late(*arguments: Any) -> str:
+        monkeypatch.undo()
+        found = real(*arguments)
+        change(accounts)
+        return found
+
+    monkeypatch.setattr(accounts, "_hash", late)
+    with pytest.raises(error):
+        accounts.change_password("ada", PASSWORD, "another horse")
+    with pytest.raises((LoginFailed, StoreDamaged)):
+        accounts.login("ada", "another horse")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from accounts_support import CHEAP, PASSWORD, Wall, open_accounts
+from accounts_support import CHEAP, PASSWORD, Wall, directory_in_memory, open_accounts
 from canary import Watch
 from loopback import PATIENCE_SECONDS, eventually
 from netstructer.address import Sources
@@ -25,6 +25,12 @@ from netstructer.services.passwords import HiddenPassword, Parameters
 
 HERE, THERE, ELSEWHERE = "192.0.2.7", "198.51.100.9", "203.0.113.5"
 DELAYS = [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with directory_in_memory() as directory:
+        yield directory
 
 
 @pytest.fixture

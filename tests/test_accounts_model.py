@@ -6,16 +6,14 @@ then both are closed and opened again.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from accounts_support import Wall, open_accounts
+from accounts_support import Wall, directory_in_memory, open_accounts
 from netstructer.errors import (
     AccountExists,
     AccountRefused,
@@ -54,7 +52,8 @@ class AccountsAreWhatTheModelSays(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.directory = Path(tempfile.mkdtemp())
+        self.memory = ExitStack()
+        self.directory = self.memory.enter_context(directory_in_memory())
         self.wall = Wall()
         self.people: dict[str, Person] = {}
         self.counts: dict[tuple[str, ...], tuple[int, float]] = {}
@@ -73,7 +72,8 @@ class AccountsAreWhatTheModelSays(RuleBasedStateMachine):
     def teardown(self) -> None:
         for accounts in getattr(self, "opened", ()):
             accounts.close()
-        shutil.rmtree(getattr(self, "directory", ""), ignore_errors=True)
+        if hasattr(self, "memory"):
+            self.memory.close()
 
     # --- the model's own words ---
 

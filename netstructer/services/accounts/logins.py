@@ -73,7 +73,15 @@ class Logins(Rights):
         if wish.plain == former.plain:
             raise PasswordRefused("a password is wanted other than the former one", wanted=("another one",))
         phc = self._hash(account.name, wish)
-        return self._set_phc(account, phc, must_change=False, action="change password", by=account.name)
+
+        def look_again(now: Account) -> None:
+            refuse_unless_active(now)
+            if now.login_epoch != account.login_epoch:  # an admin was faster, who may have had a reason
+                raise LoginFailed(TEXT)
+
+        return self._set_phc(
+            account, phc, must_change=False, action="change password", by=account.name, unless=look_again
+        )
 
     def _prove(self, name: str, password: HiddenPassword, address: str) -> Account:
         """Return the account whose password it is, whatever its status; write down what became of it."""

@@ -176,22 +176,34 @@ class Members(Book):
         """
         hidden = HiddenPassword.of(password)
         del password
-        phc = self._hash(self.get(who).name, hidden)
-        return self._set_phc(who, phc, must_change=must_change, action="set password", by=by)
+        account = self.get(who)
+        phc = self._hash(account.name, hidden)
+        return self._set_phc(account, phc, must_change=must_change, action="set password", by=by)
 
     def reset_password(self, who: Who, *, by: str = "") -> str:
         """Give an account a password made by chance, and return it, this once: it is to be changed at the next login.
 
         Raises `UnknownAccount`, `Busy`.
         """
-        self.get(who)  # before anything is computed
+        account = self.get(who)
         password = random_code(draw=self._draw)
-        self._set_phc(who, self._passwords.hash(password), must_change=True, action="reset password", by=by)
+        self._set_phc(account, self._passwords.hash(password), must_change=True, action="reset password", by=by)
         return password
 
-    def _set_phc(self, who: Who, phc: str | None, *, must_change: bool, action: str, by: str) -> Account:
+    def _set_phc(
+        self,
+        account: Account,
+        phc: str | None,
+        *,
+        must_change: bool,
+        action: str,
+        by: str,
+        unless: Callable[[Account], None] = lambda now: None,
+    ) -> Account:
+        """Keep another password, unless `unless` raises when it sees the account as it is then."""
         with self._store.writing() as db:
-            before = self._read(db, who)
+            before = self._read(db, account)
+            unless(before)
             db.execute("UPDATE accounts SET phc = ?, must_change = ? WHERE id = ?", (phc, must_change, before.id))
             self._bump(db, before, login=True)
             after = self._read(db, before)
