@@ -123,7 +123,7 @@ def test_long_text_is_cut_and_what_is_no_text_refused(place: Path) -> None:
     assert (row.target, row.result) == ("t" * 1_024, "r" * 1_023 + "…")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(max_size=20), min_size=4, max_size=4))
 def test_any_text_is_kept_and_shown_on_one_line(sound: Path, tmp_path: Path, texts: list[str]) -> None:
     names = ("actor", "source", "target", "result")
@@ -363,7 +363,7 @@ def rows_at(place: Path) -> list[tuple[object, ...]]:
         return db.execute("SELECT * FROM audit_rows ORDER BY n").fetchall()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ACTS, min_size=1, max_size=3))
 def test_any_edit_removal_insertion_and_move_is_found_at_its_first_row(
     sound: Path, tmp_path: Path, acts: list[Callable[[sqlite3.Connection], None]]

@@ -474,7 +474,7 @@ class Hostiles(Exception):
     pass
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(), st.text(), st.text(), st.dictionaries(st.text(min_size=1), st.text(), max_size=3))
 def test_any_text_is_one_line_with_its_fields(text: str, argument: str, told: str, extra: dict[str, str]) -> None:
     added = {name: value for name, value in extra.items() if name not in vars(record_of())}

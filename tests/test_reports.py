@@ -233,7 +233,7 @@ WORDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 FACTS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(WORDS, FACTS, min_size=1, max_size=4), min_size=1, max_size=4))
 def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, object]]) -> None:
     directory = tmp_path_factory.mktemp("json")
@@ -245,7 +245,7 @@ def test_json_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, row
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(WORDS, min_size=1, max_size=4, unique=True),
     st.lists(st.lists(st.text(st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" \t\r\n,\"'=+-@")),
