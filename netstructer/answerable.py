@@ -1,4 +1,4 @@
-"""Answerable: what a link of either façade keeps for what its peer calls.  Floor: FAÇADES.
+"""Answerable: what a link of either façade keeps for what its peer calls, and for its application.  Floor: FAÇADES.
 
 Law: a link that nobody calls keeps nothing.
 """
@@ -41,6 +41,11 @@ class Answerable:
             house = self._told.house
             self._actions = Actions(None if house is None else house.actions)
         return self._actions
+
+    @property
+    def since(self) -> float:
+        """When the link was opened, in seconds since 1970, by this machine's clock."""
+        return float(self._told.since)
 
     @property
     def state(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
+from netstructer import descriptors
 from netstructer.actions import Actions
 from netstructer.address import Address, parse_address
 from netstructer.bans import Ban, Bans
@@ -129,6 +130,9 @@ class Serving(Generic[L]):
         """The open links, by peer IP."""
         self.observers = Observers()
         """Who is told of links that open, lose their transport, find another, and end: `add`, `remove`."""
+        self.admits: Callable[[str | None, str], bool] | None = None
+        """While this is set, a client is let in only where `admits(user, fingerprint)` says so, and else told `Busy`;
+        links that are open stay, and come back.  It is asked in the thread of the door, for which nobody waits long."""
         self.groups: Groups[L] = Groups()
         """Links that belong together, by a name: `join`, `leave`, `members`; `publish` sends to all of one."""
 
@@ -138,6 +142,19 @@ class Serving(Generic[L]):
     def address(self) -> Address:
         """Where the server listens: host, and the port as bound once it has started."""
         return self._address
+
+    @property
+    def max_links(self) -> int:
+        """How many links there may be at once; may be set while the server runs, and then those that are open stay."""
+        return self._occupancy.most
+
+    @max_links.setter
+    def max_links(self, most: int) -> None:
+        if most < 1:
+            raise Misuse("expected max_links of at least 1")
+        self._occupancy.most = most
+        if self._door is not None:
+            descriptors.allow(most, self._limits.half_open)
 
     @property
     def stats(self) -> ServerStats:
@@ -181,6 +198,7 @@ class Serving(Generic[L]):
             limits=self._limits,
             porter=self._porter,
             make_room=self._make_room,
+            admits=self._admits,
             instance=os.urandom(16),
             identity=self.identity.pair if self.identity is not None else None,
             ciphers=self._ciphers,
@@ -220,6 +238,11 @@ class Serving(Generic[L]):
         self._rotation.opened(link, agreement)
         if self._is_banned(link):
             link.abort()  # Since the door asked, or where it comes from now.
+
+    def _admits(self, user: str | None, fingerprint: str) -> bool:
+        """Say whether a client is one of those that are let in now."""
+        asked = self.admits
+        return asked is None or bool(asked(user, fingerprint))
 
     def _make_room(self, ip: str, user: str | None) -> bool:
         """Let the first suspended link go whose place is the one that a client lacks who is here; say whether there is

@@ -18,6 +18,7 @@ from netstructer.codec.ciphers import Cipher
 from netstructer.codec.frames import LENGTH_BYTES
 from netstructer.errors import AnswerRefused, Banned, ConnectionCut, NetstructerError
 from netstructer.keyring import KeyRing
+from netstructer.keys import fingerprint_of
 from netstructer.limits import Limits
 from netstructer.porter import Porter
 from netstructer.protocol.events import Ended, Event, Opened, ResumeAsked
@@ -45,13 +46,15 @@ FEATURES = COMPRESSION | PADDING | RESUME
 class Ceremony:
     """What one server proves to strangers and asks of them, and where its time and chance come from.
 
-    `porter` decides.  `make_room(ip, user)` is asked when a key is proved and there is no room for one more link; it
-    says whether there is now.  With `stealth` who is refused is told nothing.
+    `porter` decides.  `admits(user, fingerprint)` is asked when a key is proved and a new link is wanted: whether it is
+    let in at all.  `make_room(ip, user)` is asked where there is no room for it then; it says whether there is now.
+    With `stealth` who is refused is told nothing.
     """
 
     ring: KeyRing
     limits: Limits
     porter: Porter
+    admits: Callable[[str | None, str], bool]
     make_room: Callable[[str, str | None], bool]
     instance: bytes
     identity: KeyPair | None
@@ -62,8 +65,10 @@ class Ceremony:
     wall: Callable[[], float]
     draw: Callable[[int], bytes]
 
-    def is_full(self, ip: str, user: str | None) -> bool:
+    def is_full(self, ip: str, user: str | None, key_id: bytes) -> bool:
         """Say whether there is no place for a link from there, not even one that another makes."""
+        if not self.admits(user, fingerprint_of(key_id)):
+            return True
         return self.porter.full(ip, user) and not self.make_room(ip, user)
 
 
@@ -167,7 +172,8 @@ class Stranger:
             wall=ceremony.wall,
             instance=ceremony.instance,
             padding=ceremony.padding,
-            full=partial(ceremony.is_full, self.ip, agreement.user),  # not by way of `self`, which has the session
+            # Not by way of `self`, which has the session.
+            full=partial(ceremony.is_full, self.ip, agreement.user, agreement.key_id),
             clock=ceremony.clock,
         )
 

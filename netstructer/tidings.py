@@ -7,6 +7,7 @@ transport; a server's link has its house, which keeps it in the registry, or apa
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +39,8 @@ class Tidings:
 
     def __init__(self, reference: weakref.ref[Link]) -> None:
         self._reference = reference
+        self.since = time.time()
+        """When the link was opened."""
         self.house: House | None = None
         self.redialler: Redialler | None = None
 

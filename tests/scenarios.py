@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import decimal
 import platform
+import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -582,11 +583,52 @@ def a_full_server_says_so(stage: Stage) -> None:
 
 
 @scenario
+def how_many_links_there_may_be_changes_while_the_server_runs(stage: Stage) -> None:
+    with stage.pair(server_options={"max_links": 1}) as ends:
+        server = vars(ends.server).get("target", ends.server)
+        assert server.max_links == 1
+        server.max_links = 2
+        with ends.near_house.connect(ends.server.address) as second:
+            server.max_links = 1
+            with pytest.raises(Busy):
+                ends.near_house.connect(ends.server.address)
+            assert second.ping() > 0, "those that are open stay"
+            second.abort()
+        with pytest.raises(Misuse, match="at least 1"):
+            server.max_links = 0
+
+
+@scenario
+def a_server_may_be_closed_to_all_but_some(stage: Stage) -> None:
+    ann, asked = Key.generate(), []
+
+    def admits(user: str | None, fingerprint: str) -> bool:
+        asked.append((user, fingerprint))
+        return user == "ann"
+
+    with stage.pair(server_options={"key": {"ann": ann, "bob": KEY}}) as ends:
+        server = vars(ends.server).get("target", ends.server)
+        server.admits = admits
+        with pytest.raises(Busy):
+            ends.near_house.connect(ends.server.address)
+        with ends.near_house.connect(ends.server.address, key=ann) as link:
+            assert asked == [("bob", KEY.fingerprint), ("ann", ann.fingerprint)]
+            assert (link.ping() > 0, ends.near.ping() > 0) == (True, True), "those that are open stay"
+            server.admits = None
+            with ends.near_house.connect(ends.server.address) as other:
+                other.abort()
+            link.abort()
+        assert len(asked) == 2
+
+
+@scenario
 def users_have_keys_of_their_own(stage: Stage) -> None:
     ann = Key.generate()
     with stage.pair(server_options={"key": {"ann": ann, "bob": KEY}}) as ends:
         assert ends.far.user == "bob"
         assert ends.near.user is None
+        assert abs(ends.far.since - ends.near.since) < PATIENCE_SECONDS
+        assert abs(ends.far.since - time.time()) < PATIENCE_SECONDS
         assert ends.near.fingerprint == ends.far.fingerprint == KEY.fingerprint
         with (
             ends.near_house.connect(ends.server.address, key=ann) as link,

@@ -36,6 +36,8 @@ def test_what_a_service_does_with_a_blocking_server() -> None:
         assert (user_of(far), hall.links_of("carl")) == ("carl", (far,))
         hall.disconnect(far)
         assert far.closed
+        hall.leave(PATIENCE_SECONDS)
+        assert "closed" in repr(server)
 
 
 async def _in_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +66,7 @@ async def _in_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
                 hall.call(far, "wait", timeout=PATIENCE_SECONDS)
             monkeypatch.setattr(hall_module, "LOOP_SECONDS", PATIENCE_SECONDS)
             hall.disconnect(far)
+            hall.leave(PATIENCE_SECONDS)
 
         await asyncio.to_thread(serve)
         assert await near.recv(timeout=PATIENCE_SECONDS) == "one"

@@ -123,6 +123,25 @@ def test_to_be_called_twice_doubles_no_line_and_the_later_settings_count(tmp_pat
     assert [line.split("\t")[-1] for line in lines_of(tmp_path / "error.log")] == ["both"]
 
 
+def test_the_level_changes_while_lines_come(tmp_path: Path) -> None:
+    with log_to(tmp_path, level="warning") as files:
+        assert files.level == "warning"
+        OURS.info("not yet")
+        files.level = "debug"
+        OURS.debug("now")
+        files.level = "critical"
+        OURS.error("no more")
+        OURS.critical("still")
+        assert files.level == "critical"
+        with pytest.raises(Misuse, match="expected a level"):
+            files.level = "loud"
+    files.level = "debug"
+
+    assert [line.split("\t")[-1] for line in lines_of(tmp_path / "server.log")] == ["now", "still"]
+    assert [line.split("\t")[-1] for line in lines_of(tmp_path / "error.log")] == ["still"]
+    assert OURS.level == logging.NOTSET
+
+
 def test_a_server_and_a_client_in_one_process_share_the_file_of_errors(tmp_path: Path) -> None:
     with log_to(tmp_path, role="server"), log_to(tmp_path, role="client"):
         OURS.error("once")

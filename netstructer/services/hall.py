@@ -84,11 +84,15 @@ class Hall:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, and what ended the link."""
         return float(self._done(link.ping(timeout=seconds)))
 
-    def _done(self, work: Any) -> Any:
+    def leave(self, seconds: float) -> None:
+        """Close the server: what is under way may take so long."""
+        self._done(self.server.close(drain=seconds), seconds + LOOP_SECONDS)
+
+    def _done(self, work: Any, seconds: float | None = None) -> Any:
         if self._loop is None:
             return work
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result(LOOP_SECONDS)
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds or LOOP_SECONDS)
         except TimeoutError as error:
             if isinstance(error, LinkTimeout):
                 raise

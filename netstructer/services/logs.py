@@ -110,6 +110,25 @@ class LogFiles:
         """How many lines could not be written since the files were first asked for, by a full disk say."""
         return sum(outlet.lost for outlet in self._outlets)
 
+    @property
+    def level(self) -> str:
+        """What is less than this is not logged; may be set while lines come."""
+        return logging.getLevelName(self._level).lower()
+
+    @level.setter
+    def level(self, level: str | int) -> None:
+        least = level_of(level)
+        if not self._attached or least == self._level:
+            return
+        for number, (place, settings) in enumerate(self._attached):
+            wanted = settings._replace(level=least if place == STDERR or number == 0 else max(least, logging.ERROR))
+            attach(place, wanted, self._names)
+            detach(place, settings, self._names)
+            self._attached[number] = place, wanted
+        lower_levels(self._names, least)
+        restore_levels(self._names, self._level)
+        self._level = least
+
     def close(self) -> None:
         """Write no more, and let the loggers be as they were.  May be called twice."""
         attached, self._attached = self._attached, []

@@ -130,6 +130,13 @@ class Members(Book):
                 found = self._select(db, "a.id IN (SELECT account FROM grants WHERE role = ?)", check_role(role))
         return tuple(account for account in found if status in (None, account.status))
 
+    def latest_login(self) -> Account | None:
+        """Return the account that logged in last; None where nobody ever did."""
+        with self._store.reading() as db:
+            latest = "a.id = (SELECT id FROM accounts WHERE last_login IS NOT NULL ORDER BY last_login DESC LIMIT 1)"
+            found = self._select(db, latest)
+        return found[0] if found else None
+
     def remove(self, who: Who, *, by: str = "") -> Account:
         """Remove an account with all that belongs to it, and return it as it was.
 
