@@ -61,6 +61,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.pairing.secret": {"getattr by a name": "one of two constants"},
     "netstructer.protocol.parameters": {"getattr by a name": "the fields of its own class"},
     "netstructer.services.configuration.limit_table": {"getattr by a name": "the fields of Limits"},
+    "netstructer.services.admin.state": {"importlib.metadata": "tells a version"},
+    "netstructer.services.admin.typed": {"input": "a line of the operator's own terminal, which is only parsed"},
     "netstructer.services.lines": {"vars": "what a log record holds that its caller has added"},
     "netstructer.services.logs": {"getattr by a name": "levels of logging, of a constant tuple"},
     "netstructer.services.ready": {"getattr by a name": "a constant tuple of names"},
