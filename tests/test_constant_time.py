@@ -24,6 +24,8 @@ PLACES = {
     ("netstructer.durable.chain", "matches"): "compare_digest",
     ("netstructer.durable.state", "verifies"): "compare_digest",
     ("netstructer.pairing.ceremony", "_read"): "compare_digest",
+    ("netstructer.services.passwords", "verify"): "compare_digest",
+    ("netstructer.services.passwords", "verify_nobodys"): "compare_digest",
 }
 """Every function that holds a secret, or a tag that is made with one, against what came; and the call that does it.
 What AES-GCM and ChaCha20-Poly1305 verify themselves is not here, but for records."""
@@ -46,6 +48,7 @@ PUBLIC = {
         "binascii.b2a_base64(private, newline=False) != standard",
     ): "two spellings of one's own file",
     ("netstructer.keys", "binascii.b2a_base64(raw, newline=False) != standard"): "two spellings of one text",
+    ("netstructer.services.passwords", "_base64(digest) != found[5]"): "two spellings of what the file has",
     ("netstructer.transfer.pouring", "digest.digest() != reader.digest"): "the digest of a file",
     ("netstructer.transfer.receiving", "reader.digest != digest"): "the digest of a file",
     ("netstructer.transfer.receiving", "partial.digest.digest() != reader.digest"): "the digest of a file",
