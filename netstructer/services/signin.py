@@ -27,8 +27,10 @@ from netstructer.errors import (
     NetstructerError,
 )
 from netstructer.services.accounts import Account, AccountEvent, Accounts
+from netstructer.services.accounts.logins import TEXT
 from netstructer.services.duplicate_logins import DuplicateLogins
 from netstructer.services.hall import Hall
+from netstructer.services.passwords import HiddenPassword
 
 __all__ = ["SignIn"]
 
@@ -140,13 +142,15 @@ class SignIn:
         """
         link = context.link
         if not isinstance(name, str) or not isinstance(password, str):
-            raise LoginFailed("the name or the password was not accepted")
+            raise LoginFailed(TEXT)
+        hidden = HiddenPassword.of(password)
+        del password  # so that no traceback of this frame shows it
         tries = link.state.get(TRIES, 0)
         if tries >= self._most_tries:
             self._put_out(link, "too many tries")
-            raise LoginFailed("the name or the password was not accepted")
+            raise LoginFailed(TEXT)
         try:
-            account = self.accounts.login(name, password, context.peer.host)
+            account = self.accounts.login(name, hidden, context.peer.host)
         except LoginFailed:
             link.state[TRIES] = tries + 1
             raise
