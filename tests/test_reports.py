@@ -426,6 +426,7 @@ def test_a_disk_that_is_full_leaves_what_was_there(
 def test_a_new_report_that_does_not_fit_is_not_there(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
+        "sys.dont_write_bytecode = True\n"  # it would be cut off too, for all who come later
         "from netstructer.services.reports import write_report\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
