@@ -19,7 +19,7 @@ from netstructer.services.audit_reader import AuditReader
 __all__ = ["audit", "head", "show", "verify"]
 
 audit = typer.Typer(
-    help="Look into an audit: who did what, and whether it is as it was written.",
+    help="Look into an audit: who did what, and whether it is as it was written.  Each command has --help and --json.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
