@@ -122,11 +122,11 @@ def serve(
 def _serve(configuration: Configuration, *, once: bool, json: bool) -> None:
     """Serve as it was told until Ctrl-C, or with `once` until the first link is over."""
     server_told, files_told = configuration.section("server"), configuration.section("files")
-    room = room_of(files_told)
+    room = _room_of(files_told)
     inbox = Inbox(echo=server_told["handler"] == "echo", files=room)
+    guests = admitted(_path_of(server_told["key_file"]), _path_of(server_told["users_file"]))
     options = server_arguments(configuration, lan=lan_address)
     options["identity"] = proved(str(server_told["identity"]) if configuration.is_given("server.identity") else None)
-    guests = admitted(path_of(server_told["key_file"]), path_of(server_told["users_file"]))
     with listening(options, guests, inbox, drain=float(str(server_told["drain_seconds"]))) as server:
         if room is not None:
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
@@ -143,14 +143,14 @@ def _serve(configuration: Configuration, *, once: bool, json: bool) -> None:
                     return
 
 
-def room_of(told: Mapping[str, Value]) -> FileRoom | None:
+def _room_of(told: Mapping[str, Value]) -> FileRoom | None:
     """Return where files are served as the section `files` says it, None where they are not.  Raises `OSError`."""
     if told["directory"] is None:
         return None
     return FileRoom(str(told["directory"]), writable=not told["read_only"], stall=float(str(told["stall_seconds"])))
 
 
-def path_of(value: Value) -> str | None:
+def _path_of(value: Value) -> str | None:
     """Return a path that was given."""
     return None if value is None else str(value)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netstructer.address import parse_address
+from netstructer.address import normalise_ip, parse_address
 from netstructer.codec.ciphers import AES_256_GCM, FERNET
 from netstructer.services.configuration.limit_table import LIMITS
 from netstructer.services.configuration.option import Option, Value
@@ -32,6 +32,8 @@ DRAIN_SECONDS = 5.0
 
 
 def _check_host(host: str) -> None:
+    if ":" in host or not host.strip("0123456789."):
+        normalise_ip(host)  # no name is written so: it would be looked up, and be found by nobody
     parse_address((host, 0))
 
 
