@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import tracemalloc
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,21 @@ def test_a_hostile_file_is_refused_before_it_costs_anything(content: bytes, said
         parse_document(content, "f")
 
     assert said in str(caught.value)
+
+
+def test_of_a_file_that_is_too_long_no_more_is_read(tmp_path: Path) -> None:
+    place = tmp_path / "long.toml"
+    with place.open("wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidConfiguration, match="expected at most 131,072 bytes"):
+            load(place, environ={})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 * MOST_FILE_BYTES
 
 
 @pytest.mark.parametrize(
