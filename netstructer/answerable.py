@@ -18,9 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Answerable:
     """The actions and the state of a link."""
 
-    account: str | None = None
-    """At a server with accounts: as whom the peer has logged in on this link; it outlives transports."""
     _told: Any
+    _account: str | None = None
     _actions: Actions | None = None
     _state: dict[str, Any] | None = None
 
@@ -46,6 +45,15 @@ class Answerable:
     def since(self) -> float:
         """When the link was opened, in seconds since 1970, by this machine's clock."""
         return float(self._told.since)
+
+    @property
+    def account(self) -> str | None:
+        """At a server with accounts: as whom the peer has logged in on this link; whoever lets it in sets that."""
+        return self._account
+
+    @account.setter
+    def account(self, name: str | None) -> None:
+        self._account = name
 
     @property
     def state(self) -> dict[str, Any]:

@@ -691,13 +691,10 @@ def test_doctor_sees_a_key_file_that_others_can_read(tmp_path: Path) -> None:
 
 
 def test_the_demo_shows_what_it_promises(tmp_path: Path, empty_home: Path) -> None:
-    began = time.monotonic()
     code, out, err = run_afresh("demo", "--svg", str(tmp_path / "demo.svg"))
-    took = time.monotonic() - began
     drawn = (tmp_path / "demo.svg").read_text("utf-8")
 
     assert code == ExitCode.OK
-    assert took < 20
     assert err == ""
     assert "✗" not in out
     assert "tuple[bool, bool]" in out

@@ -347,6 +347,7 @@ def test_a_cut_says_that_the_same_command_continues(served: Served, tmp_path: Pa
 
 
 def test_a_link_that_waits_holds_no_other_up(served: Served, tmp_path: Path) -> None:
+    (served.directory / "offered.txt").write_text("offered")
     (tmp_path / "quick.txt").write_text("quick")
     with Link(served.address, key=KEY) as slow, slow.conversation() as waiting:
         waiting.send(("get", {"patterns": [""]}))
