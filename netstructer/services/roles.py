@@ -19,7 +19,7 @@ __all__ = ["ADMIN", "CLIENT", "Roles", "allows", "check_pattern", "check_permiss
 ADMIN, CLIENT = "admin", "client"
 """The roles that are always there: who administers accounts, and who was admitted."""
 BUILT_IN: Mapping[str, frozenset[str]] = MappingProxyType(
-    {ADMIN: frozenset({"*"}), CLIENT: frozenset({"account.*", "chat.*", "files.*"})}
+    {ADMIN: frozenset({"*"}), CLIENT: frozenset({"account.*", "chat.say", "files.*"})}
 )
 """What they grant at first.  `admin` always grants everything; `client` is the application's to change: what is about
 one's own account, and what of the bundled applications is meant for everybody."""
