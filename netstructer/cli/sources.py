@@ -25,7 +25,15 @@ def _audit_at(path: str) -> Iterator[ReportSource]:
         yield AuditReports(audit)
 
 
-OPENERS: dict[str, Callable[[str], AbstractContextManager[ReportSource]]] = {"audit": _audit_at}
+@contextmanager
+def _chat_at(path: str) -> Iterator[ReportSource]:
+    from netstructer.services.chat import HistoryReader  # Imported late: every other command would wait for it, too.
+
+    with HistoryReader(path) as history:
+        yield history
+
+
+OPENERS: dict[str, Callable[[str], AbstractContextManager[ReportSource]]] = {"audit": _audit_at, "chat": _chat_at}
 """By the name of the store: what opens it for as long as it is read.  A further kind of store is a further row."""
 
 

@@ -28,6 +28,7 @@ from netstructer.errors.accounts import (
     RegistrationRefused,
     UnknownAccount,
 )
+from netstructer.errors.chat import ChatRefused, InvalidText, Muted, NameTaken, NotHere, TooFast
 from netstructer.errors.files import (
     AuditDamaged,
     DigestMismatch,
@@ -124,6 +125,7 @@ __all__ = [
     "BytesGone",
     "CallCancelled",
     "CannotListen",
+    "ChatRefused",
     "ConnectionCut",
     "CreditExceeded",
     "DigestMismatch",
@@ -143,6 +145,7 @@ __all__ = [
     "InvalidKnownServers",
     "InvalidName",
     "InvalidReport",
+    "InvalidText",
     "KeyRefused",
     "LastAdmin",
     "LimitReached",
@@ -156,7 +159,10 @@ __all__ = [
     "MissingDependency",
     "MissingKey",
     "Misuse",
+    "Muted",
+    "NameTaken",
     "NetstructerError",
+    "NotHere",
     "NotNetstructer",
     "NotPermitted",
     "OutOfOrder",
@@ -179,6 +185,7 @@ __all__ = [
     "StoreDamaged",
     "StoreFull",
     "StoreTooNew",
+    "TooFast",
     "TransferRefused",
     "UnknownAccount",
     "UnknownAction",
