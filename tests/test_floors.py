@@ -127,7 +127,7 @@ EXTRAS: dict[str, str | tuple[str, ...]] = {
     "hypothesis": ("netstructer.testing.drawing", "netstructer.testing.mishaps", "netstructer.testing.strategies"),
     "pytest": "netstructer.pytest_plugin",
     "typeguard": "netstructer.actions",
-    "prompt_toolkit": "netstructer.services.admin.typed",
+    "prompt_toolkit": ("netstructer.services.admin.typed", "netstructer.cli.chat.terminal"),
 }
 """The folders or modules in which an optional package may be imported."""
 

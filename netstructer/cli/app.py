@@ -10,6 +10,7 @@ import netstructer
 from netstructer.cli import audit
 from netstructer.cli.bench import bench
 from netstructer.cli.chaos import chaos
+from netstructer.cli.chat import chat_app
 from netstructer.cli.config import check, example, show
 from netstructer.cli.cores import leave_no_cores
 from netstructer.cli.demo import demo
@@ -82,6 +83,7 @@ config = typer.Typer(
 for _of_config in (check, show, example):
     config.command(epilog=SHORT_CODES)(_of_config)
 app.add_typer(config, name="config", epilog=SHORT_CODES)
+app.add_typer(chat_app(SHORT_CODES))
 
 
 def run() -> int:

@@ -112,14 +112,14 @@ def cipher_of(given: str) -> CipherName:
     return cipher_named(given).name
 
 
-def listening_place(text: str) -> Address:
+def listening_place(text: str, *, default_port: int = DEFAULT_PORT) -> Address:
     """Read `[HOST:]PORT`; without a host it is this machine alone.  Raises `InvalidAddress`."""
-    return parse_address(f"{THIS_MACHINE}:{text}" if is_port(text) else text, default_port=DEFAULT_PORT)
+    return parse_address(f"{THIS_MACHINE}:{text}" if is_port(text) else text, default_port=default_port)
 
 
-def peer_place(text: str) -> Address:
+def peer_place(text: str, *, default_port: int = DEFAULT_PORT) -> Address:
     """Read `HOST[:PORT]`, or a port alone for this machine.  Raises `InvalidAddress`."""
-    place = listening_place(text)
+    place = listening_place(text, default_port=default_port)
     if not place.host or not place.port:
         raise InvalidAddress("expected HOST:PORT, as in 192.168.1.5:5000")
     return place
