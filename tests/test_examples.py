@@ -21,6 +21,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LONGEST = 60
 SHOWN = {
     "chat.py": ["Bob hears ('Ada', 'good morning')", "Ada hears ('Eve', 'good morning')"],
+    "chat_rooms.py": ["message 1, Bob hears Ada: good morning \\x1b[31m", "Eve finds ['Ada', 'Bob', 'Eve']"],
     "records.py": ["10000 entries", "equal: True", "amount=Decimal('0.25')", 'refused: value["where"][0]'],
     "request_reply.py": ["('mean', Fraction(5, 12))", "{1, 2, 4, 7, 14, 28}", "('error', "],
     "telemetry.py": ["attic was warmest at 00:01:39, 29.9 degrees", "new setting sent to 3, skipped 0"],
@@ -28,7 +29,7 @@ SHOWN = {
     "under_cuts.py": ["1200 answers, every one right, through more than one cut"],
 }
 """What each example must print."""
-KITS = {"netstructer.testing"}
+KITS = {"netstructer.testing", "netstructer.services.chat"}
 """Modules that are public under their own name."""
 
 
