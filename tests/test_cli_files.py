@@ -43,10 +43,11 @@ from typer.testing import CliRunner
 from netstructer.cli.app import app
 from netstructer.cli.bars import Bars, drawn
 from netstructer.cli.closing import facts_of_transfer, line_of, planned, sentence
-from netstructer.cli.fileroom import Answered, FileRoom
+from netstructer.cli.fileroom import FileRoom
 from netstructer.cli.outcomes import ExitCode
-from netstructer.cli.patience import READ_BYTES_PER_SECOND, Patient
 from netstructer.cli.places import Place, parse_place, split_get
+from netstructer.services.files.patience import READ_BYTES_PER_SECOND, Patient
+from netstructer.services.files.room import Answered
 from netstructer.transfer import Entry, Outcome, Progress, Transfer, listing, offer
 from netstructer.transfer.body import piece_of, start_of_file
 from netstructer.transfer.wording import Offer, check_refusal

@@ -19,10 +19,10 @@ import typer
 from netstructer.cli.moving import CONTINUES, DryRun, NoResume, Stall, Timeout, View, conversing
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import DiskFull, command
-from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, split_get
 from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse, NetstructerError
+from netstructer.services.files.patience import STALL_SECONDS
 from netstructer.transfer import fetch
 from netstructer.transfer.pouring import pour
 from netstructer.transfer.wording import FULL

@@ -14,11 +14,11 @@ from typing import Any
 
 from netstructer import Link, Server
 from netstructer.cli.admitted import Admitted
-from netstructer.cli.fileroom import Answered, Room
 from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
 from netstructer.lan import ANYWHERE, addresses_for_clients
 from netstructer.services.configuration.tables import DRAIN_SECONDS
+from netstructer.services.files.room import Answered, Room
 from netstructer.signals import terminable
 
 __all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "Refused", "ending_with", "listening"]

@@ -11,9 +11,9 @@ from netstructer.cli.closing import facts_of_outcome
 from netstructer.cli.moving import Stall, Timeout, View, conversing, error_of, show_missing
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import code_of, command
-from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import parse_place
 from netstructer.cli.screen import one_line, print_json, size, stdout
+from netstructer.services.files.patience import STALL_SECONDS
 from netstructer.transfer import Entry, Outcome, Transfer, listing
 
 __all__ = ["ls"]

@@ -16,10 +16,10 @@ from netstructer.cli.bars import Bars
 from netstructer.cli.closing import facts_of_outcome, facts_of_transfer, line_of, planned, sentence
 from netstructer.cli.options import find
 from netstructer.cli.outcomes import code_of, name_of, sentence_of
-from netstructer.cli.patience import Patient
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.codec.ciphers import CipherName
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
+from netstructer.services.files.patience import Patient
 from netstructer.transfer import Channel, Progress, Refused, Report, Transfer
 
 __all__ = [

@@ -13,10 +13,10 @@ import typer
 from netstructer.cli.moving import Compress, DryRun, NoResume, Stall, Timeout, View, conversing
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import command
-from netstructer.cli.patience import STALL_SECONDS
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
 from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse
+from netstructer.services.files.patience import STALL_SECONDS
 from netstructer.transfer import Outcome, Source, offer
 
 __all__ = ["put"]

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from netstructer.cli.admitted import Users, admitted, proved
-from netstructer.cli.fileroom import Answered
 from netstructer.cli.inbox import Arrived, Inbox, Left, Refused, listening
 from netstructer.cli.literals import facts_of, literal, type_name
 from netstructer.cli.options import CipherAsked, IdentityFile, KeyFile, cipher_of, listening_place
 from netstructer.cli.outcomes import command, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import Misuse
+from netstructer.services.files.room import Answered
 
 __all__ = ["recv"]
 

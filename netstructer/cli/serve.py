@@ -10,7 +10,7 @@ import typer
 from netstructer import Link, Server
 from netstructer.cli.admitted import Admitted, Users, admitted, proved
 from netstructer.cli.closing import facts_of_transfer, line_of, sentence
-from netstructer.cli.fileroom import Answered, FileRoom
+from netstructer.cli.fileroom import FileRoom
 from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
 from netstructer.cli.literals import facts_of, type_name
 from netstructer.cli.logged import logged
@@ -22,6 +22,7 @@ from netstructer.cli.told import Assignments, ConfigFile, PortRange, ServerCiphe
 from netstructer.lan import addresses_for_clients, lan_address
 from netstructer.services.configuration import Configuration, Value, server_arguments
 from netstructer.services.configuration.tables import STALL_SECONDS
+from netstructer.services.files.room import Answered
 
 __all__ = ["serve"]
 

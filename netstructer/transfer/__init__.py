@@ -12,6 +12,7 @@ What happens, in order; each step is one module:
     asking, serving    a request, and the end that answers it
 """
 
+from netstructer.transfer.allowance import Allowance
 from netstructer.transfer.asking import fetch, listing
 from netstructer.transfer.channel import Channel
 from netstructer.transfer.gathering import Source
@@ -24,6 +25,7 @@ from netstructer.transfer.serving import serve
 from netstructer.transfer.wording import Refused
 
 __all__ = [
+    "Allowance",
     "Channel",
     "Entry",
     "Outcome",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Sequence
 from typing import Any
@@ -71,6 +72,31 @@ class Directory:
         """Give `old` the name `new`; `FileExistsError` where there is anything."""
         os.link(old, new, src_dir_fd=self.handle, dst_dir_fd=self.handle, follow_symlinks=False)
         self.remove(old)
+
+    def move(self, old: str, other: Directory, new: str) -> None:
+        """Have `old` in another directory, as `new`; `FileExistsError` where there is anything.
+
+        An empty directory that appears there at this moment is replaced.
+        """
+        if not stat.S_ISDIR(self.status(old).st_mode):
+            os.link(old, new, src_dir_fd=self.handle, dst_dir_fd=other.handle, follow_symlinks=False)
+            self.remove(old)
+            return
+        if other.has(new):
+            raise FileExistsError(errno.EEXIST, "is there", new)
+        os.rename(old, new, src_dir_fd=self.handle, dst_dir_fd=other.handle)
+
+    def has(self, name: str) -> bool:
+        """Say whether there is anything of a name."""
+        try:
+            self.status(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove_tree(self, name: str) -> None:
+        """Remove a directory with all that is in it; a link in it is removed, and never followed."""
+        shutil.rmtree(name, dir_fd=self.handle)
 
     def link(self, target: str, name: str) -> None:
         os.symlink(target, name, dir_fd=self.handle)
@@ -152,6 +178,16 @@ class _NamedDirectory(Directory):
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "is there", new)
         os.rename(self._at(old), path)  # Windows refuses where there is anything by now
+
+    def move(self, old: str, other: Directory, new: str) -> None:
+        if other.has(new) or not isinstance(other, _NamedDirectory):
+            raise FileExistsError(errno.EEXIST, "is there", new)
+        os.rename(self._at(old), other._at(new))  # Windows refuses where there is anything by now
+
+    def remove_tree(self, name: str) -> None:
+        if stat.S_ISLNK(self.status(name).st_mode) or os.path.realpath(self._at(name)) != self._at(name):
+            raise NotADirectoryError(errno.ENOTDIR, "is no directory", name)
+        shutil.rmtree(self._at(name))
 
     def link(self, target: str, name: str) -> None:
         os.symlink(target.replace("/", os.sep), self._at(name))

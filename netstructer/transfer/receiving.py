@@ -14,6 +14,7 @@ from typing import Literal
 
 from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
+from netstructer.transfer.allowance import Allowance, bytes_to_come
 from netstructer.transfer.body import CHANGED, FAILED, LOOK_BYTES, WHOLE, BodyReader
 from netstructer.transfer.channel import Channel, Clock, expect, look, telling
 from netstructer.transfer.leaving import outcomes_of
@@ -92,6 +93,7 @@ def take(
     dry: bool = False,
     resume: bool = True,
     overwrite: Overwrite,
+    allowance: Allowance | None = None,
     progress: Report | None,
     timeout: float | None,
     clock: Clock,
@@ -113,10 +115,12 @@ def take(
             compare=_comparing(meter, channel),
         )
         try:
+            if allowance is not None and not planned.answer.dry:
+                allowance.begin(len(offered.entries), bytes_to_come(offered.entries, planned))
             channel.send(planned.answer.value(), timeout=timeout)
             outcomes: list[Outcome] = []
             if not planned.answer.dry:
-                taking = _Taking(tree, into, offered, planned, overwrite, meter)
+                taking = _Taking(tree, into, offered, planned, overwrite, meter, allowance)
                 # No name here holds the chunks: with the reader they are given up, and the sender told.
                 taking.run(
                     BodyReader(
@@ -162,7 +166,14 @@ class _Taking:
     """The bytes of an offer as they come, and what becomes of each entry."""
 
     def __init__(
-        self, tree: Tree, into: tuple[str, ...], offered: Offer, planned: Plan, overwrite: Overwrite, meter: Meter
+        self,
+        tree: Tree,
+        into: tuple[str, ...],
+        offered: Offer,
+        planned: Plan,
+        overwrite: Overwrite,
+        meter: Meter,
+        allowance: Allowance | None,
     ) -> None:
         self._tree = tree
         self._into = into
@@ -170,6 +181,7 @@ class _Taking:
         self._planned = planned
         self._overwrite = overwrite
         self._meter = meter
+        self._allowance = allowance
         self.done = Done(states=bytearray(b"x" * len(offered.entries)))
         self.done.reasons = dict(planned.answer.reasons)
         self.outcomes: list[Outcome] = []
@@ -260,6 +272,8 @@ class _Taking:
                 if entry.size is not None and start + moved > entry.size:
                     raise BadValue("more bytes of a file than it was said to have")
                 if partial is not None:
+                    if self._allowance is not None:
+                        self._allowance.spend(count)
                     partial = self._add(index, partial, piece)
                 self._meter.advance(count)
             if partial is not None:

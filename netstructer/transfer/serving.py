@@ -11,6 +11,7 @@ import os
 import stat
 
 from netstructer.errors import BadValue, LimitReached, TransferRefused, UnsafeName
+from netstructer.transfer.allowance import Allowance
 from netstructer.transfer.channel import Channel, Clock, look, telling
 from netstructer.transfer.gathering import Gathered, entry_at, walk
 from netstructer.transfer.globs import Pattern
@@ -43,11 +44,13 @@ def serve(
     *,
     writable: bool = True,
     overwrite: Overwrite = "replace",
+    allowance: Allowance | None = None,
     progress: Report | None = None,
     timeout: float | None = None,
     clock: Clock,
 ) -> Transfer | None:
-    """Answer one request, whose first value is `first`, from what is below `directory`.
+    """Answer one request, whose first value is `first`, from what is below `directory`; of files that are offered take
+    what `allowance` allows.
 
     Returns what became of the files; None for a listing, and for a request that was refused, which the asker sees as
     `TransferRefused`.  Raises what the link raises, and `OSError` where the disk fails while files arrive.
@@ -63,6 +66,7 @@ def serve(
                     read_offer(first),
                     directory,
                     overwrite=overwrite,
+                    allowance=allowance,
                     progress=progress,
                     timeout=timeout,
                     clock=clock,

@@ -50,6 +50,8 @@ REFUSALS = {
     "missing": "there is no such file or directory",
     "unsafe": "the name is not safe",
     "forbidden": "the system does not permit it",
+    "not-permitted": "its user may not do that there",
+    "quota": "it would be more than may be stored there",
     "read-only": "it takes no files",
     "no-files": "this server serves no files: start it with --files DIR",
     "directory": "a directory is in the way",

@@ -1,4 +1,4 @@
-"""Patience: how long an end waits for the other one, so that nothing hangs for ever.  Floor: ROOF.
+"""Patience: how long an end waits for the other one, so that nothing hangs for ever.  Floor: SERVICES.
 
 Law: an end that reads its disk is not taken for one that has gone to sleep.  A link knows whether its peer lives, not
 whether it will ever answer.  So each wait of a conversation about files ends when nothing has moved for some seconds,

@@ -1,0 +1,1 @@
+"""Files: what the users of a server keep there, and share.  Floor: SERVICES.  Docs: docs/shared-files.md."""
