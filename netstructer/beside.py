@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -124,6 +125,11 @@ class Beside(Answerable):
         Raises `LinkTimeout` after `timeout` seconds, and what ended the link.
         """
         return self._conversation(self._exchange.accept_aside(deadline_after(timeout)), known=True)
+
+    def _answer_aside(self, dialogue: Callable[[Conversation], object]) -> None:
+        """Hold the next conversation that the peer opens: `dialogue(conversation)`.  Raises what ended the link."""
+        with self.accept_conversation() as aside:
+            dialogue(aside)
 
     def _conversation(self, number: int, *, known: bool) -> Conversation:
         blob_of = partial(self._blob_of, self._exchange)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from netstructer.aio import calling
@@ -127,6 +128,15 @@ class Beside(Answerable):
         Raises `LinkTimeout` after `timeout` seconds, and what ended the link.
         """
         return self._conversation(await self._exchange.accept_aside(deadline_after(timeout)), known=True)
+
+    async def _answer_aside(self, dialogue: Callable[[Channel], object]) -> None:
+        """Hold the next conversation that the peer opens, in a thread: `dialogue(channel)`.
+
+        Raises what ended the link.
+        """
+        number = await self._exchange.accept_aside(None)
+        async with self._conversation(number, known=True, plain=True) as aside:
+            await Channel(aside).run(dialogue)
 
     def _conversation(self, number: int, *, known: bool, plain: bool = False) -> Conversation:
         blob_of = self._plain_blob_of if plain else self._blob_of

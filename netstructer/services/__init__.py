@@ -17,6 +17,7 @@ reports         files of facts: CSV, TXT, JSON, Markdown
 audit           who did what, in rows that cannot be changed unseen
     audit_chain   rows, their tags, and whether they are those that were written      anchors   heads noted elsewhere
     audit_reader  rows, the head, the verdict     audit_reports   what they say about links, users, files
+files           what users keep at a server, and share
 admin           what may be asked of a server, over a link, at its console, in Python: one table
 notices         what a server tells its clients of its own accord
 chat            rooms, private messages, a history

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 import time
 import weakref
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
 from typing import Any
 
-from netstructer.errors import LinkTimeout, Misuse
+from netstructer.errors import LinkTimeout, Misuse, NetstructerError
 
 __all__ = ["Hall", "user_of"]
 
@@ -30,6 +32,7 @@ class Hall:
     def __init__(self, server: Any) -> None:
         self._server = weakref.ref(server)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._attending: set[Any] = set()
         if inspect.iscoroutinefunction(server.broadcast):
             try:
                 self._loop = asyncio.get_running_loop()
@@ -84,6 +87,24 @@ class Hall:
         """Return the seconds of a round trip.  Raises `LinkTimeout`, and what ended the link."""
         return float(self._done(link.ping(timeout=seconds)))
 
+    def attend(self, link: Any, dialogue: Callable[[Any], object]) -> None:
+        """Hold each conversation that the peer opens on a link, until the link ends: `dialogue(channel)`, in a thread.
+
+        One after the other.  Returns at once; what `dialogue` raises ends it.
+        """
+        if self._loop is None:
+            name = f"netstructer-asides-{link.id}"
+            threading.Thread(target=_attend, args=(link, dialogue), name=name, daemon=True).start()
+            return
+        attending = _attend_awaited(link, dialogue)
+        try:
+            held = asyncio.run_coroutine_threadsafe(attending, self._loop)
+            self._attending.add(held)  # a loop holds its tasks weakly
+            held.add_done_callback(self._attending.discard)
+        except RuntimeError as error:
+            attending.close()
+            raise Misuse("the loop of the server is closed") from error
+
     def leave(self, seconds: float) -> None:
         """Close the server: what is under way may take so long."""
         self._done(self.server.close(drain=seconds), seconds + LOOP_SECONDS)
@@ -100,6 +121,18 @@ class Hall:
         except RuntimeError as error:
             work.close()
             raise Misuse("the loop of the server is closed") from error
+
+
+def _attend(link: Any, dialogue: Callable[[Any], object]) -> None:
+    with suppress(NetstructerError):  # the link is over
+        while True:
+            link._answer_aside(dialogue)
+
+
+async def _attend_awaited(link: Any, dialogue: Callable[[Any], object]) -> None:
+    with suppress(NetstructerError):
+        while True:
+            await link._answer_aside(dialogue)
 
 
 def user_of(link: Any) -> str | None:

@@ -279,9 +279,16 @@ class _Taking:
             if partial is not None:
                 self._end(index, entry, start, partial, reader)
         finally:
-            if partial is not None:
+            if partial is not None and entry.size is None:
+                self._drop(partial, entry)  # nobody can continue it: it would only take room
+            elif partial is not None:
                 partial.keep()
         return moved
+
+    def _drop(self, partial: Partial, entry: Entry) -> None:
+        with contextlib.suppress(OSError):
+            partial.drop(self._tree.at((*self._into, *entry.parts[:-1])))
+        partial.keep()
 
     def _begin(self, index: int, entry: Entry, start: int) -> Partial:
         directory = self._tree.make((*self._into, *entry.parts[:-1]))
