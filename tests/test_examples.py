@@ -20,8 +20,22 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LONGEST = 60
 SHOWN = {
+    "administration.py": [
+        "expected the permission 'admin.shutdown'",
+        "server running, 2 accounts",
+        "bob was told: ['be quiet, please'",
+        "noted: bob admin.shutdown not permitted",
+        "noted: ann admin.users.ban ok",
+    ],
     "chat.py": ["Bob hears ('Ada', 'good morning')", "Ada hears ('Eve', 'good morning')"],
     "chat_rooms.py": ["message 1, Bob hears Ada: good morning \\x1b[31m", "Eve finds ['Ada', 'Bob', 'Eve']"],
+    "devices.py": [
+        "here: [('boiler', 'heating'), ('lamp-1', 'lamp'), ('lamp-2', 'lamp')]",
+        "lamp-2 is on",
+        "reported: [('lamp-1', 9.5), ('lamp-2', 9.5)]",
+        "there is no action 'reboot'",
+    ],
+    "file_server.py": ["put: 3145728 bytes, stored", "ls: ['scan.tiff']", "equal: True"],
     "records.py": ["10000 entries", "equal: True", "amount=Decimal('0.25')", 'refused: value["where"][0]'],
     "request_reply.py": ["('mean', Fraction(5, 12))", "{1, 2, 4, 7, 14, 28}", "('error', "],
     "telemetry.py": ["attic was warmest at 00:01:39, 29.9 degrees", "new setting sent to 3, skipped 0"],
@@ -29,7 +43,15 @@ SHOWN = {
     "under_cuts.py": ["1200 answers, every one right, through more than one cut"],
 }
 """What each example must print."""
-KITS = {"netstructer.testing", "netstructer.services.chat"}
+KITS = {
+    "netstructer.services.chat",
+    "netstructer.services.accounts",
+    "netstructer.services.admin",
+    "netstructer.services.hall",
+    "netstructer.services.notices",
+    "netstructer.services.signin",
+    "netstructer.testing",
+}
 """Modules that are public under their own name."""
 
 
