@@ -54,6 +54,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netstructer.actions": {"getattr by a name": "public methods of an object that the application registers"},
     "netstructer.errors": {"globals": "its own, by `__all__`"},
     "netstructer.errors.root": {"setattr by a name": "facts that are declared by the error's class"},
+    "netstructer.cli.chat.visit": {"getattr by a name": "methods for the words of its own table of commands"},
+    "netstructer.services.chat.limits": {"getattr by a name": "the fields of its own class"},
     "netstructer.compat.multiprocessing": {
         "multiprocessing": "its errors, and its `wait` for what is no connection here"
     },
