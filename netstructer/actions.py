@@ -38,6 +38,7 @@ MOST_ACTIONS = 4096
 """Of one table: more than a program has functions that a peer should reach."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Call(Protocol):
@@ -113,6 +114,20 @@ class Context:
         if not self.permits(permission):
             raise NotPermitted(f"expected the permission {permission!r}", permission=permission)
 
+    def names(self) -> list[str]:
+        """Return the names of the actions that the caller may call, in order."""
+        granted: dict[str | None, bool] = {None: True}
+        found = []
+        for name in self._table:
+            action = self._table.find_or_none(name)
+            if action is None:  # taken out meanwhile
+                continue
+            if action.permission not in granted:
+                granted[action.permission] = self.permits(action.permission or "")
+            if granted[action.permission]:
+                found.append(name)
+        return found
+
     def __repr__(self) -> str:
         return f"<Context of {self.action!r} for {self.peer}>"
 
@@ -125,6 +140,7 @@ class Action:
         "_function",
         "_signature",
         "awaited",
+        "is_guarded",
         "is_quick",
         "name",
         "permission",
@@ -135,20 +151,26 @@ class Action:
     def __init__(self, name: str, function: Callable[..., Any], permission: str | None, *, check: bool) -> None:
         run = function if callable(function) else getattr(function, "run", None)
         if not callable(run) or inspect.isclass(run):
-            raise Misuse("expected a function, an object that can be called, or one with a method `run`")
+            raise Misuse(
+                "expected a function, an object that can be called, or one with a method `run`; of a class, one"
+            )
         self.name, self.permission = name, permission
-        plain = run if inspect.isroutine(run) else type(run).__call__
-        self.awaited = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+        # Of an object that can be called, what is called; of a partial, what it is of.
+        kinds = (run, type(run).__call__)
+        self.awaited = any(map(inspect.iscoroutinefunction, kinds)) or any(map(inspect.isasyncgenfunction, kinds))
         """Whether it has to be run in a loop."""
-        self.streams = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+        self.streams = any(map(inspect.isgeneratorfunction, kinds)) or any(map(inspect.isasyncgenfunction, kinds))
+        """Whether to call it runs nothing of it yet."""
         self.is_quick = False
         """Whether it has been seen to return at once."""
+        self.is_guarded = check or permission is not None
+        """Whether it may take long to find out whether it is to be run."""
         try:
             signature = inspect.signature(run)
         except (TypeError, ValueError):  # some functions written in C do not tell
             signature = None
         first = next(iter(signature.parameters.values()), None) if signature is not None else None
-        self.wants_context = first is not None and first.name == "context"
+        self.wants_context = first is not None and first.name == "context" and first.kind in _POSITIONAL
         self._signature = signature
         self._check = _checked(run) if check and signature is not None else None
         self._function: Callable[..., Any] = run
@@ -205,7 +227,8 @@ class Actions:
             return self.on(permission=permission, check=check)(name)
 
         def register(function: F) -> F:
-            self.add(name or getattr(function, "__name__", ""), function, permission=permission, check=check)
+            named = checked_name(name or getattr(function, "__name__", ""))
+            self._add(Action(named, function, permission, check=check), stacklevel=3)
             return function
 
         return register
@@ -215,15 +238,24 @@ class Actions:
     ) -> Action:
         """Register a function, or an object with a method `run`.  As `on` does."""
         action = Action(checked_name(name), function, permission, check=check)  # type: ignore[arg-type]  # or an object
-        if name.startswith(RESERVED) and self.find_or_none(name) is not None:
-            warnings.warn(f"the action {name!r} is netstructer's own, and is replaced", RuntimeWarning, stacklevel=2)
+        self._add(action, stacklevel=3)
+        return action
+
+    def _add(self, action: Action, *, stacklevel: int) -> None:
+        name = action.name
+        if name.startswith(RESERVED) and self.find_or_none(name) not in (None, action):
+            text = f"the action {name!r} is netstructer's own, and is replaced"
+            warnings.warn(text, RuntimeWarning, stacklevel=stacklevel)
         if len(self._actions) >= MOST_ACTIONS and name not in self._actions:
             raise Misuse(f"expected at most {MOST_ACTIONS} actions in one table")
         self._actions[name] = action
-        return action
 
-    def add_object(self, instance: object, *, prefix: str = "", permission: str | None = None) -> None:
-        """Register each public method of an object, as `prefix` and its name.  Raises `Misuse` where it has none."""
+    def add_object(
+        self, instance: object, *, prefix: str = "", permission: str | None = None, check: bool = False
+    ) -> None:
+        """Register each public method of an object, inherited ones too, as `prefix` and its name.  Raises `Misuse`
+        where it has none.
+        """
         names = [
             name
             for name in dir(type(instance))
@@ -232,11 +264,12 @@ class Actions:
         if not names:
             raise Misuse("expected an object with public methods")
         for name in names:
-            self.add(prefix + name, getattr(instance, name), permission=permission)
+            self.add(prefix + name, getattr(instance, name), permission=permission, check=check)
 
     def include(self, table: Actions) -> None:
-        """Register all actions of another table."""
-        self._actions.update(table._actions)
+        """Register all actions of another table, without those that it has behind it."""
+        for action in tuple(table._actions.values()):
+            self._add(action, stacklevel=3)
 
     def remove(self, name: str) -> None:
         """Take an action out.  Raises `UnknownAction`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from netstructer.actions import Actions
+from netstructer.courtesies import COURTESIES
 
 __all__ = ["Answerable"]
 
@@ -38,7 +39,7 @@ class Answerable:
         """What the peer may call on this link; at a server, what it may call on all of them is found behind it."""
         if self._actions is None:
             house = self._told.house
-            self._actions = Actions(None if house is None else house.actions)
+            self._actions = Actions(COURTESIES if house is None else house.actions)
         return self._actions
 
     @property

@@ -6,14 +6,16 @@ answered without a hand-over between threads.  A link that nobody calls has no t
 
 At most `Limits.calls` of one link are under way at once.  Further ones wait unread, and the peer's credit with them.
 While a call runs, nobody may be reading: before one that is not known to return at once, the keeper is asked to watch.
+
+A notice, which wants no answer, is run whatever becomes of the link behind it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import contextvars
+import inspect
 import time
-import traceback
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -23,19 +25,15 @@ from netstructer import talking
 from netstructer.actions import Actions
 from netstructer.crew import crew
 from netstructer.errors import (
-    BadValue,
     CallCancelled,
     LinkClosed,
-    LinkLost,
-    LinkTimeout,
-    MessageCancelled,
     MessageTooBig,
     Misuse,
     NetstructerError,
-    PeerFault,
     UnsendableValue,
 )
-from netstructer.protocol.calls import STREAM_ITEMS, Asked, Word, asked_in, fault, more_in
+from netstructer.noting import note
+from netstructer.protocol.calls import STREAM_ITEMS, WORD_BYTES, Asked, Word, asked_in, fault, more_in
 
 if TYPE_CHECKING:
     from netstructer.address import Address
@@ -43,101 +41,104 @@ if TYPE_CHECKING:
     from netstructer.link import Link
     from netstructer.protocol.assembly import Message, Whole
 
-__all__ = ["Answering", "note"]
-
-logger = logging.getLogger("netstructer")
+__all__ = ["ANSWER_SECONDS", "STALL_SECONDS", "Answering", "patient"]
 
 STAY_SECONDS = 0.25
 """How long a thread stays with a link that it has answered."""
-ANSWER_SECONDS = 30.0
-"""How long not one record of an answer may go before the call is given up: a peer that reads takes some in less."""
+ANSWER_SECONDS = 60.0
+"""How long not one record of an answer may go before the call is given up: a peer that reads takes some in less, and
+one that is dead is found out before."""
+LOOK_SECONDS = 10.0
+"""How often it is asked whether a stream that nobody takes may go on to wait."""
+STALL_SECONDS = 3600.0
+"""How long a stream waits at most for a caller that takes nothing of it: an hour, as for a person who was called away.
+Where more than half of the threads are in use, `LOOK_SECONDS` is all that it may hold one."""
 QUICK_SECONDS = 0.001
 """An action that has returned in less is taken for one that does."""
 
 
 class Answering:
-    """The calls of one link's peer.  `actions` is the link's own table."""
+    """The calls of one session's peer.  `actions` is the link's own table."""
 
     def __init__(self, link: Link, exchange: Exchange, actions: Actions) -> None:
         self.reference = weakref.ref(link)
         self.exchange = exchange
         self.actions = actions
         self.most = exchange.session.limits.calls
-        self.running = 0
-        """Calls under way, under the link's lock, as are the next two."""
+        self.running: dict[int, int] = {}
+        """The calls under way, and the thread of each; under the link's lock, as are the next two."""
         self.waiting = 0
         """Threads that stay here for the next call."""
         self.handed = 0
         """Jobs that no thread of the crew has begun."""
 
-    def came(self) -> None:
-        """See to it that somebody takes what has come.  Under the link's lock; waits for nothing."""
-        if not (self.handed or self.waiting) and self.running < self.most:
-            self.handed += 1
-            crew().hand(self._work)
+    def came(self, number: int = 0) -> None:
+        """See to it that somebody takes what has come, whichever it is.  Under the link's lock; waits for nothing."""
+        if not (self.handed or self.waiting) and len(self.running) < self.most:
+            if crew().hand(self._work):
+                self.handed += 1
+            elif not self.running:
+                talking.turn_away(self.exchange)
 
     def _work(self) -> None:
         taken = talking.take_call(self.exchange, self)
         while taken is not None:
             number, message = taken
             try:
-                self._answer(number, message)
+                # What an action sets in its context is not the next one's: that may be another user's.
+                contextvars.copy_context().run(self._answer, number, message)
             finally:
                 talking.leave_call(self.exchange, self, number)
+            del message, taken
             stay_seconds = 0.0 if crew().scarce else STAY_SECONDS
             taken = talking.take_call(self.exchange, self, time.monotonic() + stay_seconds)
 
     def _answer(self, number: int, message: Message | Whole) -> None:
         call = _Call(self, number)
+        name = "a call that is none"
         try:
             asked = asked_in(call.read(message))
-        except BadValue as error:
-            logger.info("= link %s: a call that is none", self.exchange.session.id)
-            call.say(fault(error))
-            return
-        except NetstructerError:
-            return  # It ended the link, and there is nobody to tell.
-        if asked.seconds is not None:
-            call.deadline = time.monotonic() + asked.seconds
-        try:
+            if asked is None:
+                return
+            name, call.wants_answer = asked.name, asked.wants_answer
+            if asked.seconds is not None:
+                call.deadline = time.monotonic() + asked.seconds
             self._run(asked, call)
         except BaseException as error:
-            note(self.exchange.session.id, asked.name, error)
-            if asked.wants_answer:
-                call.say(fault(error))
+            note(self.exchange.session.id, call.peer.host, name, error)
+            call.tell(error)
 
     def _run(self, asked: Asked, call: _Call) -> None:
         """Run one call and send what comes of it.  Raises what the action raises."""
         action, run = self.actions.prepare(asked, call)
         if action.awaited:
             raise Misuse("a coroutine function runs on servers and links of netstructer.aio")
-        if call.cancelled:
-            raise CallCancelled("the caller waits no more")
+        if asked.wants_answer:
+            call.check()
         if not action.is_quick:
             talking.let_keeper_watch(self.exchange)
         began = time.monotonic()
         found = run()
+        if inspect.isgenerator(found):
+            self._stream(call, found)
+            return
         action.is_quick = time.monotonic() - began < QUICK_SECONDS
-        if action.streams:
-            self._stream(asked, call, found)
-        elif asked.wants_answer:
-            call.say((Word.RESULT.value, found))
+        if inspect.iscoroutine(found):
+            found.close()
+            raise Misuse("a coroutine function runs on servers and links of netstructer.aio")
+        call.say((Word.RESULT.value, found))
 
-    def _stream(self, asked: Asked, call: _Call, items: Iterator[Any]) -> None:
+    def _stream(self, call: _Call, items: Iterator[Any]) -> None:
         """Send what a generator yields, as far as the caller takes it; close the generator where it wants no more."""
         with contextlib.closing(items):  # type: ignore[type-var]  # a generator's
-            if not asked.wants_answer:
-                for _ in items:
-                    call.check()
-                return
             call.deadline = None  # What the caller allows is for each item.
             call.say((Word.STREAM.value,))
             for item in items:
-                if call.room == 0 and not call.await_room():
-                    return
                 call.check()
-                call.room -= 1
-                call.say((Word.ITEM.value, item))
+                if call.wants_answer:
+                    call.await_room()
+                    call.room -= 1
+                    call.say((Word.ITEM.value, item))
             call.say((Word.END.value,))
 
 
@@ -148,6 +149,7 @@ class _Call:
         self._answering, self._exchange = answering, answering.exchange
         self._number = number
         self._over = False
+        self.wants_answer = True
         self.deadline: float | None = None
         self.room = STREAM_ITEMS
         """How many items the caller takes now."""
@@ -177,10 +179,12 @@ class _Call:
 
     @property
     def cancelled(self) -> bool:
+        if not self.wants_answer:
+            return self._exchange.ended  # Whoever gave a notice need not stay for it.
         if not self._over:
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self._over = True
-            else:
+            elif talking.is_unsettled(self._exchange, self._number):
                 self._look(None)
         return self._over
 
@@ -189,21 +193,30 @@ class _Call:
         if self.cancelled:
             raise CallCancelled("the caller waits no more")
 
-    def await_room(self) -> bool:
-        """Wait until the caller wants more of a stream; False where it never will."""
+    def await_room(self) -> None:
+        """Wait until the caller wants more of a stream.  Raises `CallCancelled` where it does not."""
+        began = time.monotonic()
         while not self._over and self.room == 0:
-            self._look(time.monotonic() + ANSWER_SECONDS)
-        return not self._over
+            self._look(time.monotonic() + LOOK_SECONDS)
+            if not self._over and self.room == 0 and not patient(began):
+                raise CallCancelled("nobody has taken anything of the stream for long")
+        self.check()
 
     def _look(self, deadline: float | None) -> None:
         try:
             message = talking.news_of(self._exchange, self._number, deadline)
             if message is not None:
-                more = more_in(self.read(message))
+                more = self._more_in(message)
                 self.room += more
                 self._over = more == 0
         except NetstructerError:
-            self._over = True
+            self._over = True  # What is no word of a call is as good as its end.
+
+    def _more_in(self, message: Message | Whole) -> int:
+        if message.total_plain_bytes() > WORD_BYTES:
+            self._exchange.forget(message)
+            return 0
+        return more_in(self.read(message))
 
     def read(self, message: Message | Whole) -> object:
         """Return a value of this call."""
@@ -211,27 +224,32 @@ class _Call:
         return self._exchange.read(message, partial(link._blob_of, self._exchange))
 
     def say(self, value: tuple[Any, ...]) -> None:
-        """Send one value; what cannot be sent is told in its place, and then nothing more is."""
-        if self._over:
+        """Say one value, where one is wanted; where it cannot be said, that is told in its place."""
+        if self._over or not self.wants_answer:
+            return
+        exchange = self._exchange
+        try:
+            compress = self.link._compress
+            packed = talking.pack(exchange.session.payloads, value, compress=compress, source_seconds=ANSWER_SECONDS)
+        except (UnsendableValue, MessageTooBig) as error:
+            note(exchange.session.id, self.peer.host, "what an action returned", error)
+            self.tell(error)
             return
         try:
-            self._say(value)
-        except (UnsendableValue, MessageTooBig) as error:
-            note(self._exchange.session.id, "what an action returned", error)
+            talking.say(exchange, self._number, packed, unsent=self.tell, idle_seconds=ANSWER_SECONDS)
+        except NetstructerError:
             self._over = True
-            self._say(fault(error))
-        except (LinkClosed, LinkLost, LinkTimeout, MessageCancelled, PeerFault):
-            self._over = True  # There is nobody to tell.
+        except BaseException:
+            self._over = True  # What a source raised: whoever reads that blob is told by it.
+            raise
 
-    def _say(self, value: tuple[Any, ...]) -> None:
-        compress = self.link._compress
-        talking.say(self._exchange, self._number, value, compress=compress, idle_seconds=ANSWER_SECONDS)
+    def tell(self, error: BaseException) -> None:
+        """Say why there is no answer, or no more of it, without waiting; nothing, where nobody wants to know."""
+        if not self._over and self.wants_answer:
+            self._over = True
+            talking.post(self._exchange, self._number, fault(error))
 
 
-def note(session_id: str, name: str, error: BaseException) -> None:
-    """Tell the log of an error: its type and place, and not its text, which may hold what the peer sent."""
-    if isinstance(error, NetstructerError):
-        logger.info("= link %s: the call of %r failed: %s", session_id, name, type(error).__name__)
-    else:
-        where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("= link %s: the action %r raised %s\n%s", session_id, name, type(error).__name__, where)
+def patient(began: float) -> bool:
+    """Say whether a stream that nobody has taken anything of since `began` may go on to wait."""
+    return not crew().scarce and time.monotonic() - began < STALL_SECONDS

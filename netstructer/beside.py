@@ -36,7 +36,6 @@ class Beside(Answerable):
 
     _exchange: Exchange
     _compress: bool
-    _answering: Answering | None = None
 
     def call(self, action: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Call an action of the peer's, and return its result; for an action that streams, a `Stream` to iterate.
@@ -59,15 +58,12 @@ class Beside(Answerable):
         """
         calling.notify(self._exchange, action, args, kwargs, timeout=timeout, compress=self._compress)
 
-    def _called(self) -> None:
-        """Have what the peer has called answered; under the link's lock."""
-        answering = self._answering
-        if answering is None or answering.exchange is not self._exchange:
-            answering = self._answering = Answering(cast("Link", self), self._exchange, self.actions)
-        answering.came()
+    def _answers(self) -> Answering:
+        """Return what answers the calls of the peer, of this session."""
+        return Answering(cast("Link", self), self._exchange, self.actions)
 
     def _await_answers(self, deadline: float) -> bool:
-        answering = self._answering
+        answering = self._told.answering
         return answering is None or talking.await_answers(answering.exchange, answering, deadline)
 
     def send_file(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from netstructer import talking
 from netstructer.errors import BadValue, LinkTimeout, NetstructerError
-from netstructer.protocol.calls import STREAM_ITEMS, Word, answer_in, ask, raise_fault
+from netstructer.protocol.calls import Window, Word, answer_in, ask, raise_fault
 from netstructer.sockets import deadline_after
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ def call(
     """Ask for an action and return its result, or a `Stream`.  Raises as `Link.call` says."""
     deadline = deadline_after(timeout)
     question = ask(name, positional, named, timeout, wants_answer=True)
+    packed = talking.pack(exchange.session.payloads, question, compress=compress, source_seconds=timeout)
     number = talking.open_call(exchange)
     try:
-        talking.say(exchange, number, question, compress=compress, idle_seconds=timeout)
+        talking.say(exchange, number, packed, unsent=lambda _: talking.close_call(exchange, number), deadline=deadline)
         answer = answer_in(exchange.read(exchange.next_aside(number, deadline), blob_of))
         if answer.word is Word.STREAM:
             return Stream(exchange, number, name, blob_of, timeout)
@@ -47,9 +48,9 @@ def call(
     except BaseException as error:
         _cancel(exchange, number)
         if isinstance(error, LinkTimeout):
-            raise LinkTimeout(f"no answer to {name!r} came in time") from error
+            raise LinkTimeout(f"no answer to {name!r} came in time", action=name) from error
         raise
-    exchange.close_aside(number)
+    talking.close_call(exchange, number)
     if answer.word is Word.FAULT:
         raise_fault(name, answer)
     return answer.value
@@ -65,12 +66,14 @@ def notify(
     compress: bool,
 ) -> None:
     """Ask for an action and want no answer."""
+    deadline = deadline_after(timeout)
     question = ask(name, positional, named, None, wants_answer=False)
+    packed = talking.pack(exchange.session.payloads, question, compress=compress, source_seconds=timeout)
     number = talking.open_call(exchange)
     try:
-        talking.say(exchange, number, question, compress=compress, idle_seconds=timeout)
+        talking.say(exchange, number, packed, unsent=lambda _: None, deadline=deadline)
     finally:
-        exchange.close_aside(number)
+        talking.close_call(exchange, number)
 
 
 def _cancel(exchange: Exchange, number: int) -> None:
@@ -94,7 +97,7 @@ class Stream(Iterator[Any]):
     ) -> None:
         self._exchange, self._number, self._name, self._blob_of = exchange, number, name, blob_of
         self._timeout = timeout
-        self._taken = 0
+        self._window = Window()
         self._over = False
         last_word = talking.composed(exchange.session, number, (Word.CANCEL.value,))
         self._finalizer = weakref.finalize(self, exchange.drop_aside, number, [last_word])
@@ -102,7 +105,8 @@ class Stream(Iterator[Any]):
 
     def __next__(self) -> Any:
         """Return the next item.  Raises `LinkTimeout` where it took longer than the call's `timeout`, and what the
-        action raised there."""
+        action raised there.
+        """
         if self._over:
             raise StopIteration
         exchange = self._exchange
@@ -110,20 +114,19 @@ class Stream(Iterator[Any]):
             message = exchange.next_aside(self._number, deadline_after(self._timeout))
             answer = answer_in(exchange.read(message, self._blob_of))
             if answer.word is Word.ITEM:
-                self._taken += 1
-                if self._taken == STREAM_ITEMS // 2:
-                    more = talking.composed(exchange.session, self._number, (Word.MORE.value, self._taken))
-                    self._taken = 0
-                    exchange.queue(more)
+                if more := self._window.took(message.total_charge()):
+                    talking.post(exchange, self._number, (Word.MORE.value, more))
                 return answer.value
             if answer.word not in (Word.END, Word.FAULT):
                 raise BadValue("expected an item of a stream, or its end")
-        except NetstructerError:
+        except NetstructerError as error:
             self.close()
+            if isinstance(error, LinkTimeout):
+                raise LinkTimeout(f"no further item of {self._name!r} came in time", action=self._name) from error
             raise
         self._over = True
         self._finalizer.detach()
-        exchange.close_aside(self._number)
+        talking.close_call(exchange, self._number)
         if answer.word is Word.FAULT:
             raise_fault(self._name, answer)
         raise StopIteration

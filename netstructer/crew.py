@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 
@@ -34,35 +35,57 @@ class Crew:
         self._jobs: deque[Callable[[], object]] = deque()
         self._free = 0
         self._hands = 0
+        self._short = False
+        """Whether the last thread that was wanted could not be had."""
+        self.left = False
+        """Whether this is a forked child, and the crew the parent's."""
 
     @property
     def scarce(self) -> bool:
         """Whether more than half of the threads that there may be are there: then nobody should wait inside a job."""
         return self._hands > self.most // 2
 
-    def hand(self, job: Callable[[], object]) -> None:
-        """Have a job done.  Where no thread can be had, whoever is free next does it."""
+    def hand(self, job: Callable[[], object]) -> bool:
+        """Have a job done, by whoever is free next where no further thread can be had; False where there is none at
+        all, and nothing is done.
+        """
         with self._changed:
             self._jobs.append(job)
             if self._free >= len(self._jobs):
                 self._changed.notify()
-                return
+                return True
             if self._hands >= self.most:
-                return
+                return True
             self._hands += 1
         try:
             threading.Thread(target=self._work, name="netstructer-action", daemon=True).start()
         except RuntimeError:
-            with self._changed:
-                self._hands -= 1
+            return self._without_a_thread(job)
+        self._short = False
+        return True
+
+    def _without_a_thread(self, job: Callable[[], object]) -> bool:
+        if not self._short:
+            self._short = True  # What peers call is told once, until there are threads again.
             logger.error("no thread is left for what a peer has called")
+        with self._changed:
+            self._hands -= 1
+            if self._hands == 0 and job in self._jobs:
+                self._jobs.remove(job)
+                return False
+        return True
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
             try:
                 job()
-            except Exception:
-                logger.exception("a job of the crew failed")  # A fault of ours: jobs answer for what they run.
+            except BaseException as error:
+                # A fault of ours: jobs answer for what they run.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                logger.error("a job of the crew failed: %s\n%s", type(error).__name__, where)
+            if self.left:
+                return
+            del job  # Nor is what it belongs to kept while nothing is to be done.
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
@@ -85,7 +108,10 @@ def crew() -> Crew:
 
 def _after_fork() -> None:
     global _crew
-    _crew = Crew()  # The threads are the parent's, and whoever held the lock is not here.
+    _crew.left = (
+        True  # The threads are the parent's, but for one that may have forked; whoever held the lock is not here.
+    )
+    _crew = Crew()
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,13 +7,12 @@ ping; close. Each of them says what it waits for, and lets the pump work until t
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netstructer import errands
+from netstructer import dialogues, errands
 from netstructer.changeover import Told
 from netstructer.errors import (
     BadCompression,
@@ -68,6 +67,8 @@ class Exchange:
     queue, work, leave = errands.queue, errands.work, errands.leave
     first_message, take_first = errands.first_message, errands.take_first
     await_receipt, leave_first = errands.await_receipt, errands.leave_first
+    open_aside, accept_aside, next_aside = dialogues.open_aside, dialogues.accept_aside, dialogues.next_aside
+    close_aside, drop_aside = dialogues.close_aside, dialogues.drop_aside
 
     def abandon(self) -> None:
         """Let the keeper end what nobody holds any more; takes no lock, so the collector may call it."""
@@ -120,6 +121,11 @@ class Exchange:
     def peer(self) -> Address:
         """Where the peer is, or was last."""
         return self._pump.peer
+
+    @property
+    def draining(self) -> bool:
+        """Whether this end is about to leave."""
+        return self._pump.draining
 
     @property
     def unread(self) -> bool:
@@ -200,23 +206,7 @@ class Exchange:
         arrival.spool.close()
         if not arrival.over:
             error = LinkClosed("nobody wanted the blob")
-            self._leave(lambda: self.session.arrivals.refuse(arrival, CancelCode.ABANDONED, error))
-
-    def drop_aside(self, number: int, last_words: list[Outgoing]) -> None:
-        """Say the last words of a conversation that nobody holds any more, and end it.  Takes no lock, as above."""
-
-        def end() -> None:
-            with contextlib.suppress(LinkClosed, LinkLost, PeerFault):
-                for outgoing in last_words:
-                    self.session.queue(outgoing)
-            self._end_aside(number)
-
-        self._leave(end)
-
-    def _leave(self, chore: Callable[[], None]) -> None:
-        if not self._pump.ended:
-            self._pump.chores.append(chore)
-            current_keeper().nudge(self._pump)
+            dialogues.leave(self, lambda: self.session.arrivals.refuse(arrival, CancelCode.ABANDONED, error))
 
     def read(self, message: Message | Whole, blob_of: Callable[[Message, int], Blob]) -> object:
         """Return the value of a message that was taken; what is wrong with it ends the session, or this message alone.
@@ -290,53 +280,6 @@ class Exchange:
                 self._pump.flush()
             return message
 
-    def open_aside(self) -> int:
-        """Begin a conversation; return its number."""
-        with self._lock.in_turn():
-            self.session.check_open()
-            return self._pump.asides.open()
-
-    def accept_aside(self, deadline: float | None) -> int:
-        """Return the number of the next conversation that the peer has opened, waiting for it if need be."""
-        pump, opened = self._pump, self._pump.asides.opened
-        with self._lock.in_turn():
-            self._wait_for(lambda: opened or pump.draining, deadline)
-            if not opened:
-                raise pump.over()
-            return opened.popleft()
-
-    def next_aside(self, number: int, deadline: float | None) -> Message | Whole:
-        """Take and return the next message of a conversation, waiting for it if need be."""
-        asides = self._pump.asides
-        with self._lock.in_turn():
-            self._wait_for(lambda: asides.waiting(number) or asides.over(number), deadline)
-            if asides.over(number):
-                raise LinkClosed("the conversation is over")
-            message = asides.next(number)
-            self.session.take(message)
-            if self.session.has_output(time.monotonic()):
-                self._pump.flush()
-            return message
-
-    def close_aside(self, number: int) -> None:
-        """End a conversation."""
-        with self._lock.in_turn():
-            self._end_aside(number)
-            self._pump.flush()
-            self._pump.wake()
-
-    def _end_aside(self, number: int) -> None:
-        for message in self._pump.asides.close(number):
-            self.session.take(message)
-            self.session.forget(message)
-
-    def _wait_for(self, came: Callable[[], object], deadline: float | None) -> None:
-        pump = self._pump
-        if not pump.wait(lambda: bool(came()) or pump.closing or pump.left_by_peer, deadline):
-            raise LinkTimeout("nothing came in time")
-        if not came():
-            raise self._pump.over()
-
     def _wait_for_message(self, deadline: float | None) -> None:
         pump = self._pump
         while not pump.inbox:
@@ -371,7 +314,7 @@ class Exchange:
         """End at once, without a farewell; that this end has gone may wait so long for room in the socket."""
         with self._lock.in_turn():
             self._pump.inbox.clear()
-            self._pump.asides.clear()
+            self._pump.asides.clear(but_calls=self._pump.left_by_peer)
             self._pump.abort(LinkClosed("the link was aborted here"), patience_seconds)
 
     def ping(self, deadline: float | None) -> float:
@@ -392,7 +335,7 @@ class Exchange:
     def _begin_close(self) -> None:
         if not self._pump.closing:
             self._pump.closing = True
-            for message in (*self._pump.inbox, *self._pump.asides.clear()):
+            for message in (*self._pump.inbox, *self._pump.asides.clear(but_calls=self._pump.left_by_peer)):
                 self.session.inflow.dismiss(message)
             self._pump.inbox.clear()
             self.session.say_farewell()

@@ -332,7 +332,7 @@ class Pump:
         if self.closing or not self.asides.put(message):
             self.session.inflow.dismiss(message)
         elif self.asides.calls:
-            self.told.called()
+            self.told.called(message.conversation)
 
     def flush(self) -> None:
         """Seal and write a few rounds, as far as the socket takes it; the keeper goes on with the rest."""

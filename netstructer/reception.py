@@ -36,13 +36,15 @@ class Reception:
         self._waiting: deque[Link] = deque()
         self._changed = threading.Condition()
         self._handled = 0
+        self._until = 0.0
+        """When the server is closed: how long what its links have called may take."""
         self.closed = False
         """Whether the server takes no more links."""
 
-    def close(self) -> None:
-        """Let nobody wait any more."""
+    def close(self, until: float) -> None:
+        """Let nobody wait any more; what is under way ends until then."""
         with self._changed:
-            self.closed = True
+            self.closed, self._until = True, until
             self._changed.notify_all()
 
     def renew(self) -> None:
@@ -123,6 +125,8 @@ class Reception:
             where = "".join(traceback.format_tb(error.__traceback__))
             logger.error("the handler of link %s raised %s\n%s", link.id, type(error).__name__, where)
         finally:
+            if link._exchange.draining:
+                link._await_answers(self._until)  # The handler ends because the server leaves, and not so they.
             link.close()
             self._leave()
 

@@ -153,7 +153,7 @@ class Server(Serving[Link]):
         """
         deadline = time.monotonic() + drain
         with self._starting:
-            self._reception.close()
+            self._reception.close(deadline)
             door = self._door
         if door is not None:
             door.close()

@@ -19,6 +19,7 @@ from netstructer.actions import Actions
 from netstructer.address import Address, parse_address
 from netstructer.bans import Ban, Bans
 from netstructer.codec.ciphers import FERNET, CipherName, cipher_named
+from netstructer.courtesies import COURTESIES
 from netstructer.credentials import find_identity, find_key
 from netstructer.dial import no_clock
 from netstructer.errors import Misuse, NetstructerError, SessionLost
@@ -110,7 +111,7 @@ class Serving(Generic[L]):
         self.keys.set_clock(time.time)
         self.identity: Identity | None = find_identity(identity)
         """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
-        self.actions = Actions(house=self)
+        self.actions = Actions(COURTESIES, house=self)
         """What the clients may call; those of a link of its own come before."""
         self._limits = limits or Limits.DEFAULT
         self._pin_address = pin_address

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from netstructer.errors import BacklogFull, LinkClosed, LinkTimeout
+from netstructer.protocol.asides import CALLS_FROM
 from netstructer.protocol.outgoing import FEED_BYTES, Batch, Outgoing, OutgoingBlob
 from netstructer.pump import Pump
 
@@ -59,7 +60,7 @@ class Submission:
         lock, queued = self._pump.lock, False
         try:
             with lock.in_turn():
-                if self._pump.dismissed:
+                if self._pump.dismissed and not _belongs_to_a_call(self._outgoing):
                     raise LinkClosed("the server is about to leave, and takes nothing new")
                 self._session.queue(self._outgoing)
                 queued = True
@@ -145,6 +146,11 @@ class Submission:
         if not self._outgoing.done:
             self._session.abandon(self._outgoing, self._source_error)
             self._pump.flush()
+
+
+def _belongs_to_a_call(outgoing: Outgoing | Batch) -> bool:
+    """Say whether a message is of a call, which was refused when it was opened, if it is to be."""
+    return isinstance(outgoing, Outgoing) and outgoing.conversation > CALLS_FROM
 
 
 def pull(blob: OutgoingBlob, chunk_bytes: int) -> tuple[list[Buffer], bool]:

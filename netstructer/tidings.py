@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from netstructer.actions import Actions
 from netstructer.errors import NetstructerError, Stalled
@@ -43,6 +43,8 @@ class Tidings:
         """When the link was opened."""
         self.house: House | None = None
         self.redialler: Redialler | None = None
+        self.answering: Any = None
+        """What answers the calls of the peer, once there was one: `came()`, in the manner of the façade."""
 
     def ended(self) -> None:
         if (link := self._reference()) is not None:
@@ -50,7 +52,8 @@ class Tidings:
             logger.debug("= link %s to %s over%s", link.id, link.peer, f": {type(error).__name__}" if error else "")
             if self.house is not None:
                 self.house.link_ended(link)
-        self.redialler = None  # It holds the exchange, whose pump holds this: only the collector would find them.
+        # They hold the exchange, whose pump holds this: only the collector would find them.
+        self.redialler = self.answering = None
 
     def suspended(self, error: NetstructerError) -> None:
         if (link := self._reference()) is not None:
@@ -77,9 +80,13 @@ class Tidings:
         if self.redialler is not None:
             self.redialler.new_key(key)
 
-    def called(self) -> None:
-        if (link := self._reference()) is not None:
-            link._called()
+    def called(self, number: int) -> None:
+        if self.answering is None:
+            link = self._reference()
+            if link is None or link._told is not self:  # dropped, or gone on to another session
+                return
+            self.answering = link._answers()
+        self.answering.came(number)
 
     def draining(self, seconds: float) -> None:
         if (link := self._reference()) is not None:

@@ -145,6 +145,28 @@ def test_clear_returns_all_that_nobody_has_read_and_leaves_what_was_accepted_ope
     assert not any(asides.waiting(number) or asides.over(number) for number in (1, 3, mine))
 
 
+def test_calls_that_nobody_has_begun_to_answer_may_stay() -> None:
+    asides = Asides(Role.SERVER)
+    begun, waiting, other = CALLS_FROM + 1, CALLS_FROM + 3, 1
+    sent = [message(number) for number in (begun, begun, waiting, waiting, other)]
+    assert all(asides.put(one) for one in sent)
+    assert asides.calls.popleft() == begun
+    assert asides.next(begun) is sent[0]
+
+    assert asides.clear(but_calls=True) == [sent[1], sent[4]]
+    assert (list(asides.calls), list(asides.opened)) == ([waiting], [])
+    assert [asides.next(waiting), asides.next(waiting)] == sent[2:4]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_end_knows_which_are_its_own(role: Role) -> None:
+    asides = Asides(role)
+    mine, theirs = numbers(role)
+
+    assert all(asides.is_own(number) and asides.is_own(CALLS_FROM + number) for number in mine)
+    assert not any(asides.is_own(number) or asides.is_own(CALLS_FROM + number) for number in theirs)
+
+
 def test_an_end_has_so_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netstructer.protocol.asides.CALLS_FROM", 5)
     asides = Asides(Role.SERVER)

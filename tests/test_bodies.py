@@ -125,12 +125,22 @@ def test_numbers_and_totals() -> None:
                 read(memoryview(bytes(end)))
 
 
-@given(st.integers(0, U64), st.integers(0, 255), st.binary(min_size=1, max_size=50), st.integers(0, U64))
-def test_a_single_is_what_the_slow_way_makes(number: int, codec: int, chunk: bytes, plain_bytes: int) -> None:
-    slow = bodies.number(number) + First(1, codec, 0, plain_bytes, 0).pack() + chunk + bodies.total(plain_bytes)
+@given(
+    st.integers(0, U64),
+    st.integers(0, 255),
+    st.just(0) | st.integers(1, (1 << 32) - 1),
+    st.binary(min_size=1, max_size=50),
+    st.integers(0, U64),
+)
+def test_a_single_is_what_the_slow_way_makes(
+    number: int, codec: int, conversation: int, chunk: bytes, plain_bytes: int
+) -> None:
+    kind = bodies.ASIDE if conversation else bodies.VALUE
+    head = First(kind, codec, 0, plain_bytes, 0, conversation).pack()
+    slow = bodies.number(number) + head + chunk + bodies.total(plain_bytes)
 
-    assert bodies.single(number, codec, chunk, plain_bytes) == slow
-    assert bodies.single_of(memoryview(slow)) == (number, codec, plain_bytes, chunk)
+    assert bodies.single(number, codec, chunk, plain_bytes, conversation) == slow
+    assert bodies.single_of(memoryview(slow)) == (number, codec, conversation, plain_bytes, chunk)
 
 
 def test_what_is_no_plain_single_goes_the_slow_way() -> None:
@@ -142,6 +152,10 @@ def test_what_is_no_plain_single_goes_the_slow_way() -> None:
         bodies.number(1) + First(1, 0, 2, 1, 0).pack() + b"x" + bodies.total(1),
         bodies.number(1) + First(0, 0, 0, 1, 5).pack() + b"x" + bodies.total(1),
         good[:12] + b"\1" + good[13:],
+        bodies.number(1) + First(bodies.ASIDE, 0, 0, 1, 0, 0).pack() + b"x" + bodies.total(1),
+        bodies.number(1) + First(bodies.VALUE, 0, 0, 1, 0, 7).pack() + b"x" + bodies.total(1),
+        bodies.number(1) + First(bodies.ASIDE, 0, 1, 1, 0, 7).pack() + b"x" + bodies.total(1),
+        bodies.number(1) + First(bodies.DURABLE, 0, 0, 1, 0, 7).pack() + b"x" + bodies.total(1),
     ]
 
     assert [bodies.single_of(memoryview(other)) for other in others] == [None] * len(others)

@@ -206,7 +206,7 @@ def test_what_nobody_has_read_of_a_conversation_is_given_back_when_it_closes(end
 def test_an_end_that_closes_wakes_its_own_reader(ends: Ends) -> None:
     _, there = opened(*ends)
     reading = Task(there.recv)
-    eventually(lambda: there._exchange._pump._workers, "the reader")
+    eventually(lambda: there._exchange._pump.reading, "the reader")
     there.close()
 
     assert isinstance(reading.error(), LinkClosed)
@@ -217,7 +217,7 @@ def test_the_end_of_the_link_is_the_end_of_its_conversations(ends: Ends, who: in
     conversations = opened(*ends)
     waiting = [Task(one.recv) for one in conversations] + [Task(link.accept_conversation) for link in ends]
     for one in conversations:
-        eventually(lambda one=one: one._exchange._pump._workers == 2, "the readers")
+        eventually(lambda pump=one._exchange._pump: pump.reading + pump._sleepers == 2, "the readers")
     ends[who].close(timeout=PATIENCE_SECONDS)
 
     for task in waiting:

@@ -49,8 +49,7 @@ def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object
         return (*state, refusal and refusal[1])
     # The short way charges an unread message its whole body, the long way its chunks; each gives back what it took.
     assert inbound.unread == message.total_charge() <= inbound.received
-    assert message.conversation == 0
-    shape = (message.codec, message.plain_bytes, message.last_number, message.flags)
+    shape = (message.conversation, message.codec, message.plain_bytes, message.last_number, message.flags)
     return (*state, shape, message.total_plain_bytes(), b"".join(bytes(chunk) for chunk in message.chunks))
 
 
@@ -59,7 +58,8 @@ def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object
     stream=st.sampled_from([0, 1, 2, 3, 5]),
     number=st.sampled_from([0, 1, 1, 1, 2]),
     codec=st.sampled_from([NONE, ZSTD, 2]),
-    kind=st.sampled_from([bodies.VALUE, bodies.VALUE, bodies.BLOB, 7]),
+    kind=st.sampled_from([bodies.VALUE, bodies.VALUE, bodies.ASIDE, bodies.ASIDE, bodies.BLOB, 7]),
+    conversation=st.sampled_from([0, 0, 1, 1 << 28, (1 << 32) - 1]),
     place=st.sampled_from([0, 0, 1]),
     chunk=st.binary(max_size=6),
     plain_bytes=st.sampled_from([None, None, 0, 5, 4096, 4097, bodies.UNKNOWN]),
@@ -67,11 +67,11 @@ def outcome(found: Inflow, flags: int, stream: int, body: bytes) -> tuple[object
     begun=st.booleans(),
 )
 def test_the_short_way_is_the_long_way(
-    flags: int, stream: int, number: int, codec: int, kind: int, place: int, chunk: bytes, plain_bytes: int | None,
-    total: int | None, begun: bool,
+    flags: int, stream: int, number: int, codec: int, kind: int, conversation: int, place: int, chunk: bytes,
+    plain_bytes: int | None, total: int | None, begun: bool,
 ) -> None:  # fmt: skip
     plain_bytes = len(chunk) if plain_bytes is None else plain_bytes
-    head = bodies.First(kind, codec, place, plain_bytes, 1).pack()
+    head = bodies.First(kind, codec, place, plain_bytes, 1, conversation).pack()
     body = bodies.number(number + begun) + head + chunk + bodies.total(plain_bytes if total is None else total)
     short, long = Short(), Long()
     if begun:
@@ -80,6 +80,14 @@ def test_the_short_way_is_the_long_way(
             found.data(1, 5, memoryview(first), 0.0)
 
     assert outcome(short, flags, stream, body) == outcome(long, flags, stream, body)
+
+
+def test_an_aside_of_one_record_takes_the_short_way() -> None:
+    body = bodies.single(1, NONE, b"chunk", 5, 1 << 28)
+    found = Short().single(BOTH, 1, memoryview(body), 0.0)
+
+    assert found is not None
+    assert (found.conversation, found.chunks) == (1 << 28, (b"chunk",))
 
 
 @pytest.mark.parametrize("flags", [BOTH, BOTH | 4, BOTH | 8])

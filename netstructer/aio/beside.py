@@ -35,7 +35,6 @@ class Beside(Answerable):
 
     _exchange: Exchange
     _compress: bool
-    _answering: Answering | None = None
 
     async def call(self, action: str, /, *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Call an action of the peer's, and return its result; for an action that streams, a `Stream` to iterate.
@@ -58,14 +57,18 @@ class Beside(Answerable):
         """
         await calling.notify(self._exchange, action, args, kwargs, timeout=timeout, compress=self._compress)
 
-    def _called(self) -> None:
-        """Have what the peer has called answered, and what it says of that heard."""
-        if self._answering is None:
-            self._answering = Answering(cast("Link", self), self._exchange, self.actions)
-        self._answering.came()
+    def _answers(self) -> Answering:
+        """Return what answers the calls of the peer."""
+        return Answering(cast("Link", self), self._exchange, self.actions)
 
     async def _await_answers(self, deadline: float) -> bool:
-        return self._answering is None or await self._answering.idle(deadline)
+        answering = self._told.answering
+        return answering is None or bool(await answering.idle(deadline))
+
+    def _stop_answers(self) -> list[asyncio.Task[None]]:
+        """Cancel what answers calls; return the tasks, which are about to end."""
+        answering = self._told.answering
+        return [] if answering is None else list(answering.stop())
 
     def _blob_of(self, message: Message, place: int) -> Blob:
         return Blob._of(Incoming(self._exchange, message, place, self))

@@ -95,6 +95,10 @@ class Blob(PlainBlob):
             stopped = True
         return where
 
+    def _leave_loop(self) -> None:
+        """Become an ordinary blob: whoever is going to read it does so in a thread, and waits there."""
+        self.__class__ = PlainBlob  # type: ignore[assignment]  # of the same layout
+
     @property
     def _arrives(self) -> bool:
         return isinstance(getattr(self._origin, "_arriving", None), Incoming)

@@ -6,69 +6,85 @@ Law: a call that is not waited for any more is cancelled, and its number never h
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from netstructer import talking
 from netstructer.aio.conversation import drop
 from netstructer.aio.receiving import Receiving
 from netstructer.aio.weighing import is_heavy
-from netstructer.errors import (
-    BadValue,
-    LinkClosed,
-    LinkLost,
-    LinkTimeout,
-    MessageCancelled,
-    NetstructerError,
-    PeerFault,
-)
-from netstructer.protocol.calls import STREAM_ITEMS, Word, answer_in, ask, raise_fault
-from netstructer.protocol.states import CancelCode
+from netstructer.errors import BadValue, LinkClosed, LinkLost, LinkTimeout, NetstructerError, PeerFault
+from netstructer.protocol.calls import Window, Word, answer_in, ask, raise_fault
+from netstructer.protocol.outgoing import Outgoing
 from netstructer.sockets import deadline_after
-from netstructer.talking import composed
 
 if TYPE_CHECKING:
     from netstructer.aio.blob import Blob
     from netstructer.aio.exchange import Exchange
     from netstructer.protocol.assembly import Message
-    from netstructer.protocol.outgoing import Outgoing, Single
+    from netstructer.protocol.outgoing import Single
 
-__all__ = ["Stream", "call", "notify", "say"]
+__all__ = ["Stream", "call", "notify", "pack", "post", "say"]
 
 
-async def say(exchange: Exchange, number: int, value: object, *, compress: bool, idle_seconds: float | None) -> None:
-    """Send one value of a call, and return when it and its blobs are sealed.
+async def pack(exchange: Exchange, value: object, *, compress: bool, source_seconds: float | None) -> Single | Outgoing:
+    """Return one value of a call as what can be said: what is much is encoded and compressed in the loop's executor.
 
-    `idle_seconds` is the longest time in which not one record of it may go.  Raises `UnsendableValue`, `MessageTooBig`,
-    `LinkTimeout`, `MessageCancelled` where the other end wants no more of a blob, and what ended the session.
+    Raises `UnsendableValue` and `MessageTooBig`.
     """
-    payloads = exchange.session.payloads
-
-    def pack(*, ahead: bool) -> Single | Outgoing:
-        encoded = payloads.encode(value)
-        single = payloads.single(encoded, compress=compress)
-        if single is not None:
-            return single
-        outgoing = payloads.compose(encoded, compress=compress, source_seconds=idle_seconds)
-        if ahead:
-            outgoing.prepare()
-        return outgoing
-
     await exchange.turn()
-    if is_heavy(value):
-        packed = await exchange.pump.loop.run_in_executor(None, lambda: pack(ahead=True))
-    else:
-        packed = pack(ahead=False)
-    if isinstance(packed, tuple):
+    payloads = exchange.session.payloads
+    if not is_heavy(value):
+        return talking.pack(payloads, value, compress=compress, source_seconds=source_seconds)
+
+    def pack_ahead() -> Single | Outgoing:
+        packed = talking.pack(payloads, value, compress=compress, source_seconds=source_seconds)
+        if isinstance(packed, Outgoing):
+            packed.prepare()
+        return packed
+
+    return await exchange.pump.loop.run_in_executor(None, pack_ahead)
+
+
+async def say(
+    exchange: Exchange,
+    number: int,
+    packed: Single | Outgoing,
+    *,
+    unsent: Callable[[BaseException], object],
+    deadline: float | None = None,
+    idle_seconds: float | None = None,
+) -> None:
+    """Say one value of a call, and return when it and its blobs are sealed, or not wanted there.
+
+    `deadline` is a time on the monotonic clock, `idle_seconds` the longest time in which not one record of it may go.
+    Raises `LinkTimeout`, `MessageCancelled`, what a source raised, and what ended the session.  Where the other end
+    hears nothing of the value because of that, `unsent(error)` is called first.
+    """
+    if not isinstance(packed, Outgoing):
         if exchange.submit_now(packed, 0, number) is not None:
             return
         packed = packed.outgoing()
     outgoing = packed
     outgoing.conversation = number
-    await exchange.submit(outgoing, lambda: outgoing.done, idle_seconds=idle_seconds)
-    if outgoing.skipped_blobs:
-        raise MessageCancelled("the other end wants no more of a blob", code=CancelCode.ABANDONED)
+    try:
+        await exchange.submit(outgoing, lambda: outgoing.done, deadline=deadline, idle_seconds=idle_seconds)
+    except BaseException as error:
+        if not outgoing.value_number:
+            unsent(error)
+        raise
+
+
+def post(exchange: Exchange, number: int, value: object) -> None:
+    """Say a short value and do not wait, where there is somebody to hear it, and not too much that waits already."""
+    session = exchange.session
+    with contextlib.suppress(LinkClosed, LinkLost, PeerFault):
+        if session.traffic.waiting_bytes <= session.limits.backlog_bytes:
+            session.queue(talking.composed(session, number, value))
+            exchange.pump.flush()
 
 
 async def call(
@@ -84,10 +100,11 @@ async def call(
     """Ask for an action and return its result, or a `Stream`.  Raises as `Link.call` says."""
     deadline = deadline_after(timeout)
     question = ask(name, positional, named, timeout, wants_answer=True)
+    packed = await pack(exchange, question, compress=compress, source_seconds=timeout)
     number = _open_call(exchange)
     receiving = Receiving(exchange.pump, number)
     try:
-        await say(exchange, number, question, compress=compress, idle_seconds=timeout)
+        await say(exchange, number, packed, unsent=lambda _: exchange.end_aside(number), deadline=deadline)
         answer = answer_in(await receiving.next(deadline, None, blob_of))
         if answer.word is Word.STREAM:
             return Stream(exchange, receiving, number, name, blob_of, timeout)
@@ -96,9 +113,9 @@ async def call(
     except BaseException as error:
         _cancel(exchange, number)
         if isinstance(error, LinkTimeout):
-            raise LinkTimeout(f"no answer to {name!r} came in time") from error
+            raise LinkTimeout(f"no answer to {name!r} came in time", action=name) from error
         raise
-    exchange.close_aside(number)
+    exchange.end_aside(number)
     if answer.word is Word.FAULT:
         raise_fault(name, answer)
     return answer.value
@@ -114,33 +131,25 @@ async def notify(
     compress: bool,
 ) -> None:
     """Ask for an action and want no answer."""
+    deadline = deadline_after(timeout)
     question = ask(name, positional, named, None, wants_answer=False)
+    packed = await pack(exchange, question, compress=compress, source_seconds=timeout)
     number = _open_call(exchange)
     try:
-        await say(exchange, number, question, compress=compress, idle_seconds=timeout)
+        await say(exchange, number, packed, unsent=lambda _: None, deadline=deadline)
     finally:
-        exchange.close_aside(number)
+        exchange.end_aside(number)
 
 
 def _open_call(exchange: Exchange) -> int:
-    exchange.check_loop()
     exchange.session.check_open()
     return exchange.pump.asides.open_call()
 
 
 def _cancel(exchange: Exchange, number: int) -> None:
     if not exchange.pump.asides.over(number):
-        _post(exchange, number, (Word.CANCEL.value,))
-        exchange.close_aside(number)
-
-
-def _post(exchange: Exchange, number: int, value: object) -> None:
-    """Queue a value of a call and do not wait, where there is still somebody to hear it."""
-    try:
-        exchange.session.queue(composed(exchange.session, number, value))
-        exchange.pump.flush()
-    except (LinkClosed, LinkLost, PeerFault):
-        pass  # There is nobody to tell.
+        post(exchange, number, (Word.CANCEL.value,))
+        exchange.end_aside(number)
 
 
 class Stream(AsyncIterator[Any]):
@@ -162,35 +171,36 @@ class Stream(AsyncIterator[Any]):
         self._exchange, self._receiving, self._number, self._name = exchange, receiving, number, name
         self._blob_of = blob_of
         self._timeout = timeout
-        self._taken = 0
+        self._window = Window()
         self._over = False
-        self._finalizer = weakref.finalize(
-            self, drop, exchange, number, [composed(exchange.session, number, (Word.CANCEL.value,))]
-        )
+        last_word = talking.composed(exchange.session, number, (Word.CANCEL.value,))
+        self._finalizer = weakref.finalize(self, drop, exchange, number, [last_word])
         self._finalizer.atexit = False
 
     async def __anext__(self) -> Any:
         """Return the next item.  Raises `LinkTimeout` where it took longer than the call's `timeout`, and what the
-        action raised there."""
+        action raised there.
+        """
         if self._over:
             raise StopAsyncIteration
         exchange = self._exchange
         try:
+            await exchange.turn()
             answer = answer_in(await self._receiving.next(deadline_after(self._timeout), None, self._blob_of))
             if answer.word is Word.ITEM:
-                self._taken += 1
-                if self._taken == STREAM_ITEMS // 2:
-                    _post(exchange, self._number, (Word.MORE.value, self._taken))
-                    self._taken = 0
+                if more := self._window.took(self._receiving.charge):
+                    post(exchange, self._number, (Word.MORE.value, more))
                 return answer.value
             if answer.word not in (Word.END, Word.FAULT):
                 raise BadValue("expected an item of a stream, or its end")
-        except NetstructerError:
+        except NetstructerError as error:
             self.close()
+            if isinstance(error, LinkTimeout):
+                raise LinkTimeout(f"no further item of {self._name!r} came in time", action=self._name) from error
             raise
         self._over = True
         self._finalizer.detach()
-        exchange.close_aside(self._number)
+        exchange.end_aside(self._number)
         if answer.word is Word.FAULT:
             raise_fault(self._name, answer)
         raise StopAsyncIteration

@@ -59,6 +59,11 @@ class Exchange:
         return self.pump.peer
 
     @property
+    def draining(self) -> bool:
+        """Whether this end is about to leave."""
+        return self.pump.draining
+
+    @property
     def unread(self) -> bool:
         """Whether a message waits to be received."""
         return bool(self.pump.inbox)
@@ -222,11 +227,16 @@ class Exchange:
 
     def close_aside(self, number: int) -> None:
         """End a conversation."""
+        self.end_aside(number)
+        self.pump.flush()
+        self.pump.waiters.wake()
+
+    def end_aside(self, number: int) -> None:
+        """Do so, and send nothing."""
         for message in self.pump.asides.close(number):
             self.session.take(message)
             self.session.forget(message)
-        self.pump.flush()
-        self.pump.waiters.wake()
+        self.pump.waiters.wake_one(number)
 
     def drop_aside(self, number: int, last_words: list[Outgoing]) -> None:
         """Say the last words of a conversation that nobody holds any more, and end it."""
@@ -252,19 +262,20 @@ class Exchange:
         pump = self.pump
         if not pump.closing:
             pump.closing = True
-            for message in (*pump.inbox, *pump.asides.clear()):
+            for message in (*pump.inbox, *pump.asides.clear(but_calls=pump.left_by_peer)):
                 self.session.inflow.dismiss(message)
             pump.inbox.clear()
             self.session.say_farewell()
         pump.flush()
         pump.waiters.wake()
+        pump.waiters.wake_all()
 
     def abort(self) -> None:
         """End at once, without a word."""
         pump = self.pump
         pump.closing = True
         pump.inbox.clear()
-        pump.asides.clear()
+        pump.asides.clear(but_calls=pump.left_by_peer)
         pump.handle(self.session.abort(LinkClosed("the link was aborted here")))
 
     def drain(self, seconds: float) -> None:

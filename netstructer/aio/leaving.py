@@ -33,9 +33,10 @@ async def drain_links(links: tuple[Link, ...], reception: Reception, deadline: f
 
 async def close_links(links: tuple[Link, ...], deadline: float) -> None:
     """Say farewell on all links, and wait for the peers'; a link that has no transport can say none."""
+    cut, tasks = [], []
     for link in links:
+        tasks += link._stop_answers()
         link._exchange.begin_close()
-    cut = []
     for link in links:
         if link.suspended:
             link.abort()
@@ -44,6 +45,8 @@ async def close_links(links: tuple[Link, ...], deadline: float) -> None:
             cut.append(link.id)
     if cut:
         logger.info("= %d links were cut off: %s", len(cut), ", ".join(cut[:16]))
+    if tasks:
+        await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
 
 
 def clear_links(links: tuple[Link, ...]) -> None:

@@ -46,7 +46,7 @@ class Told(Protocol):
     def resumed(self) -> None: ...
     def draining(self, seconds: float) -> None: ...
     def new_key(self, key: Key) -> None: ...
-    def called(self) -> None: ...
+    def called(self, number: int) -> None: ...
 
 
 class Pump:
@@ -198,6 +198,7 @@ class Pump:
                     self.inbox.append(message)
             elif isinstance(event, PeerLeft):
                 self.left_by_peer = True
+                self.waiters.wake_all()
             elif isinstance(event, Suspended):
                 self.suspend(event.error)
             elif isinstance(event, Resumed):
@@ -210,10 +211,16 @@ class Pump:
                 self._end(event.error)
 
     def _sort(self, message: Message | Whole) -> None:
+        number = message.conversation
         if self.closing or not self.asides.put(message):
             self.session.inflow.dismiss(message)
-        elif message.conversation > CALLS_FROM:
-            self._tell(lambda told: told.called())
+        elif number > CALLS_FROM:
+            if self.asides.is_own(number):
+                self.waiters.wake_one(number)
+            elif self._told is not None:
+                self._told.called(number)
+            else:
+                self._untold.append(lambda told: told.called(number))
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -317,6 +324,7 @@ class Pump:
                     pipe.write(frames)
             pipe.end()
         self.waiters.wake()
+        self.waiters.wake_all()
         self._tell(lambda told: told.ended())
 
 

@@ -18,6 +18,7 @@ from netstructer.aio.pump import Pump
 from netstructer.aio.waiting import Turn
 from netstructer.codec.blob import Blob
 from netstructer.errors import BadCompression, BadValue, LinkClosed, LinkTimeout, MessageTooBig
+from netstructer.protocol.asides import CALLS_FROM
 from netstructer.protocol.assembly import Message, Whole
 
 __all__ = ["Receiving"]
@@ -35,7 +36,11 @@ class Receiving:
     def __init__(self, pump: Pump, conversation: int = 0) -> None:
         self._pump, self._session = pump, pump.session
         self._conversation = conversation
+        self._waits_alone = conversation if conversation > CALLS_FROM else 0
+        """The number of a call: there may be thousands, and each is woken by what is said in it alone."""
         self._turn = Turn(pump.loop)
+        self.charge = 0
+        """The credit that the last message held."""
         self._apart: tuple[Message | Whole, asyncio.Future[Outcome]] | None = None
         """The message that is made a value of apart, and what comes of it."""
 
@@ -66,6 +71,18 @@ class Receiving:
         finally:
             turn.leave()
 
+    def at_once(self, most_bytes: int, blob_of: BlobOf) -> object:
+        """Return the value of the next message, which is here.  Raises `BadValue` and `BadCompression`; the former for
+        one that is longer than what is expected there, too, which is not looked at.
+        """
+        message = self._first()
+        assert message is not None
+        self._take()
+        if message.total_plain_bytes() > most_bytes:
+            self._session.forget(message)
+            raise BadValue(f"expected a value of at most {most_bytes} bytes")
+        return self._read(message, blob_of)
+
     def _first(self) -> Message | Whole | None:
         if self._conversation:
             return self._pump.asides.first(self._conversation)
@@ -78,7 +95,7 @@ class Receiving:
         def come() -> bool:
             return self._first() is not None or pump.closing or pump.left_by_peer or pump.ended or self._over()
 
-        if not await pump.waiters.until(come, deadline):
+        if not await pump.waiters.until(come, deadline, self._waits_alone):
             raise LinkTimeout("no message came in time")
         message = self._first()
         if message is None:
@@ -95,6 +112,7 @@ class Receiving:
         """Take out the first message."""
         pump = self._pump
         message = pump.asides.next(self._conversation) if self._conversation else pump.inbox.popleft()
+        self.charge = message.charge
         self._session.take(message)
         if self._session.has_output(time.monotonic()):
             pump.flush()

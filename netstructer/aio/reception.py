@@ -35,6 +35,8 @@ class Reception:
         self._waiting: deque[Link] = deque()
         self._waiters: Waiters | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._until = 0.0
+        """When the server is closed: how long what its links have called may take."""
         self.closed = False
         """Whether the server takes no more links."""
 
@@ -49,9 +51,9 @@ class Reception:
             raise Misuse("the server is closed" if self.closed else _NOT_STARTED)
         return self._waiters
 
-    def close(self) -> None:
-        """Let nobody wait any more."""
-        self.closed = True
+    def close(self, until: float = 0.0) -> None:
+        """Let nobody wait any more; what is under way ends until then."""
+        self.closed, self._until = True, max(self._until, until)
         if self._waiters is not None:
             self._waiters.wake()
 
@@ -102,30 +104,33 @@ class Reception:
             await asyncio.wait(tasks)
 
     def _start(self, handler: Handler, link: Link) -> None:
-        task = asyncio.get_running_loop().create_task(_handle(handler, link), name=f"netstructer-handler-{link.id}")
+        task = asyncio.get_running_loop().create_task(
+            self._handle(handler, link), name=f"netstructer-handler-{link.id}"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._leave)
+
+    async def _handle(self, handler: Handler, link: Link) -> None:
+        try:
+            await handler(link)
+        except asyncio.CancelledError:
+            link.abort()
+        except LinkClosed:
+            logger.debug("= the handler of link %s ended with it", link.id)
+        except LinkLost as error:
+            logger.info("= link %s lost in its handler: %s", link.id, type(error).__name__)
+        except Exception as error:
+            # The text of the error may hold what the peer sent, so the log gets its type and where it was raised.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("the handler of link %s raised %s\n%s", link.id, type(error).__name__, where)
+        finally:
+            if link._exchange.draining:
+                await link._await_answers(self._until)  # The handler ends because the server leaves, and not so they.
+            await link.close()
 
     def _leave(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.waiters.wake()
-
-
-async def _handle(handler: Handler, link: Link) -> None:
-    try:
-        await handler(link)
-    except asyncio.CancelledError:
-        link.abort()
-    except LinkClosed:
-        logger.debug("= the handler of link %s ended with it", link.id)
-    except LinkLost as error:
-        logger.info("= link %s lost in its handler: %s", link.id, type(error).__name__)
-    except Exception as error:
-        # The text of the error may hold what the peer sent, so the log gets its type and where it was raised.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("the handler of link %s raised %s\n%s", link.id, type(error).__name__, where)
-    finally:
-        await link.close()
 
 
 _NOT_STARTED = "the server is not started: use `async with`, or call `await server.start()`"

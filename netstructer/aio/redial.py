@@ -123,8 +123,10 @@ class Tidings(tidings.Tidings):
         super().__init__(reference)  # type: ignore[arg-type]  # a link all the same, as far as it is looked at here
 
     def ended(self) -> None:
-        """Tell the house, and let nobody look for a transport any more."""
-        redialler = self.redialler
+        """Tell the house, let nobody look for a transport any more, and end what was called."""
+        redialler, answering = self.redialler, self.answering
         super().ended()
         if redialler is not None:
             redialler.stop()
+        if answering is not None:
+            answering.end()

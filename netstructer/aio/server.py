@@ -136,7 +136,7 @@ class Server(Serving[Link]):
         Links that were popped are their holders' own.  May be called twice.
         """
         deadline = time.monotonic() + drain
-        self._reception.close()
+        self._reception.close(deadline)
         door = self._door
         if door is None:
             return

@@ -30,30 +30,50 @@ def call_at(loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[],
 class Waiters:
     """Coroutines of one loop that each wait for something to hold.  Single owner: the loop."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_loop", "_numbered", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
+        self._numbered: dict[int, asyncio.Future[None]] = {}
 
-    async def until(self, holds: Callable[[], object], deadline: float | None) -> bool:
+    async def until(self, holds: Callable[[], object], deadline: float | None, number: int = 0) -> bool:
         """Return True as soon as `holds()` does, False where it does not at the deadline.
 
-        Where it holds already, nothing is waited for, and nobody else has a turn.
+        Where it holds already, nothing is waited for, and nobody else has a turn.  Of thousands that each wait for
+        something of their own, `number` names the one: it is woken by `wake_one` and `wake_all` alone.
         """
         while not holds():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             future = self._loop.create_future()
-            self._waiting[future] = holds
+            if number:
+                self._numbered[number] = future
+            else:
+                self._waiting[future] = holds
             timer = None if deadline is None else call_at(self._loop, deadline, partial(_settle, future))
             try:
                 await future
             finally:
-                del self._waiting[future]
+                if number:
+                    del self._numbered[number]
+                else:
+                    del self._waiting[future]
                 if timer is not None:
                     timer.cancel()
         return True
+
+    def wake_one(self, number: int) -> None:
+        """Wake the one that waits under a number."""
+        future = self._numbered.get(number)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def wake_all(self) -> None:
+        """Let those that wait under a number look again, whatever they wait for."""
+        for future in self._numbered.values():
+            if not future.done():
+                future.set_result(None)
 
     def wake(self) -> None:
         """Wake those whose condition holds, the longest waiting first."""

@@ -10,6 +10,9 @@ __all__ = ["NetstructerError"]
 class NetstructerError(Exception):
     """The root: catch this to catch all that netstructer raises."""
 
+    action: str = ""
+    """What was called at the peer, where that is what failed; of an error of this end's own nothing."""
+
     def __init__(self, text: str = "", **facts: Any) -> None:
         super().__init__(text)
         for name, fact in facts.items():

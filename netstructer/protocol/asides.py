@@ -15,7 +15,7 @@ from netstructer.errors import LinkClosed
 from netstructer.protocol.assembly import Message, Whole
 from netstructer.protocol.states import Role
 
-__all__ = ["Asides"]
+__all__ = ["CALLS_FROM", "Asides"]
 
 CALLS_FROM = 1 << 28
 """Conversations that are calls (`calls.py`) have numbers above this one, and others numbers below it: who sorts them
@@ -96,6 +96,10 @@ class Asides:
         self._queues[number] = []
         return number
 
+    def is_own(self, number: int) -> bool:
+        """Say whether a conversation is one that this end opened."""
+        return number & 1 == self._parity
+
     def put(self, message: Message | Whole) -> bool:
         """Take in a message; False where its conversation is over, or never was."""
         number = message.conversation
@@ -135,11 +139,18 @@ class Asides:
         """End a conversation; return what nobody has read of it."""
         return deque(self._queues.pop(number, ()))
 
-    def clear(self) -> list[Message | Whole]:
-        """End those that nobody has accepted, and return all that nobody has read."""
+    def clear(self, *, but_calls: bool = False) -> list[Message | Whole]:
+        """End those that nobody has accepted, and return all that nobody has read.
+
+        With `but_calls`, what nobody has begun to answer stays: its caller has left, and notices are there to be run.
+        """
         self.opened.clear()
-        self.calls.clear()
-        unread = [message for queue in self._queues.values() for message in queue]
-        for queue in self._queues.values():
-            queue.clear()
+        if not but_calls:
+            self.calls.clear()
+        kept = frozenset(self.calls)
+        unread: list[Message | Whole] = []
+        for number, queue in self._queues.items():
+            if number not in kept:
+                unread += queue
+                queue.clear()
         return unread

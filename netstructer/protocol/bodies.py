@@ -303,15 +303,17 @@ def single(delivery_number: int, codec: int, chunk: Buffer, plain_bytes: int, co
     return b"".join((head, chunk, _pack_total(plain_bytes)))
 
 
-def single_of(body: memoryview) -> tuple[int, int, int, memoryview] | None:
-    """Return delivery number, codec, plain bytes and chunk of such a body; None for any other, right or wrong."""
+def single_of(body: memoryview) -> tuple[int, int, int, int, memoryview] | None:
+    """Return delivery number, codec, conversation, plain bytes and chunk of such a body; None for any other, right or
+    wrong.
+    """
     end = len(body) - TOTAL_BYTES
     if end <= _SINGLE_BYTES:
         return None
-    delivery_number, kind, codec, place, zero, plain_bytes = _read_single(body)
-    if kind != VALUE or place or zero or plain_bytes != _read_total(body, end)[0]:
+    delivery_number, kind, codec, place, conversation, plain_bytes = _read_single(body)
+    if kind != (ASIDE if conversation else VALUE) or place or plain_bytes != _read_total(body, end)[0]:
         return None
-    return delivery_number, codec, plain_bytes, body[_SINGLE_BYTES:end]
+    return delivery_number, codec, conversation, plain_bytes, body[_SINGLE_BYTES:end]
 
 
 def kind_of(body: memoryview) -> tuple[int, int]:

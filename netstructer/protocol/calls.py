@@ -34,9 +34,11 @@ from netstructer.errors import (
 
 __all__ = [
     "STREAM_ITEMS",
+    "WORD_BYTES",
     "Answer",
     "Asked",
     "Blame",
+    "Window",
     "Word",
     "answer_in",
     "ask",
@@ -52,9 +54,15 @@ NAME_CHARACTERS = 128
 MOST_SECONDS = 7 * 86_400.0
 """Of what a caller waits: a week."""
 STREAM_ITEMS = 8
-"""Items of a stream that are sent ahead of who takes them: each holds credit of the whole link until it is taken."""
+"""Items of a stream that are sent ahead of who takes them, to begin with: each holds credit of the whole link until it
+is taken."""
+WINDOW_BYTES = 64 << 10
+"""What small items that are sent ahead may hold of that credit together: a hundredth of it, and enough that a stream
+over a long way does not wait for it after each few."""
 MOST_ITEMS = 1024
 """Items that a caller may ask for at once."""
+WORD_BYTES = 64
+"""Of what a caller says of a call that is under way, encoded: a word and a count.  What is longer is not looked at."""
 TEXT_CHARACTERS = 1000
 """Of the text of a fault: what a person reads."""
 
@@ -90,12 +98,36 @@ class Answer(NamedTuple):
     """Of RESULT and ITEM the value, of FAULT `(blame, name, text)`."""
 
 
+class Window:
+    """How many items of a stream are asked for ahead of who takes them: of small ones more, while they are taken."""
+
+    __slots__ = ("_ahead", "_charge", "_count", "_width")
+
+    def __init__(self) -> None:
+        self._ahead = self._width = STREAM_ITEMS
+        self._charge = self._count = 0
+        """Of the last items that were taken."""
+
+    def took(self, charge: int) -> int:
+        """Take in that an item was taken which held so much credit; return how many more to ask for, or 0."""
+        self._ahead -= 1
+        self._count, self._charge = self._count + 1, self._charge + charge
+        if self._ahead > self._width // 2:
+            return 0
+        by_size = WINDOW_BYTES * self._count // self._charge
+        self._width = max(STREAM_ITEMS, min(by_size, 2 * self._width))
+        self._count, self._charge = 0, 0
+        more = max(0, min(MOST_ITEMS, self._width - self._ahead))
+        self._ahead += more
+        return more
+
+
 def checked_name(name: object) -> str:
     """Return an action's name.  Raises `Misuse` for what is none: 1 to 128 printable characters without spaces."""
-    if not _is_name(name):
+    exact = str.__str__(name) if isinstance(name, str) else ""  # such as a member of a StrEnum
+    if not _is_name(exact):
         raise Misuse(f"expected an action's name, of 1 to {NAME_CHARACTERS} printable characters without spaces")
-    assert isinstance(name, str)
-    return name
+    return exact
 
 
 def ask(
@@ -104,87 +136,99 @@ def ask(
     """Return the value that asks for an action.  Raises `Misuse` for a name or a time that are none."""
     name = checked_name(name)
     if not wants_answer:
-        return (Word.NOTIFY.value, name, positional, named)
+        return (_NOTIFY, name, positional, named)
     if seconds is None:
-        return (Word.CALL.value, name, positional, named, None)
+        return (_CALL, name, positional, named, None)
     if not 0 < seconds <= MOST_SECONDS:
         raise Misuse(f"expected a timeout above zero and of at most {MOST_SECONDS:.0f} seconds, or None")
-    return (Word.CALL.value, name, positional, named, math.ceil(seconds * 1000))
+    return (_CALL, name, positional, named, math.ceil(seconds * 1000))
 
 
-def asked_in(value: object) -> Asked:
-    """Return what the first value of a call asks for.  Raises `BadValue`."""
-    match value:
-        case (Word.CALL, str() as name, tuple() as positional, dict() as named, None | int() as milliseconds) if type(
-            milliseconds
-        ) in (int, type(None)) and _is_question(value, name, named):
-            if milliseconds is None:
-                return Asked(name, positional, named, None, True)
-            if 0 < milliseconds <= MOST_SECONDS * 1000:
-                return Asked(name, positional, named, milliseconds / 1000, True)
-        case (Word.NOTIFY, str() as name, tuple() as positional, dict() as named) if _is_question(value, name, named):
-            return Asked(name, positional, named, None, False)
+def asked_in(value: object) -> Asked | None:
+    """Return what the first value of a call asks for; None for one that was given up before it was asked.
+
+    Raises `BadValue`.
+    """
+    # Types come first: what is compared before may be an array, a Decimal, or anything else that says it is 1.
+    if type(value) is tuple and value and type(value[0]) is int:
+        word, count = value[0], len(value)
+        if (word == _CALL and count == 5) or (word == _NOTIFY and count == 4):
+            _, name, positional, named, *rest = value
+            if _is_name(name) and type(positional) is tuple and type(named) is dict and _are_texts(named):
+                if word == _NOTIFY:
+                    return Asked(name, positional, named, None, False)
+                milliseconds = rest[0]
+                if milliseconds is None:
+                    return Asked(name, positional, named, None, True)
+                if type(milliseconds) is int and 0 < milliseconds <= MOST_SECONDS * 1000:
+                    return Asked(name, positional, named, milliseconds / 1000, True)
+        elif word == _CANCEL and count == 1:
+            return None
     raise BadValue("expected a call: a word, a name, arguments and a time")
 
 
 def more_in(value: object) -> int:
     """Return how many items more a caller asks for, 0 where it wants no more at all.  Raises `BadValue`."""
-    match value:
-        case (Word.CANCEL,) if _begins_with_a_word(value):
+    if type(value) is tuple and value and type(value[0]) is int:
+        word, count = value[0], len(value)
+        if word == _CANCEL and count == 1:
             return 0
-        case (Word.MORE, int() as count) if _begins_with_a_word(value) and 0 < count <= MOST_ITEMS:
-            return int(count)
+        if word == _MORE and count == 2 and type(value[1]) is int and 0 < value[1] <= MOST_ITEMS:
+            return value[1]
     raise BadValue("expected what a caller says of a call that is under way")
 
 
 def answer_in(value: object) -> Answer:
     """Return what the other end of a call says.  Raises `BadValue`."""
-    match value:
-        case (int() as word, found) if word in (Word.RESULT, Word.ITEM) and _begins_with_a_word(value):
-            return Answer(Word(word), found)
-        case (int() as word,) if word in (Word.STREAM, Word.END) and _begins_with_a_word(value):
-            return Answer(Word(word))
-        case (Word.FAULT, int() as blame, str() as name, str() as text) if (
-            _begins_with_a_word(value) and blame in _BLAMES and _is_name(name) and len(text) <= TEXT_CHARACTERS
-        ):
-            return Answer(Word.FAULT, (Blame(blame), name, text))
+    if type(value) is tuple and value and type(value[0]) is int:
+        word, count = value[0], len(value)
+        if count == 2 and word in (_RESULT, _ITEM):
+            return Answer(_WORDS[word], value[1])
+        if count == 1 and word in (_STREAM, _END):
+            return Answer(_WORDS[word])
+        if count == 4 and word == _FAULT and _is_fault(*value[1:]):
+            return Answer(Word.FAULT, (Blame(value[1]), value[2], value[3]))
     raise BadValue("expected an answer to a call: a word, and what belongs to it")
 
 
 def fault(error: BaseException) -> tuple[Any, ...]:
-    """Return the value that says why there is no result: the error's type and text, never where it was raised."""
-    blame = next((blame for kind, blame in _BLAMED if isinstance(error, kind)), Blame.FAILED)
-    name = error.name if isinstance(error, RemoteError) and error.name else type(error).__name__
+    """Return the value that says why there is no result: the error's type and text, never where it was raised.
+
+    What an action was told by another action, which it has called itself, is a failure of its own: whoever called it
+    would look for the fault in the wrong place.
+    """
+    blame, name = Blame.FAILED, type(error).__name__
+    if not (isinstance(error, NetstructerError) and error.action):
+        blame = next((blame for kind, blame in _BLAMED if isinstance(error, kind)), Blame.FAILED)
+        if isinstance(error, RemoteError) and error.name:
+            name = error.name
     if not _is_name(name):
         name = "Exception"
     try:
-        text = str(error)
+        text = str.__str__(str(error))
     except Exception:
         text = ""  # An error whose text cannot be had is told by its name.
-    return (Word.FAULT.value, blame.value, name, _tame(text))
+    return (_FAULT, blame.value, name, _tame(text))
 
 
 def raise_fault(action: str, answer: Answer) -> NoReturn:
     """Raise what a fault says.  The text is the peer's: characters that steer a terminal are shown, not obeyed."""
     blame, name, text = answer.value
     text = _tame(text)
-    said = f"{name}: {text}" if text else name
-    error: NetstructerError
+    said = f": {text}" if text else ""
     if blame == Blame.BUSY:
-        error = Busy(f"the peer runs as many calls as it does at once, and not {action!r}")
-    elif blame == Blame.CANCELLED:
-        error = CallCancelled(f"the peer has cancelled {action!r}")
-    else:
-        error = _ERRORS[blame](f"{action!r} failed at the peer: {said}", name=name)
-    raise error
+        raise Busy(f"the peer has no room for {action!r} now{said}", action=action)
+    if blame == Blame.CANCELLED:
+        raise CallCancelled(f"the peer has given {action!r} up{said}", action=action)
+    if blame == Blame.UNKNOWN:
+        raise UnknownAction(f"the peer has no action {action!r}", name=name, action=action)
+    if blame == Blame.ARGUMENTS:
+        raise BadArguments(f"{action!r} takes other arguments{said}", name=name, action=action)
+    if blame == Blame.NOT_PERMITTED:
+        raise NotPermitted(f"the peer does not permit {action!r}{said}", name=name, action=action)
+    raise RemoteError(f"{action!r} failed at the peer: {name}{said}", name=name, action=action)
 
 
-_ERRORS: dict[Blame, type[RemoteError]] = {
-    Blame.FAILED: RemoteError,
-    Blame.UNKNOWN: UnknownAction,
-    Blame.ARGUMENTS: BadArguments,
-    Blame.NOT_PERMITTED: NotPermitted,
-}
 _BLAMED: tuple[tuple[type[BaseException], Blame], ...] = (
     (UnknownAction, Blame.UNKNOWN),
     (BadArguments, Blame.ARGUMENTS),
@@ -192,20 +236,25 @@ _BLAMED: tuple[tuple[type[BaseException], Blame], ...] = (
     (Busy, Blame.BUSY),
     (CallCancelled, Blame.CANCELLED),
 )
+_CALL, _NOTIFY, _MORE, _CANCEL = (word.value for word in (Word.CALL, Word.NOTIFY, Word.MORE, Word.CANCEL))
+_RESULT, _FAULT, _STREAM = (word.value for word in (Word.RESULT, Word.FAULT, Word.STREAM))
+_ITEM, _END = Word.ITEM.value, Word.END.value
+_WORDS = {word.value: word for word in Word}
 _BLAMES = frozenset(blame.value for blame in Blame)
 
 
 def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= NAME_CHARACTERS and name.isprintable() and " " not in name
+    return type(name) is str and 0 < len(name) <= NAME_CHARACTERS and name.isprintable() and " " not in name
 
 
-def _begins_with_a_word(value: object) -> bool:
-    """Say whether the word is an int, which True and 1.0 are not."""
-    return type(value) is tuple and type(value[0]) is int
+def _is_fault(blame: object, name: object, text: object) -> bool:
+    if type(blame) is not int or blame not in _BLAMES or not _is_name(name):
+        return False
+    return type(text) is str and len(text) <= TEXT_CHARACTERS
 
 
-def _is_question(value: object, name: object, named: dict[Any, Any]) -> bool:
-    return _begins_with_a_word(value) and _is_name(name) and all(type(key) is str for key in named)
+def _are_texts(named: dict[Any, Any]) -> bool:
+    return not named or all(type(key) is str for key in named)
 
 
 def _tame(text: str) -> str:

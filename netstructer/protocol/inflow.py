@@ -129,7 +129,7 @@ class Inflow:
         found = bodies.single_of(body)
         if found is None:
             return None
-        number, codec, plain_bytes, chunk = found
+        number, codec, conversation, plain_bytes, chunk = found
         if codec not in self.assembly.codecs or plain_bytes > self._limits.value_bytes:
             return None
         if codec == NONE and plain_bytes != len(chunk):
@@ -140,7 +140,7 @@ class Inflow:
         if flags & _ACKNOWLEDGE:
             inbound.urgent = True
         inbound.unread += charge
-        return Whole(chunk, codec, plain_bytes, number, charge, flags)
+        return Whole(chunk, codec, plain_bytes, number, charge, flags, conversation)
 
     def batch(self, body: memoryview, now: float) -> list[Whole]:
         """Take in a BATCH record and return its messages."""
