@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netstructer import errors as errors
+    from netstructer.actions import Actions as Actions
+    from netstructer.actions import Context as Context
     from netstructer.codec.blob import Blob as Blob
     from netstructer.codec.types import register as register
     from netstructer.identity import Identity as Identity
@@ -24,13 +26,15 @@ if TYPE_CHECKING:
     from netstructer.link import Link as Link
     from netstructer.server import Server as Server
 
-__all__ = ["Blob", "Identity", "Key", "Limits", "Link", "Server", "errors", "register"]
+__all__ = ["Actions", "Blob", "Context", "Identity", "Key", "Limits", "Link", "Server", "errors", "register"]
 
 __version__ = "3.0.0.dev0"
 
 
 _HOMES = {
+    "Actions": "netstructer.actions",
     "Blob": "netstructer.codec.blob",
+    "Context": "netstructer.actions",
     "Identity": "netstructer.identity",
     "Key": "netstructer.keys",
     "Limits": "netstructer.limits",

@@ -71,42 +71,49 @@ class Answering:
         """Threads that stay here for the next call."""
         self.handed = 0
         """Jobs that no thread of the crew has begun."""
+        self.kept: Link | None = None
+        """The link, while calls wait: its holder may have heard the farewell behind them, and let go of it."""
 
     def came(self, number: int = 0) -> None:
         """See to it that somebody takes what has come, whichever it is.  Under the link's lock; waits for nothing."""
+        if self.kept is None:
+            self.kept = self.reference()
         if not (self.handed or self.waiting) and len(self.running) < self.most:
             if crew().hand(self._work):
                 self.handed += 1
             elif not self.running:
                 talking.turn_away(self.exchange)
+                self.kept = None
 
     def _work(self) -> None:
         taken = talking.take_call(self.exchange, self)
         while taken is not None:
-            number, message = taken
+            number, message, link = taken
+            call = _Call(self, number, link)
+            del taken, link
             try:
                 # What an action sets in its context is not the next one's: that may be another user's.
-                contextvars.copy_context().run(self._answer, number, message)
+                contextvars.copy_context().run(self._answer, call, message)
             finally:
                 talking.leave_call(self.exchange, self, number)
-            del message, taken
+            del message, call
             stay_seconds = 0.0 if crew().scarce else STAY_SECONDS
             taken = talking.take_call(self.exchange, self, time.monotonic() + stay_seconds)
 
-    def _answer(self, number: int, message: Message | Whole) -> None:
-        call = _Call(self, number)
+    def _answer(self, call: _Call, message: Message | Whole) -> None:
         name = "a call that is none"
         try:
             asked = asked_in(call.read(message))
             if asked is None:
                 return
-            name, call.wants_answer = asked.name, asked.wants_answer
-            if asked.seconds is not None:
-                call.deadline = time.monotonic() + asked.seconds
+            name = asked.name
+            call.is_asked(asked)
             self._run(asked, call)
         except BaseException as error:
             note(self.exchange.session.id, call.peer.host, name, error)
             call.tell(error)
+        finally:
+            call.kept = None
 
     def _run(self, asked: Asked, call: _Call) -> None:
         """Run one call and send what comes of it.  Raises what the action raises."""
@@ -145,8 +152,9 @@ class Answering:
 class _Call:
     """One call under way, for one thread."""
 
-    def __init__(self, answering: Answering, number: int) -> None:
+    def __init__(self, answering: Answering, number: int, link: Link | None) -> None:
         self._answering, self._exchange = answering, answering.exchange
+        self.kept = link
         self._number = number
         self._over = False
         self.wants_answer = True
@@ -154,9 +162,17 @@ class _Call:
         self.room = STREAM_ITEMS
         """How many items the caller takes now."""
 
+    def is_asked(self, asked: Asked) -> None:
+        """Take in what it is that is called."""
+        self.wants_answer = asked.wants_answer
+        if asked.wants_answer:
+            self.kept = None  # Where nobody holds the link any more, nobody waits either.
+        if asked.seconds is not None:
+            self.deadline = time.monotonic() + asked.seconds
+
     @property
     def link(self) -> Link:
-        link = self._answering.reference()
+        link = self.kept or self._answering.reference()
         if link is None:
             raise LinkClosed("nobody holds the link any more")
         return link

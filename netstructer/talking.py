@@ -24,6 +24,7 @@ from netstructer.protocol.outgoing import Outgoing, Single
 if TYPE_CHECKING:
     from netstructer.answering import Answering
     from netstructer.exchange import Exchange
+    from netstructer.link import Link
     from netstructer.protocol.assembly import Message, Whole
     from netstructer.protocol.payloads import Payloads
     from netstructer.protocol.session import Session
@@ -132,10 +133,11 @@ def close_call(exchange: Exchange, number: int) -> None:
 
 def take_call(
     exchange: Exchange, answering: Answering, deadline: float | None = None
-) -> tuple[int, Message | Whole] | None:
+) -> tuple[int, Message | Whole, Link | None] | None:
     """Take the next call of the peer's, waiting until `deadline` if there is one; None where there is nothing to do.
 
-    `answering` knows who is under way, and has somebody else come where more calls wait.
+    With it comes the link, if anybody holds that.  `answering` knows who is under way, and has somebody else come where
+    more calls wait.
     """
     pump = exchange._pump
     asides, calls = pump.asides, pump.asides.calls
@@ -148,6 +150,9 @@ def take_call(
                 pump.wait(lambda: bool(calls) or pump.closing or pump.left_by_peer or pump.draining, deadline)
             finally:
                 answering.waiting -= 1
+        link = answering.kept or answering.reference()
+        if not calls:
+            answering.kept = None
         if not calls or len(answering.running) >= answering.most:
             return None
         number = calls.popleft()
@@ -158,7 +163,9 @@ def take_call(
         answering.running[number] = threading.get_ident()
         if calls:
             answering.came()
-        return number, message
+        else:
+            answering.kept = None
+        return number, message, link
 
 
 def news_of(exchange: Exchange, number: int, deadline: float | None) -> Message | Whole | None:

@@ -174,6 +174,12 @@ class Driven:
             except StopAsyncIteration:
                 return
 
+    def __next__(self) -> Any:
+        try:
+            return self._shown(self.house.call(self.target.__anext__))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
     def __len__(self) -> int:
         return self.house.call(len, self.target)
 
@@ -190,7 +196,7 @@ class Driven:
         return repr(self.target)
 
     def _shown(self, found: Any) -> Any:
-        if isinstance(found, (aio.Link, aio.Server, aio.Conversation)):
+        if isinstance(found, (aio.Link, aio.Server, aio.Conversation, aio.Stream)):
             return Driven(self.house, found)
         if type(found) is aio.Broadcast:
             return aio.Broadcast(*(tuple(map(self._shown, links)) for links in found))

@@ -190,7 +190,9 @@ def _changed(row: tuple[Any, ...], place: int, *values: Any) -> list[tuple[Any, 
         (*FOUR, None),
         *_changed(FIVE, 0, 2, 3, 4, 5, 9),
         *_changed(FOUR, 0, 1, 3, 4, 6),
-        *_changed(FIVE, 1, "", "a b", "a\n", "a\t", "\x7f", "a" * (NAME_CHARACTERS + 1), b"add", None, 1, ("a",), "\u202e"),
+        *_changed(
+            FIVE, 1, "", "a b", "a\n", "a\t", "\x7f", "a" * (NAME_CHARACTERS + 1), b"add", None, 1, ("a",), "\u202e"
+        ),
         *_changed(FIVE, 2, [], {}, None, "ab", Pair(1, 2)),
         *_changed(FIVE, 3, [], (), None, OrderedDict(a=1), {1: 2}, {b"a": 1}, {None: 1}, {"a": 1, 2: 3}),
         *_changed(FIVE, 4, 0, -1, True, 1.5, "1", Decimal(1), int(MOST_SECONDS * 1000) + 1, 1 << 70, numpy.int64(3)),
@@ -211,7 +213,18 @@ def test_what_is_no_question_is_refused(value: object) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *[(3,), (3, 1, 1), (3, 0), (3, -1), (3, MOST_ITEMS + 1), (3, True), (3, 1.0), (3, None), (3, "1"), (3, 1 << 70)],
+        *[
+            (3,),
+            (3, 1, 1),
+            (3, 0),
+            (3, -1),
+            (3, MOST_ITEMS + 1),
+            (3, True),
+            (3, 1.0),
+            (3, None),
+            (3, "1"),
+            (3, 1 << 70),
+        ],
         *[(4, 1), (4, None), (5, 1), (1,), FIVE, FOUR, (9,), (3, numpy.int64(1)), (3, numpy.array([1]))],
     ],
     ids=repr,
@@ -256,7 +269,9 @@ def test_a_name_may_be_a_member_of_an_enum_and_travels_as_a_text() -> None:
     assert asked_in(travelled(asked)) == Asked("add", (), {}, None, True)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "a\n", "\x00", "a" * (NAME_CHARACTERS + 1), None, 1, b"add", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "a b", "a\n", "\x00", "a" * (NAME_CHARACTERS + 1), None, 1, b"add", "\ud800"]
+)
 def test_what_is_no_name(name: Any) -> None:
     with pytest.raises(Misuse, match="expected an action's name"):
         checked_name(name)
@@ -310,7 +325,12 @@ def raised(error: BaseException) -> NetstructerError:
         (Shouting(), RemoteError, "Shouting", "'act' failed at the peer: Shouting: loud"),
         (Nameless("x"), RemoteError, "Exception", "'act' failed at the peer: Exception: x"),
         (UnknownAction("none", name="UnknownAction"), UnknownAction, "UnknownAction", "the peer has no action 'act'"),
-        (BadArguments("b is missing", name="TypeError"), BadArguments, "TypeError", "'act' takes other arguments: b is missing"),
+        (
+            BadArguments("b is missing", name="TypeError"),
+            BadArguments,
+            "TypeError",
+            "'act' takes other arguments: b is missing",
+        ),
         (NotPermitted("needs it"), NotPermitted, "NotPermitted", "the peer does not permit 'act': needs it"),
         (NotPermitted(), NotPermitted, "NotPermitted", "the peer does not permit 'act'"),
         (Busy("no thread"), Busy, None, "the peer has no room for 'act' now: no thread"),

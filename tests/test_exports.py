@@ -16,7 +16,7 @@ import pytest
 import netstructer
 from test_floors import read_package, tree_of
 
-PUBLIC = ["Blob", "Identity", "Key", "Limits", "Link", "Server", "errors", "register"]
+PUBLIC = ["Actions", "Blob", "Context", "Identity", "Key", "Limits", "Link", "Server", "errors", "register"]
 HEAVY = ("cryptography", "zstandard", "numpy", "asyncio", "typer", "rich", "ssl", "socket", "multiprocessing")
 """What `import netstructer` must not pull in: it is paid for when the first name that needs it is asked for."""
 MODULES = sorted(name for name in read_package() if name != "netstructer" and not name.endswith("__main__"))

@@ -11,9 +11,10 @@ Law: native to the loop: transports and protocols, no thread for a link, and not
 
 from netstructer.aio.announcing import Broadcast
 from netstructer.aio.blob import Blob
+from netstructer.aio.calling import Stream
 from netstructer.aio.connecting import connect
 from netstructer.aio.conversation import Conversation
 from netstructer.aio.link import Link
 from netstructer.aio.server import Server
 
-__all__ = ["Blob", "Broadcast", "Conversation", "Link", "Server", "connect"]
+__all__ = ["Blob", "Broadcast", "Conversation", "Link", "Server", "Stream", "connect"]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from netstructer.aio.blob import Blob
     from netstructer.aio.exchange import Exchange
     from netstructer.aio.link import Link
-    from netstructer.protocol.assembly import Message
+    from netstructer.protocol.assembly import Message, Whole
 
 __all__ = ["Answering"]
 
@@ -63,6 +63,8 @@ class Answering:
         self.context = contextvars.copy_context()
         """What each call begins with: what one sets is not the next one's, which may be another user's."""
         self._running: dict[int, _Call] = {}
+        self._kept: Link | None = None
+        """The link, while calls wait: its holder may have heard the farewell behind them, and let go of it."""
         self._stopped = False
 
     def came(self, number: int) -> None:
@@ -74,11 +76,12 @@ class Answering:
             self._begin()
 
     def _begin(self) -> None:
-        calls = self.exchange.pump.asides.calls
+        calls, link = self.exchange.pump.asides.calls, self._kept or self.reference()
         while calls and len(self._running) < self.most and not self._stopped:
             number = calls.popleft()
-            self._running[number] = call = _Call(self, number)
+            self._running[number] = call = _Call(self, number, link)
             call.begin()
+        self._kept = link if calls else None
 
     def left(self, number: int, *, begin: bool = True) -> None:
         """Take in that a call is over, and begin one that waits."""
@@ -94,7 +97,7 @@ class Answering:
         pump = self.exchange.pump
         self._stopped = pump.closing and not pump.left_by_peer
         for call in tuple(self._running.values()):
-            if call.wants_answer or self._stopped:
+            if call.is_waited_for or self._stopped:
                 call.cancel()
 
     def stop(self) -> list[asyncio.Task[None]]:
@@ -118,15 +121,18 @@ class Answering:
 class _Call:
     """One call under way: a task that runs it."""
 
-    def __init__(self, answering: Answering, number: int) -> None:
+    def __init__(self, answering: Answering, number: int, link: Link | None) -> None:
         self._answering, self._exchange, self._number = answering, answering.exchange, number
+        self._kept = link
         self._receiving = Receiving(self._exchange.pump, number)
+        # Taken before anything else can happen, such as the end of the link.
+        self._message: list[Message | Whole] = [self._receiving.take_at_once()]
         self._room = STREAM_ITEMS
         self._over = self._asked = self._done = False
         self._jobs = 0
         """Threads that work for it."""
         self._blobs: list[Blob] = []
-        self.wants_answer = True
+        self._wants_answer = True
         self._deadline: float | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -140,7 +146,7 @@ class _Call:
 
     @property
     def link(self) -> Link:
-        link = self._answering.reference()
+        link = self._kept or self._answering.reference()
         if link is None:
             raise LinkClosed("nobody holds the link any more")
         return link
@@ -163,8 +169,9 @@ class _Call:
 
     @property
     def cancelled(self) -> bool:
-        late = self._deadline is not None and time.monotonic() >= self._deadline
-        return self._over or late or self._exchange.pump.ended
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._over = True
+        return self._over or self._exchange.pump.ended
 
     # --- the call ---------------------------------------------------------------------------------------------------
 
@@ -173,28 +180,32 @@ class _Call:
         self.task = task = asyncio.current_task()
         assert task is not None
         try:
-            asked = asked_in(await self._receiving.next(None, None, self._blob_of))
+            asked = asked_in(await self._receiving.value_of(self._message.pop(), self._blob_of))
             if asked is None:
                 return
-            name, self._asked, self.wants_answer = asked.name, True, asked.wants_answer
+            name, self._asked, self._wants_answer = asked.name, True, asked.wants_answer
+            if asked.wants_answer:
+                self._kept = None  # Where nobody holds the link any more, nobody waits either.
             if asked.seconds is not None:
                 self._deadline = time.monotonic() + asked.seconds
             self.hear()
-            if not self._over:
+            if not (self.is_waited_for and self.cancelled):
                 await self._run(asked)
         except (GeneratorExit, KeyboardInterrupt):
             ended = True
             raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and task.cancelling() and self._over:
-                return
+            if isinstance(error, asyncio.CancelledError) and task.cancelling():
+                if self._over:
+                    return
+                ended = True  # It is the loop that ends, and not the call.
+                self._tell(error)
+                raise
             note(self._exchange.session.id, self.peer.host, name, error)
             self._tell(error)
-            if isinstance(error, asyncio.CancelledError) and task.cancelling():
-                ended = True  # It is the loop that ends, and not the call.
-                raise
         finally:
             self._over = self._done = True
+            self._kept = None
             self._blobs.clear()
             self._exchange.end_aside(self._number)
             self.task = None
@@ -248,7 +259,7 @@ class _Call:
 
     async def _give(self, item: object) -> None:
         """Send an item when the caller wants it.  Raises `CallCancelled` where it wants no more."""
-        if self.wants_answer:
+        if self._wants_answer:
             await self._await_room()
         if self.cancelled:
             raise CallCancelled("the caller waits no more")
@@ -267,7 +278,7 @@ class _Call:
 
     def hear(self) -> None:
         """Hear what the caller says of its call, once it is known what that is."""
-        while self._wants_words and self._exchange.pump.asides.waiting(self._number):
+        while self.is_waited_for and not self._over and self._exchange.pump.asides.waiting(self._number):
             try:
                 more = more_in(self._receiving.at_once(WORD_BYTES, self._blob_of))
             except NetstructerError:
@@ -278,8 +289,9 @@ class _Call:
             self._exchange.pump.waiters.wake()
 
     @property
-    def _wants_words(self) -> bool:
-        return self._asked and self.wants_answer and not self._over
+    def is_waited_for(self) -> bool:
+        """Whether its caller wants an answer, as far as that is known."""
+        return self._asked and self._wants_answer
 
     def cancel(self) -> None:
         """End it: nobody waits for it any more."""
@@ -291,7 +303,7 @@ class _Call:
 
     async def _say(self, value: tuple[Any, ...]) -> None:
         """Say one value, where one is wanted; where it cannot be said, that is told in its place."""
-        if self._over or not self.wants_answer:
+        if self._over or not self._wants_answer:
             return
         exchange = self._exchange
         try:
@@ -311,7 +323,7 @@ class _Call:
 
     def _tell(self, error: BaseException) -> None:
         """Say why there is no answer, or no more of it, without waiting; nothing, where nobody wants to know."""
-        if not self._over and self.wants_answer:
+        if not self._over and self._wants_answer:
             self._over = True
             post(self._exchange, self._number, fault(error))
 

@@ -71,13 +71,28 @@ class Receiving:
         finally:
             turn.leave()
 
+    def take_at_once(self) -> Message | Whole:
+        """Take the next message, which is here."""
+        message = self._first()
+        assert message is not None
+        self._take()
+        return message
+
+    async def value_of(self, message: Message | Whole, blob_of: BlobOf) -> object:
+        """Return the value of a message that was taken.  Raises `BadValue` and `BadCompression`."""
+        if message.total_plain_bytes() < APART_BYTES:
+            return self._read(message, blob_of)
+        value, error = await self._start(message, blob_of)
+        if error is not None:
+            self._spoilt(message, error)
+            raise error
+        return value
+
     def at_once(self, most_bytes: int, blob_of: BlobOf) -> object:
         """Return the value of the next message, which is here.  Raises `BadValue` and `BadCompression`; the former for
         one that is longer than what is expected there, too, which is not looked at.
         """
-        message = self._first()
-        assert message is not None
-        self._take()
+        message = self.take_at_once()
         if message.total_plain_bytes() > most_bytes:
             self._session.forget(message)
             raise BadValue(f"expected a value of at most {most_bytes} bytes")

@@ -88,7 +88,7 @@ class _Finder:
                     children = self._children(item, in_set)
                 except (Unsendable, OverBudget) as error:
                     if not only_cycles:
-                        return _spell([*links, link]), error
+                        return _spell([*links, link]), error.with_traceback(None)  # which holds this frame
                     continue
                 self._kept.append(item)
                 around.add(id(item))
