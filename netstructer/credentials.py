@@ -46,6 +46,7 @@ from netstructer.protocol.parameters import Parameters
 
 __all__ = ["Credentials", "ServerIdentity", "default_key_path", "find_credentials", "find_identity", "find_key"]
 
+PASSWORD_VARIABLE = "NETSTRUCTER_PASSWORD"
 KEY_VARIABLE = "NETSTRUCTER_KEY"
 FILE_VARIABLE = "NETSTRUCTER_KEY_FILE"
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import select
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from accounts_support import CHEAP
-from loopback import KEY, PATIENCE_SECONDS
+from loopback import KEY, PATIENCE_SECONDS, ROOT
 from netstructer import Link, Server
 from netstructer.services.accounts import Accounts
 from netstructer.services.admin import Admin
@@ -80,3 +85,53 @@ def call(link: Link, verb: str, /, *positional: Any, **named: Any) -> Any:
     if hasattr(found, "__next__"):
         return list(found)
     return found
+
+
+class Terminal:
+    """A program in a terminal of its own, what it shows, and what is typed."""
+
+    def __init__(self, command: list[str], **environment: str) -> None:
+        import pty
+
+        self.master, slave = pty.openpty()
+        places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": places, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **environment},
+        )
+        os.close(slave)
+        self.shown = self.all = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def expect(self, pattern: str) -> None:
+        """Wait until something is shown behind what was expected before."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (found := re.search(pattern, self.shown)) is None:
+            assert time.monotonic() < deadline, f"{pattern!r} was not shown; shown was {self.shown!r}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                try:
+                    said = os.read(self.master, 65536).decode("utf-8", "replace")
+                except OSError:  # the other end is closed
+                    break
+                self.shown, self.all = self.shown + said, self.all + said
+        found = re.search(pattern, self.shown)
+        assert found is not None, f"{pattern!r} was not shown; shown was {self.shown!r}"
+        self.shown = self.shown[found.end() :]
+
+
+@contextmanager
+def terminal(screen: Terminal) -> Iterator[Terminal]:
+    """Give a terminal, and end its program."""
+    try:
+        yield screen
+    finally:
+        if screen.process.poll() is None:
+            screen.process.kill()
+        screen.process.wait()
+        os.close(screen.master)

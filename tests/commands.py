@@ -43,6 +43,7 @@ END_SECONDS = 5.0
 NUMBER = struct.Struct("!i")
 READ = (
     *("netstructer.cli.app", "netstructer.aio", "netstructer.codec.values", "encodings.idna"),
+    *("netstructer.cli.remote", "netstructer.services.audited"),
     *("pydantic.types", "pydantic.type_adapter"),  # which typer reads for the first option that it looks at
 )
 """What brings all that the commands, and most programs, read; where it is not installed, they read it themselves."""

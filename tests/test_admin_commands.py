@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
-import re
-import select
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin_support import house
+from admin_support import Terminal, house, terminal
 from loopback import PATIENCE_SECONDS, ROOT, eventually
+from netstructer.credentials import PASSWORD_VARIABLE
 from netstructer.errors import Misuse
 from netstructer.services.admin import TABLE, ConsoleThread, console
 from netstructer.services.admin.shell import MOST_ROWS, Shell
 from netstructer.services.admin.showing import json_lines, lines_of
-from netstructer.services.admin.typed import PASSWORD_VARIABLE, read_secret
+from netstructer.services.admin.typed import read_secret
 from netstructer.services.admin.verbs import Verb, verb
 from netstructer.services.admin.wording import complete, help_of, parse
 
@@ -55,6 +51,18 @@ def test_a_row_that_cannot_be_right_is_refused() -> None:
     for name, function in (("users.ban", undocumented), ("Users.Ban", unannotated), ("users.ban", unannotated)):
         with pytest.raises(Misuse):
             verb(name)(function)
+
+
+def test_the_page_has_the_commands_of_the_table() -> None:
+    spec = importlib.util.spec_from_file_location("draw_admin", ROOT / "docs" / "draw_admin.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = (ROOT / "docs" / "admin.md").read_text("utf-8")
+
+    assert page == script.page(page), "python docs/draw_admin.py draws it anew"
+    assert page.count("\n| `") == len(TABLE)
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------------
@@ -98,7 +106,9 @@ WRONG = {
     "": "help lists them",
     "nonsense": "no such command; help lists them",
     "user ban ada": "did you mean user",
-    "users bann ada": "users list | show",
+    "users bann ada": r"did you mean users ban\?",
+    "users xyzzy ada": r"; users list \| show",
+    "users": r"; users list \| show",
     "stauts": "did you mean status",
     "users ban": r"NAME is missing; usage: users ban NAME \[--reason REASON\]",
     "users ban ada bob": "too many words; usage: users ban",
@@ -382,59 +392,14 @@ print("the end", admin.leaving, flush=True)
 """
 
 
-class Terminal:
-    """A program in a terminal of its own, what it shows, and what is typed."""
-
-    def __init__(self, script: str) -> None:
-        import pty
-
-        self.master, slave = pty.openpty()
-        places = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", script],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": places, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-        )
-        os.close(slave)
-        self.shown = ""
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def expect(self, pattern: str) -> None:
-        """Wait until something is shown behind what was expected before."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while (found := re.search(pattern, self.shown)) is None:
-            assert time.monotonic() < deadline, f"{pattern!r} was not shown; shown was {self.shown!r}"
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    self.shown += os.read(self.master, 65536).decode("utf-8", "replace")
-                except OSError:  # the other end is closed
-                    break
-        found = re.search(pattern, self.shown)
-        assert found is not None, f"{pattern!r} was not shown; shown was {self.shown!r}"
-        self.shown = self.shown[found.end() :]
-
-
-@contextmanager
-def terminal(script: str) -> Iterator[Terminal]:
-    screen = Terminal(script)
-    try:
-        yield screen
-    finally:
-        if screen.process.poll() is None:
-            screen.process.kill()
-        screen.process.wait()
-        os.close(screen.master)
+def program(missing: bool) -> Terminal:
+    return Terminal([sys.executable, "-W", "error", "-c", PROGRAM.format(missing=missing)])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
 @pytest.mark.parametrize("missing", [False, True], ids=["prompt_toolkit", "input"])
 def test_a_console_in_a_terminal(missing: bool) -> None:
-    with terminal(PROGRAM.format(missing=missing)) as screen:
+    with terminal(program(missing)) as screen:
         screen.expect("netstructer>")
         screen.type("uptime\r")
         screen.expect(r"uptime +\d")
@@ -453,7 +418,7 @@ def test_a_console_in_a_terminal(missing: bool) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
 def test_ctrl_c_at_a_console_ends_the_server_as_without_one() -> None:
-    with terminal(PROGRAM.format(missing=False)) as screen:
+    with terminal(program(False)) as screen:
         screen.expect("netstructer>")
         screen.type("\x03")
         screen.expect("the end ")

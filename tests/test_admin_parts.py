@@ -17,13 +17,18 @@ from hypothesis import strategies as st
 from admin_support import STEPS, WORD, Clock, House, call, house
 from loopback import KEY, PATIENCE_SECONDS, Relay, eventually
 from netstructer import Link, Server, aio
-from netstructer.errors import LinkClosed, Misuse, NetstructerError, UnsafeName
+from netstructer.errors import LinkClosed, Misuse, NetstructerError, RemoteError, UnsafeName
+from netstructer.services.accounts import REGISTRATIONS
 from netstructer.services.admin import Admin, Setting
 from netstructer.services.admin.backups import SCHEDULES
 from netstructer.services.admin.leaving import LOGIN_SECONDS
 from netstructer.services.admin.meter import Meter
 from netstructer.services.admin.tail import LINE_CHARACTERS, TAIL_BYTES, tail
-from netstructer.services.configuration import Option, load
+from netstructer.services.audit import Audit
+from netstructer.services.audit_reader import AuditReader
+from netstructer.services.audit_reports import AuditReports
+from netstructer.services.audited import account_note, admin_note, link_note
+from netstructer.services.configuration import SECTIONS, Option, load
 from netstructer.services.notices import Notice, notice_in
 from netstructer.services.store import Store
 
@@ -130,6 +135,41 @@ def test_restored_accounts_have_to_log_in_again(there: House) -> None:
     assert call(again, "status")["accounts"] == 3
 
 
+def test_an_audit_is_backed_up_and_never_put_back(tmp_path: Path) -> None:
+    with Audit(tmp_path / "audit.db") as audit, Admin(stores={"audit": audit}, backups=tmp_path / "b") as admin:
+        audit.append("login", actor="ada")
+        backup = admin.make_backup("audit")["backup"]
+        audit.append("login", actor="bob")
+        with pytest.raises(Misuse, match="only ever added to"):
+            admin.restore_backup(backup)
+        with AuditReader(tmp_path / "b" / backup, key_file=audit.key_path) as copy:
+            assert (copy.head().row, copy.verify().sound) == (1, True)
+
+
+def test_what_happens_is_told_to_an_audit_in_the_words_of_its_reports(tmp_path: Path) -> None:
+    with Audit(tmp_path / "audit.db") as audit, house(tmp_path / "there", note=admin_note(audit)) as there:
+        there.accounts.observe(account_note(audit))
+        there.server.observers.add(link_note(audit))
+        with there.link("anna") as link:
+            call(link, "users.ban", "bert", reason="spam")
+            with pytest.raises(RemoteError):
+                link.call("accounts.login", "bert", "wrong", timeout=PATIENCE_SECONDS)
+        eventually(lambda: audit.last(1)[0].action == "link.close", "the link's end")
+        rows = [(row.actor, row.action, row.target, row.result) for row in audit.rows()]
+        link_id = link.id
+        assert rows == [
+            ("", "link.open", link_id, "ok"),
+            ("anna", "login", "anna", "ok"),
+            ("anna", "account.status", "bert banned", "ok"),
+            ("anna", "admin.users.ban", "bert", "ok"),
+            ("bert", "login", "bert", "wrong password"),
+            ("", "link.close", link_id, "ok"),
+        ]
+        status = next(iter(AuditReports(audit).report("status").rows))
+        assert (status["logins"], status["failed_logins"], len(status["admin_actions"])) == (1, 1, 2)
+        assert audit.verify().sound
+
+
 def test_a_schedule_makes_backups_keeps_some_and_outlives_the_server(tmp_path: Path) -> None:
     wall = Clock(1_800_000_000.0)
     with Store(tmp_path / "shop.db", STEPS, name="shop") as store:
@@ -201,6 +241,10 @@ def test_settings_are_checked_by_their_options_and_change_what_runs(there: House
     ):
         with pytest.raises(Misuse):
             admin.set_config(name, value)
+
+
+def test_who_may_register_is_said_in_the_same_words_by_options_and_accounts() -> None:
+    assert SECTIONS.options["accounts.registration"].choices == REGISTRATIONS
 
 
 def test_an_application_has_settings_of_its_own_and_the_whole_configuration_is_shown(tmp_path: Path) -> None:

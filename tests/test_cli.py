@@ -43,7 +43,7 @@ from netstructer.cli.screen import one_line, rate, seconds, size
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     *("demo", "keygen", "pair", "recv", "send", "serve", "put", "get", "ls"),
-    *("report", "doctor", "bench", "chaos", "config", "audit", "chat"),
+    *("report", "doctor", "bench", "chaos", "config", "audit", "chat", "users", "admin"),
 )
 THE_LIST = "['hi', 128, {b'gg': 'gg'}, {1, 2, 4, 6}, (False, True)]"
 SECONDS = 30.0

@@ -10,6 +10,8 @@
     told            what a server is told: flags, --set, --config
     logged readiness      log files; telling systemd when a server serves
     places          HOST:PORT/PATH, and what is no such place
+    remote          an administration at the other end of a link
+    administered    a server with accounts, an audit and an administration
     keygen pair send recv serve put get ls doctor demo bench chaos config
                     the commands; what only one of them needs lies beside it, under its name
 

@@ -8,6 +8,7 @@ import typer
 
 import netstructer
 from netstructer.cli import audit
+from netstructer.cli.admin import AnyWords, admin
 from netstructer.cli.bench import bench
 from netstructer.cli.chaos import chaos
 from netstructer.cli.chat import chat_app
@@ -26,12 +27,13 @@ from netstructer.cli.report import report
 from netstructer.cli.screen import prepare, stdout
 from netstructer.cli.send import send
 from netstructer.cli.serve import serve
+from netstructer.cli.users import users
 
 __all__ = ["app", "run"]
 
 EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."
 SHORT_CODES = (
-    "Exit codes: 0 done, 2 usage, 3 key, 4 unreachable, 5 timeout, 6 peer, 7 limit, 8 file, 130 Ctrl-C "
+    "Exit codes: 0 done, 2 usage, 3 key, 4 unreachable, 5 timeout, 6 peer, 7 limit, 8 file, 9 refused, 130 Ctrl-C "
     "(netstructer --help)."
 )
 
@@ -70,6 +72,8 @@ def _root(
 
 for _command in (demo, keygen, pair, recv, send, serve, put, get, ls, report, doctor, bench, chaos):
     app.command(epilog=SHORT_CODES)(_command)
+for _administering in (users, admin):
+    app.command(epilog=SHORT_CODES, context_settings=AnyWords)(_administering)
 app.add_typer(audit.audit, name="audit", epilog=SHORT_CODES)
 for _part in (audit.verify, audit.show, audit.head):
     audit.audit.command(epilog=SHORT_CODES)(_part)

@@ -21,7 +21,7 @@ from netstructer.services.configuration.tables import DRAIN_SECONDS
 from netstructer.services.files.room import Answered, Room
 from netstructer.signals import terminable
 
-__all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "Refused", "ending_with", "listening"]
+__all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "News", "Refused", "Stopped", "ending_with", "listening"]
 
 WAITING_VALUES = 16
 """Values received and not yet printed, over all links; the rest waits at the senders."""
@@ -58,7 +58,17 @@ class Left:
     error: NetstructerError | None
 
 
-Entry = Joined | Arrived | Refused | Answered | Left
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """An administrator has ended the server: how, and how long what is under way may take."""
+
+    how: str
+    seconds: float
+
+
+News = Joined | Arrived | Refused | Answered | Left
+"""What comes from links."""
+Entry = News | Stopped
 
 
 class Inbox:
@@ -94,6 +104,10 @@ class Inbox:
         if self._echo:
             link.send(value)
         self._entries.put(Arrived(link=link, value=value))
+
+    def stop(self, how: str, seconds: float) -> None:
+        """Let whoever takes the entries know that this is the end."""
+        self._entries.put(Stopped(how=how, seconds=seconds))
 
     def next(self, timeout: float | None) -> Entry:
         """Return the next entry.  Raises `LinkTimeout` after `timeout` seconds."""

@@ -8,15 +8,15 @@ from contextlib import contextmanager, nullcontext
 from netstructer.cli.screen import notes_off
 from netstructer.services.configuration import Value
 from netstructer.services.lines import text_line
-from netstructer.services.logs import OURS, level_of, log_to
+from netstructer.services.logs import OURS, LogFiles, level_of, log_to
 from netstructer.services.outlets import STDERR, Settings, attach, detach, lower_levels, restore_levels
 
 __all__ = ["logged"]
 
 
 @contextmanager
-def logged(told: Mapping[str, Value]) -> Iterator[None]:
-    """Write what is logged to where the section says, for as long as this lasts.
+def logged(told: Mapping[str, Value]) -> Iterator[LogFiles | None]:
+    """Write what is logged to where the section says, for as long as this lasts; give the files, if there are some.
 
     With `verbose`, lines on the terminal take the place of notes.  Raises `OSError` where a file cannot be made.
     """
@@ -30,13 +30,13 @@ def logged(told: Mapping[str, Value]) -> Iterator[None]:
                 json_lines=bool(told["json"]),
                 most_bytes=int(str(told["most_bytes"])),
                 keep=int(str(told["keep"])),
-            ):
-                yield
+            ) as files:
+                yield files
         elif verbose:
             with _shown(level_of(level)):
-                yield
+                yield None
         else:
-            yield
+            yield None
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     PEER = 6
     LIMIT = 7
     FILE = 8
+    REFUSED = 9
     INTERRUPTED = 130
 
     @property
@@ -55,6 +56,7 @@ _MEANINGS = {
     ExitCode.FILE: (
         "a file: not there, refused, damaged, changed while it was read, or with an unsafe name; the others went"
     ),
+    ExitCode.REFUSED: "not permitted: a login that failed, or a permission that is missing",
     ExitCode.INTERRUPTED: "Ctrl-C",
 }
 
@@ -72,6 +74,9 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.UnknownServer, ExitCode.KEY),
     (errors.InvalidIdentity, ExitCode.KEY),
     (errors.InvalidKnownServers, ExitCode.KEY),
+    (errors.LoginFailed, ExitCode.REFUSED),
+    (errors.NotPermitted, ExitCode.REFUSED),
+    (errors.BadArguments, ExitCode.USAGE),
     (errors.Unreachable, ExitCode.UNREACHABLE),
     (errors.CannotListen, ExitCode.UNREACHABLE),
     (errors.LinkTimeout, ExitCode.TIMEOUT),

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from netstructer import Link, Server
+from netstructer.cli.administered import administered
 from netstructer.cli.admitted import Admitted, Users, admitted, proved
 from netstructer.cli.closing import facts_of_transfer, line_of, sentence
 from netstructer.cli.fileroom import FileRoom
-from netstructer.cli.inbox import Arrived, Entry, Inbox, Joined, Left, Refused, listening
+from netstructer.cli.inbox import Arrived, Inbox, Joined, Left, News, Refused, Stopped, listening
 from netstructer.cli.literals import facts_of, type_name
 from netstructer.cli.logged import logged
 from netstructer.cli.options import IdentityFile, Json, KeyFile
@@ -23,6 +24,7 @@ from netstructer.lan import addresses_for_clients, lan_address
 from netstructer.services.configuration import Configuration, Value, server_arguments
 from netstructer.services.configuration.tables import STALL_SECONDS
 from netstructer.services.files.room import Answered
+from netstructer.services.logs import LogFiles
 
 __all__ = ["serve"]
 
@@ -86,6 +88,18 @@ def serve(
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what is logged on stderr.")] = False,
+    accounts: Annotated[
+        str | None,
+        typer.Option(
+            "--accounts",
+            metavar="FILE",
+            help="Have accounts in this file, made if it is missing: see users, and admin, which administers.",
+            show_default=False,
+        ),
+    ] = None,
+    console: Annotated[
+        bool, typer.Option("--console", help="Read commands from this terminal: help lists them.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the first link is over.")] = False,
     key_file: KeyFile = None,
     identity: IdentityFile = None,
@@ -108,6 +122,8 @@ def serve(
         "--files": ("files.directory", files),
         "--read-only": ("files.read_only", read_only or None),
         "--stall": ("files.stall_seconds", stall),
+        "--accounts": ("accounts.file", accounts),
+        "--console": ("admin.console", console or None),
         "--log-dir": ("logs.directory", log_directory),
         "--verbose": ("logs.verbose", verbose or None),
         "--key-file": ("server.key_file", key_file),
@@ -116,19 +132,27 @@ def serve(
         "--cipher": ("server.cipher", cipher),
     }
     configuration = told(config, assignments, [*place(address), *flags(spelled)])
-    with logged(configuration.section("logs")):
-        _serve(configuration, once=once, json=json)
+    with logged(configuration.section("logs")) as logs:
+        code = _serve(configuration, logs, once=once, json=json)
+    if code:
+        raise typer.Exit(code)
 
 
-def _serve(configuration: Configuration, *, once: bool, json: bool) -> None:
-    """Serve as it was told until Ctrl-C, or with `once` until the first link is over."""
+def _serve(configuration: Configuration, logs: LogFiles | None, *, once: bool, json: bool) -> int:
+    """Serve as it was told until Ctrl-C, an administrator's word, or with `once` until the first link is over; return
+    the exit code.
+    """
     server_told, files_told = configuration.section("server"), configuration.section("files")
     room = _room_of(files_told)
     inbox = Inbox(echo=server_told["handler"] == "echo", files=room)
     guests = admitted(_path_of(server_told["key_file"]), _path_of(server_told["users_file"]))
     options = server_arguments(configuration, lan=lan_address)
     options["identity"] = proved(str(server_told["identity"]) if configuration.is_given("server.identity") else None)
-    with listening(options, guests, inbox, drain=float(str(server_told["drain_seconds"]))) as server:
+    drain = float(str(server_told["drain_seconds"]))
+    with (
+        listening(options, guests, inbox, drain=drain) as server,
+        administered(configuration, server, logs, inbox.stop) as admin,
+    ):
         if room is not None:
             stderr.print(f"serving the files in {one_line(room.path)}{'' if room.writable else ', read only'}")
         if json:
@@ -136,12 +160,15 @@ def _serve(configuration: Configuration, *, once: bool, json: bool) -> None:
         with ready(f"listening on {server.address}"):
             while True:
                 entry = inbox.next(None)
+                if isinstance(entry, Stopped):
+                    server.close(drain=entry.seconds)
+                    return 0 if admin is None else admin.exit_code
                 if json:
                     _print_facts(entry)
                 elif room is None or _is_news(entry):
                     _print(entry)
                 if once and isinstance(entry, Left):
-                    return
+                    return 0
 
 
 def _room_of(told: Mapping[str, Value]) -> FileRoom | None:
@@ -168,14 +195,14 @@ def _print_listening(server: Server, guests: Admitted, room: FileRoom | None) ->
     print_json(facts)
 
 
-def _is_news(entry: Entry) -> bool:
+def _is_news(entry: News) -> bool:
     """Say whether a server of files shows an entry: its links come for one request and go, and that has a line."""
     if isinstance(entry, Left):
         return entry.error is not None
     return not isinstance(entry, Joined)
 
 
-def _print(entry: Entry) -> None:
+def _print(entry: News) -> None:
     name = f"{entry.link.id[:4]} {entry.link.peer}"
     match entry:
         case Joined():
@@ -211,7 +238,7 @@ def _totals(link: Link) -> str:
     return f"{count} {noun}, {size(stats.plain_received)} plain, {size(stats.wire_received)} on the wire"
 
 
-def _print_facts(entry: Entry) -> None:
+def _print_facts(entry: News) -> None:
     facts: dict[str, object] = {"event": "", "link": entry.link.id, "peer": str(entry.link.peer)}
     match entry:
         case Joined():

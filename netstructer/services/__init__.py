@@ -19,6 +19,7 @@ audit           who did what, in rows that cannot be changed unseen
     audit_reader  rows, the head, the verdict     audit_reports   what they say about links, users, files
 files           what users keep at a server, and share
 admin           what may be asked of a server, over a link, at its console, in Python: one table
+audited         what happens at a server, told to its audit
 notices         what a server tells its clients of its own accord
 chat            rooms, private messages, a history
 printing        text as a line of a file or a terminal may hold it

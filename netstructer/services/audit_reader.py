@@ -138,6 +138,13 @@ class AuditReader:
         except StoreDamaged as error:
             return _unsound(str(error))
 
+    def backup(self, path: Path) -> None:
+        """Copy the audit as it is now into a new file (0600), while it is appended to; its key is not in it.
+
+        Raises `FileExistsError` rather than overwrite, `StoreFull`, `StoreDamaged`, and `OSError`.
+        """
+        self._store.backup(path)
+
     def close(self) -> None:
         """Let go of the file.  May be called twice."""
         self._store.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -70,7 +71,7 @@ class ConsoleThread(threading.Thread):
         try:
             self._converse()
         except KeyboardInterrupt:
-            _thread.interrupt_main()
+            _interrupt_main()
 
     def close(self) -> None:
         """End the conversation, and let the terminal be as it was.  May be called twice."""
@@ -107,6 +108,9 @@ def _lines_of(stdin: TextIO | None) -> Lines:
 
 if os.name == "nt":  # pragma: no cover - the other system's half: its consoles have no such state
 
+    def _interrupt_main() -> None:
+        _thread.interrupt_main()
+
     def _terminal_of(stdin: TextIO | None) -> tuple[int, Any] | None:
         return None
 
@@ -115,6 +119,12 @@ if os.name == "nt":  # pragma: no cover - the other system's half: its consoles 
 
 else:
     import termios
+
+    def _interrupt_main() -> None:
+        """Interrupt the main thread, also where it waits for a lock: only a signal of its own wakes it there."""
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
 
     def _terminal_of(stdin: TextIO | None) -> tuple[int, Any] | None:
         """Return the descriptor of the terminal, and how that is set."""

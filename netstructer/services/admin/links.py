@@ -124,11 +124,11 @@ class LinkVerbs(Desk):
         action: Annotated[str, Text("the name of an action of the client's", 128)],
         argument: Annotated[object, Plain("its argument, where it takes one", whole=True)] = None,
         *,
-        timeout: Annotated[float, Duration("how long it may take", 0.001, 3_600)] = CALL_SECONDS,
+        seconds: Annotated[float, Duration("how long it may take", 0.001, 3_600)] = CALL_SECONDS,
     ) -> Facts:
         """Call an action of a client's, and show what it returns."""
         arguments = () if argument is None else (argument,)
-        found = self._hall.call(self._link_of(link), action, *arguments, timeout=timeout)
+        found = self._hall.call(self._link_of(link), action, *arguments, timeout=seconds)
         return {"result": found}
 
     # --- messages ---------------------------------------------------------------------------------------------------

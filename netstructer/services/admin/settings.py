@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from netstructer.errors import Misuse
-from netstructer.services.accounts import REGISTRATIONS
 from netstructer.services.admin.desk import Desk
 from netstructer.services.admin.kinds import Plain, Text
 from netstructer.services.admin.office import Office
@@ -108,22 +107,6 @@ def _advice(name: str, known: dict[str, Facts]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-MAINTENANCE = Option(
-    name="maintenance",
-    kind="text",
-    example="back at noon",
-    help="Why nobody but administrators is let in.",
-)
-GREETING = Option(name="greeting", kind="text", example="Welcome.", help="What new links are told.")
-REGISTRATION = Option(
-    name="registration",
-    kind="choice",
-    choices=REGISTRATIONS,
-    default="closed",
-    help="Who may make an account for himself.",
-)
-
-
 def usual_settings(office: Office, maintain: Callable[[str | None], None]) -> Iterator[Setting]:
     """Return what may change live at every server; `maintain(reason)` begins a maintenance, or ends it."""
 
@@ -139,8 +122,12 @@ def usual_settings(office: Office, maintain: Callable[[str | None], None]) -> It
     options = SECTIONS.options
     links = options["server.max_links"]
     yield Setting(section="server", option=links, read=lambda: int(office.server.max_links), write=set_max_links)
-    yield Setting(section="admin", option=GREETING, read=lambda: office.greeting or None, write=set_greeting)
-    yield Setting(section="admin", option=MAINTENANCE, read=lambda: office.maintenance, write=set_maintenance)
+    yield Setting(
+        section="admin", option=options["admin.greeting"], read=lambda: office.greeting or None, write=set_greeting
+    )
+    yield Setting(
+        section="admin", option=options["admin.maintenance"], read=lambda: office.maintenance, write=set_maintenance
+    )
     logs, accounts = office.logs, office.accounts
     if logs is not None:
 
@@ -154,5 +141,8 @@ def usual_settings(office: Office, maintain: Callable[[str | None], None]) -> It
             accounts.registration = value  # type: ignore[assignment]  # one of its choices, as the option has checked
 
         yield Setting(
-            section="accounts", option=REGISTRATION, read=lambda: accounts.registration, write=set_registration
+            section="accounts",
+            option=options["accounts.registration"],
+            read=lambda: accounts.registration,
+            write=set_registration,
         )

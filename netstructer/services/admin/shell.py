@@ -53,6 +53,8 @@ class Shell:
         self.table = table
         self._ask, self._write, self._ask_secret = ask, write, ask_secret
         self.as_json = as_json
+        self.failed = 0
+        """Lines that were no command, or failed."""
 
     def obey(self, line: str) -> bool:
         """Do what a line says, and print what came of it, or what was wrong; False once somebody leaves."""
@@ -62,6 +64,7 @@ class Shell:
                 return False
             self.run(words)
         except Exception as error:  # whatever it was: whoever types next must not pay for it
+            self.failed += 1
             self._write(f"error: {sentence_of(error)}")
         return True
 

@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Protocol, TextIO
 
+from netstructer.credentials import PASSWORD_VARIABLE
 from netstructer.errors import Misuse
 
-__all__ = ["PASSWORD_VARIABLE", "Lines", "has_terminal", "lines_from", "read_secret"]
+__all__ = ["Lines", "has_terminal", "lines_from", "read_secret", "read_word"]
 
-PASSWORD_VARIABLE = "NETSTRUCTER_PASSWORD"
-"""The variable in which a password may be given."""
 SECRET_BYTES = 4_096
 """Of a file with a password: a password, and a newline."""
 LINE_CHARACTERS = 100_000
@@ -33,6 +32,9 @@ Complete = Callable[[str], list[str]]
 
 class Lines(Protocol):
     """Where lines come from."""
+
+    is_terminal: bool
+    """Whether somebody sits there."""
 
     def next(self, prompt: str) -> str | None:
         """Return the next line; None at the end.  Raises `KeyboardInterrupt`."""
@@ -61,7 +63,7 @@ def has_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream is sys.stdin and stream.isatty() and sys.stdout.isatty()
 
 
-def read_secret(prompt: str, *, file: str | None = None) -> str:
+def read_secret(prompt: str, *, file: str | None = None, variable: str | None = PASSWORD_VARIABLE) -> str:
     """Return a password: from a file, a variable, or whoever sits at the terminal, who does not see it.
 
     Raises `Misuse` where there is none of these, and `OSError` for the file.
@@ -77,15 +79,25 @@ def read_secret(prompt: str, *, file: str | None = None) -> str:
         if not secret or len(content) > SECRET_BYTES or "\n" in secret:
             raise Misuse("expected a file of one line, which is the password")
         return secret
-    if os.environ.get(PASSWORD_VARIABLE):
-        return os.environ[PASSWORD_VARIABLE]
+    if variable is not None and os.environ.get(variable):
+        return os.environ[variable]
     if not sys.stdin.isatty():
         raise Misuse(f"there is no terminal to ask for a password: --password-file, or {PASSWORD_VARIABLE}")
     return getpass.getpass(prompt)
 
 
+def read_word(prompt: str) -> str:
+    """Return what somebody types at the terminal; nothing at the end of the input."""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        return ""
+
+
 class _Piped:
     """A pipe or a file: no prompt, nothing remembered."""
+
+    is_terminal = False
 
     def __init__(self, stdin: TextIO) -> None:
         self._stdin = stdin
@@ -103,6 +115,8 @@ class _Piped:
 
 class _Plain:
     """A terminal without prompt_toolkit."""
+
+    is_terminal = True
 
     def __init__(self, complete: Complete) -> None:
         try:
@@ -135,6 +149,8 @@ class _Plain:
 
 class _Prompted:
     """A terminal with prompt_toolkit.  Raises `ImportError` where that is missing."""
+
+    is_terminal = True
 
     def __init__(self, complete: Complete) -> None:
         from prompt_toolkit import PromptSession

@@ -67,7 +67,7 @@ class UserVerbs(LinkVerbs):
         }
 
     @verb("users.first-admin", here_only=True)
-    def first_admin(self, name: AccountName, password: Annotated[str, Secret("the password")]) -> Facts:
+    def first_admin(self, name: AccountName, password: Annotated[str, Secret("password")]) -> Facts:
         """Make the first admin, where there is none yet."""
         return _facts_of(self._accounts.first_admin(name, password, by=self._actor))
 

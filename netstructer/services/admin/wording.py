@@ -90,14 +90,16 @@ def _verb_in(words: list[str], table: Table) -> tuple[Verb, list[str]]:
 
 
 def _advice(words: list[str], table: Table) -> str:
-    noun = words[0].partition(".")[0]
+    noun, _, verb = ".".join(words[:2])[:64].partition(".")
     if noun and noun in table.nouns():
-        return f"; {noun} {' | '.join(verb.name.partition('.')[2] for verb in table.about(noun))}"
-    known = [*(verb.words for verb in table.values()), *table.aliases, *filter(None, table.nouns())]
-    close = difflib.get_close_matches(" ".join(words[:2])[:64], known, 1) or difflib.get_close_matches(
-        words[0][:64], known, 1
-    )
-    return f"; did you mean {close[0]}?" if close else "; help lists them"
+        known = {found.name.partition(".")[2]: found.words for found in table.about(noun)}
+        close = difflib.get_close_matches(verb, known, 1)
+        return f"; did you mean {known[close[0]]}?" if close else f"; {noun} {' | '.join(known)}"
+    every = [*(found.words for found in table.values()), *table.aliases, *filter(None, table.nouns())]
+    for typed in (" ".join(words[:2])[:64], words[0][:64]):
+        if close := difflib.get_close_matches(typed, every, 1):
+            return f"; did you mean {close[0]}?"
+    return "; help lists them"
 
 
 def _take_option(command: Command, word: str, waiting: list[str], options: dict[str, Parameter]) -> None:

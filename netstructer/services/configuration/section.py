@@ -21,6 +21,7 @@ __all__ = ["PREFIX", "RESERVED", "Section", "Sections"]
 
 PREFIX = "NETSTRUCTER_"
 RESERVED = frozenset({"NETSTRUCTER_KEY", "NETSTRUCTER_KEY_FILE", "NETSTRUCTER_PURE", "NETSTRUCTER_CONFIG"})
+RESERVED |= {"NETSTRUCTER_PASSWORD"}
 """Variables that say something else than the value of an option."""
 _LONGEST_NAME = 64
 """Characters of a name that others are compared with: longer ones are no slip of the finger."""

@@ -12,6 +12,7 @@ from netstructer.codec.ciphers import AES_256_GCM, FERNET
 from netstructer.services.configuration.limit_table import LIMITS
 from netstructer.services.configuration.option import Option, Value
 from netstructer.services.configuration.origin import Strength
+from netstructer.services.configuration.people import ACCOUNTS, ADMIN, AUDIT
 from netstructer.services.configuration.section import Section, Sections
 from netstructer.services.logs import KEEP, LEAST_BYTES, LEVELS, MOST_BYTES, MOST_KEPT
 
@@ -242,5 +243,5 @@ LOGS = Section(
     ),
 )
 
-SECTIONS = Sections((SERVER, LIMITS, FILES, LOGS))
+SECTIONS = Sections((SERVER, LIMITS, FILES, LOGS, ACCOUNTS, AUDIT, ADMIN))
 """Every section that a file may have."""
