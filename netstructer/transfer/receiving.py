@@ -14,7 +14,7 @@ from typing import Literal
 
 from netstructer.errors import BadValue, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
-from netstructer.transfer.allowance import Allowance, bytes_to_come
+from netstructer.transfer.allowance import Allowance, bytes_to_come, things_to_come
 from netstructer.transfer.body import CHANGED, FAILED, LOOK_BYTES, WHOLE, BodyReader
 from netstructer.transfer.channel import Channel, Clock, expect, look, telling
 from netstructer.transfer.leaving import outcomes_of
@@ -116,7 +116,7 @@ def take(
         )
         try:
             if allowance is not None and not planned.answer.dry:
-                allowance.begin(len(offered.entries), bytes_to_come(offered.entries, planned))
+                allowance.begin(things_to_come(offered.entries, planned), bytes_to_come(offered.entries, planned))
             channel.send(planned.answer.value(), timeout=timeout)
             outcomes: list[Outcome] = []
             if not planned.answer.dry:

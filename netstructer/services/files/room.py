@@ -24,6 +24,7 @@ __all__ = ["Answered", "Room"]
 SUBJECTS = 3
 """Names of a request that are told; the rest is counted."""
 SUBJECT_CHARACTERS = 100
+"""Of all names of a request together that are told: one line of a terminal."""
 _COMMANDS = {"offer": "put", "get": "get", "ls": "ls"}
 """What a request is called by the command that makes it."""
 

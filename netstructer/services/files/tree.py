@@ -100,14 +100,12 @@ class VirtualTree:
         into, names = fields["into"], fields["names"]
         if not all(type(name) is str for name in names):
             raise BadValue("expected the names of an offer as texts")
-        if not is_virtual(into):
-            if not into and (wrong := next(filter(is_virtual, names), None)) is not None:
-                raise refused("unsafe", wrong)
-            return Meant(visitor, first)
-        owner, rest, prefix = self._split(visitor, into)
+        owner, rest, prefix = self._split(visitor, into) if is_virtual(into) else (visitor, into, "")
+        if (wrong := next(filter(is_virtual, [rest] if rest else names), None)) is not None:
+            raise refused("unsafe", wrong)
         request = ("offer", {**fields, "into": rest})
         if owner.id == visitor.id:
-            return Meant(owner, request, prefix=prefix)
+            return Meant(owner, request)
         paths = {path: tuple(path.split("/")) for path, writable in self._paths(owner, visitor).items() if writable}
         above = tuple(rest.split("/")) if rest else ()
         if (one := _cover(paths, above)) is not None:
@@ -123,18 +121,15 @@ class VirtualTree:
     def _asked(self, visitor: Visitor, patterns: list[str]) -> Meant:
         if not any(map(is_virtual, patterns)):
             return Meant(visitor, ("get", {"patterns": patterns}))
-        rests, paths, found = [], set(), None
+        owner, _, prefix = self._split(visitor, next(filter(is_virtual, patterns)))
+        shared = self._readable(owner, visitor, prefix)
+        rests, paths = [], set()
         for pattern in patterns:
-            if not is_virtual(pattern):
-                raise refused("too-many", pattern)  # one directory answers one request
-            owner, rest, prefix = self._split(visitor, pattern)
-            if found is not None and found[0].id != owner.id:
-                raise refused("too-many", pattern)
-            found = owner, prefix
-            rests.append(rest)
-            paths.update(self._through(owner, visitor, rest, pattern, prefix))
-        assert found is not None
-        return Meant(found[0], ("get", {"patterns": rests}), tuple(paths), found[1])
+            if not pattern.startswith(prefix):
+                raise refused("missing" if f"{pattern}/" == prefix else "too-many", pattern)  # of one directory each
+            rests.append(pattern[len(prefix) :])
+            paths.update(self._through(owner, visitor, shared, rests[-1], pattern))
+        return Meant(owner, ("get", {"patterns": rests}), tuple(paths), prefix)
 
     def _listed(self, visitor: Visitor, path: str) -> Meant | None:
         if not is_virtual(path):
@@ -144,16 +139,21 @@ class VirtualTree:
         owner, rest, prefix = self._split(visitor, path)
         if owner.id != visitor.id and rest in ("", ".", "*"):
             return None
-        paths = self._through(owner, visitor, rest, path, prefix)
+        paths = self._through(owner, visitor, self._readable(owner, visitor, prefix), rest, path)
         return Meant(owner, ("ls", {"path": rest}), tuple(paths), prefix)
 
-    def _through(self, owner: Visitor, visitor: Visitor, rest: str, path: str, prefix: str) -> list[tuple[str, ...]]:
+    def _readable(self, owner: Visitor, visitor: Visitor, prefix: str) -> dict[str, tuple[str, ...]]:
+        """Return what a visitor may take of an owner's, seen through a prefix."""
+        only_all = prefix.startswith(f"{MARK}{EVERYBODY}/")
+        return {path: tuple(path.split("/")) for path in self._paths(owner, visitor, only_all=only_all)}
+
+    def _through(
+        self, owner: Visitor, visitor: Visitor, shared: dict[str, tuple[str, ...]], rest: str, path: str
+    ) -> list[tuple[str, ...]]:
         """Return the shared path that a path or pattern goes through.  Raises a refusal where there is none."""
         if owner.id == visitor.id:
             return []
-        only_all = prefix.startswith(f"{MARK}{EVERYBODY}/")
-        paths = {path: tuple(path.split("/")) for path in self._paths(owner, visitor, only_all=only_all)}
-        one = _cover(paths, tuple(rest.split("/")))
+        one = _cover(shared, tuple(rest.split("/")))
         if one is None:
             raise refused("missing", path)
         return [one]

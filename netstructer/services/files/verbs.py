@@ -5,13 +5,14 @@ Law: what was done is on the disk when a verb returns, and noted; what may not b
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from netstructer.errors import NetstructerError, TransferRefused, UnsafeName
+from netstructer.errors import InvalidName, NetstructerError, TransferRefused, UnsafeName
 from netstructer.names import PATH_BYTES, check_parts
 from netstructer.services.files.rations import Rations
 from netstructer.services.files.shares import Shares
@@ -20,12 +21,14 @@ from netstructer.services.files.visitors import EVERYBODY, RECEIVE, SEND, SHARE,
 from netstructer.transfer.manifest import Entry, is_partial_name
 from netstructer.transfer.partial import sweep
 from netstructer.transfer.places import Tree
-from netstructer.transfer.wording import kind_of, refused
+from netstructer.transfer.wording import Refused, kind_of, refused
 
 __all__ = ["Note", "Verbs"]
 
 Note = Callable[[str, str, str, str, str], object]
 """`note(actor, source, action, target, result)`: who did what, from where, to what, and what came of it ("ok")."""
+logger = logging.getLogger("netstructer")
+
 OK = "ok"
 
 
@@ -56,7 +59,7 @@ class Verbs(ABC):
                 raise UnsafeName("expected a path without '[': in a request that begins a pattern", name=path)
             guest = self._guest(with_)
             if guest is not None and guest.id == visitor.id:
-                raise refused("in-the-way", path)
+                raise InvalidName("expected another user than the owner himself")
             with Tree(self.directory_of(visitor)) as tree:
                 tree.at(parts[:-1]).status(parts[-1])
             self.shares.add(check_owner(visitor), path, guest, writable=writable)
@@ -142,12 +145,17 @@ class Verbs(ABC):
         try:
             try:
                 target = act()
+            except Refused as error:
+                raise TransferRefused(str(error), name=error.name) from None
             except OSError as error:
                 if isinstance(error, NetstructerError):
                     raise
-                raise _told(kind_of(error), path) from error
+                raise TransferRefused(str(refused(kind_of(error), path)), name=path) from error
         except NetstructerError as error:
-            self.note(visitor.name, source, action, path, type(error).__name__)
+            try:
+                self.note(visitor.name, source, action, str(path), type(error).__name__)
+            except Exception as fault:  # what was wrong with the verb is more to whoever tried it
+                logger.error("= %s could not be noted: %s", action, type(fault).__name__)
             raise
         self.note(visitor.name, source, action, target, OK)
 
@@ -155,11 +163,6 @@ class Verbs(ABC):
         """Tell the audit.  Raises what it raises: who did something must know that nobody will."""
         if self._note is not None:
             self._note(actor, source, action, target, result)
-
-
-def _told(kind: str, path: str) -> TransferRefused:
-    found = refused(kind, path)
-    return TransferRefused(str(found), name=path)
 
 
 def _text(path: object) -> str:
