@@ -20,12 +20,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts_support import PASSWORD, open_accounts
 from loopback import PATIENCE_SECONDS, Task, eventually, finish, python
 from netstructer import Key
 from netstructer.errors import (
     AuditDamaged,
     InvalidKey,
     LinkTimeout,
+    LoginFailed,
     MissingKey,
     Misuse,
     StoreBusy,
@@ -33,6 +35,7 @@ from netstructer.errors import (
     StoreFull,
 )
 from netstructer.services import audit as audit_module
+from netstructer.services.admin import Admin
 from netstructer.services.anchors import anchors_of
 from netstructer.services.audit import MOST_TOGETHER, OK, Audit
 from netstructer.services.audit_chain import Head, first_tag, next_tag
@@ -107,6 +110,41 @@ def test_files_are_for_their_owner_alone(place: Path) -> None:
     assert set(modes.values()) == {0o600}
     assert {"audit.db", "audit.db.key"} <= set(modes)
     assert stat.S_IMODE(anchors.stat().st_mode) == 0o600
+
+
+def test_accounts_tell_the_audit(place: Path, tmp_path: Path) -> None:
+    with Audit(place) as audit, contextlib.closing(open_accounts(tmp_path, on_event=audit.note_account)) as accounts:
+        accounts.first_admin("root", PASSWORD, by="somebody")
+        accounts.create("ada", PASSWORD, by="root")
+        accounts.grant("ada", "admin", by="root")
+        accounts.login("ada", PASSWORD, "10.0.0.7")
+        for name in ("ada", "nobody"):
+            with pytest.raises(LoginFailed):
+                accounts.login(name, "wrong horse", "10.0.0.7")
+        rows = [(row.action, row.actor, row.source, row.target, row.result) for row in audit.rows()]
+
+        assert audit.verify().sound
+    assert rows[:4] == [
+        ("account.first-admin", "somebody", "", "root", OK),
+        ("account.create", "root", "", "ada: client", OK),
+        ("account.grant", "root", "", "ada: admin", OK),
+        ("login", "ada", "10.0.0.7", "ada", OK),
+    ]
+    assert [(action, target, result.partition(",")[0]) for action, _, _, target, result in rows[4:]] == [
+        ("login", "ada", "wrong password"),
+        ("login", "", "unknown name"),
+    ]
+
+
+def test_a_console_tells_the_audit(place: Path) -> None:
+    with Audit(place) as audit, Admin(note=audit.note) as admin:
+        admin.history()
+        with pytest.raises(Misuse):
+            admin.status()
+        rows = [(row.action, row.result) for row in audit.rows()]
+
+    assert ("admin.history", OK) in rows
+    assert ("admin.status", "Misuse") in rows
 
 
 def test_long_text_is_cut_and_what_is_no_text_refused(place: Path) -> None:

@@ -20,16 +20,19 @@ pytest.importorskip("rich")
 
 from typer.testing import CliRunner
 
+from accounts_support import PASSWORD, open_accounts
 from loopback import finish, python
 from netstructer.cli.app import app
 from netstructer.cli.outcomes import ExitCode
 from netstructer.cli.sources import OPENERS, source_at
 from netstructer.cli.times import moment_of
-from netstructer.errors import Misuse, StoreDamaged
+from netstructer.errors import LoginFailed, Misuse, StoreDamaged
+from netstructer.services.account_reports import AccountReports
 from netstructer.services.audit import Audit
 from netstructer.services.audit_reader import AuditReader
 from netstructer.services.audit_reports import AuditReports
 from netstructer.services.cells import Report, Row
+from netstructer.services.ready import USERS
 from netstructer.services.store import Store
 
 STORY = (
@@ -280,7 +283,7 @@ def test_a_report_is_written_where_one_says(audit: Path, tmp_path: Path) -> None
         (["chat", "{audit}", "--since", "yesterday"], 2, "expected a time as 30m"),
         (["chat", "{tmp}/none"], 2, "No such file"),
         (["chat", "{tmp}/empty"], 8, "is no store of netstructer's"),
-        (["chat", "{tmp}/other"], 2, "has no reports; expected one of: audit"),
+        (["chat", "{tmp}/other"], 2, "has no reports; expected one of: audit, accounts"),
     ],
 )
 def test_what_cannot_be_right_is_said_in_a_sentence(
@@ -293,6 +296,27 @@ def test_what_cannot_be_right_is_said_in_a_sentence(
     assert found[:2] == (code, "")
     assert text in found[2]
     assert found[2].count("\n") == 1
+
+
+def test_accounts_have_a_report_of_their_users_and_what_is_counted(tmp_path: Path) -> None:
+    with contextlib.closing(open_accounts(tmp_path, wall=lambda: 1_785_000_000.0)) as accounts:
+        accounts.create("ada", PASSWORD, roles=["client"])
+        accounts.create("bob", None)
+        accounts.increment("ada", "messages", 3)
+        accounts.login("ada", PASSWORD, "10.0.0.7")
+        with pytest.raises(LoginFailed):
+            accounts.login("ada", "wrong horse", "10.0.0.8")
+        young = AccountReports(accounts).report("users", since=1_785_000_001.0)
+        with pytest.raises(Misuse, match="expected a report of accounts: users"):
+            AccountReports(accounts).report("chat")
+    code, out, err = run("report", "users", tmp_path / "accounts.db")
+
+    assert (code, err, list(young.rows)) == (0, "", [])
+    assert list(csv.reader(io.StringIO(out))) == [
+        [*USERS, "messages"],
+        ["ada", "active", "client", "2026-07-25T17:20:00.000Z", "2026-07-25T17:20:00.000Z", "1", "1", "3"],
+        ["bob", "active", "client", "2026-07-25T17:20:00.000Z", "", "0", "0", ""],
+    ]
 
 
 def test_another_kind_of_store_is_another_row_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

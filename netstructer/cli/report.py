@@ -27,12 +27,14 @@ def report(
         str,
         typer.Argument(
             metavar="KIND",
-            help="Of an audit: audit (all rows), connections, users, transfers, chat, starts or status.",
+            help="Of an audit: audit (all rows), connections, users, transfers, chat, starts or status.  Of accounts: "
+            "users.",
             show_default=False,
         ),
     ],
     store: Annotated[
-        str, typer.Argument(metavar="STORE", help="The file of the store, as audit.db.", show_default=False)
+        str,
+        typer.Argument(metavar="STORE", help="The store's file, as audit.db or accounts.db.", show_default=False),
     ],
     to: Annotated[
         str | None,

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from netstructer.errors import Misuse, StoreDamaged
+from netstructer.services.account_reports import AccountReports
+from netstructer.services.accounts import Accounts
 from netstructer.services.audit_reader import AuditReader
 from netstructer.services.audit_reports import AuditReports
 from netstructer.services.ready import ReportSource
@@ -33,7 +35,20 @@ def _chat_at(path: str) -> Iterator[ReportSource]:
         yield history
 
 
-OPENERS: dict[str, Callable[[str], AbstractContextManager[ReportSource]]] = {"audit": _audit_at, "chat": _chat_at}
+@contextmanager
+def _accounts_at(path: str) -> Iterator[ReportSource]:
+    accounts = Accounts(path)
+    try:
+        yield AccountReports(accounts)
+    finally:
+        accounts.close()
+
+
+OPENERS: dict[str, Callable[[str], AbstractContextManager[ReportSource]]] = {
+    "audit": _audit_at,
+    "accounts": _accounts_at,
+    "chat": _chat_at,
+}
 """By the name of the store: what opens it for as long as it is read.  A further kind of store is a further row."""
 
 

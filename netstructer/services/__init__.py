@@ -13,6 +13,7 @@ logs            log files of a server or a client, for whoever asks for them
     lines       what a record looks like
 reports         files of facts: CSV, TXT, JSON, Markdown
     cells       what may stand in one         formats   how it is written, and its columns read back
+    account_reports   who has an account, and what is counted about each
     ready       the usual ones                report_files   new ones, and ones that are added to
 audit           who did what, in rows that cannot be changed unseen
     audit_chain   rows, their tags, and whether they are those that were written      anchors   heads noted elsewhere

@@ -28,6 +28,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from netstructer import private_files
 from netstructer.errors import AuditDamaged, InvalidKey, LinkTimeout, Misuse, NetstructerError, StoreBusy
@@ -37,6 +38,9 @@ from netstructer.services.anchors import Anchor, anchor_file
 from netstructer.services.audit_chain import ID_BYTES, AuditRow, Head, Texts, check_chain, first_tag, next_tag
 from netstructer.services.audit_reader import AuditReader, clean, rows_in
 from netstructer.services.printing import cut
+
+if TYPE_CHECKING:
+    from netstructer.services.accounts.account import AccountEvent
 
 __all__ = ["OK", "Audit"]
 
@@ -139,6 +143,24 @@ class Audit(AuditReader):
             if batch:  # Ctrl-C came between two steps
                 self._end(batch, [], _INTERRUPTED)
         return waiting.outcome()
+
+    def note(self, actor: str, source: str, action: str, target: str, result: str) -> AuditRow:
+        """Add a row as `Admin(note=…)` tells it.  Raises as `append` does."""
+        return self.append(action, actor=actor, source=source, target=target, result=result)
+
+    def note_account(self, event: AccountEvent) -> AuditRow:
+        """Add what `Accounts(on_event=…)` tells: a login as `login`, the rest as `account.` and what was done.
+
+        Raises as `append` does, and then whoever did it is told so, though it is done.
+        """
+        is_login = event.action.startswith("login")
+        action = "login" if is_login else f"account.{event.action.replace(' ', '-')}"
+        target, result = event.target, event.result
+        if result == "done":
+            target, result = ": ".join(filter(None, (target, event.detail))), OK
+        elif event.detail:
+            result = f"{result}, {event.detail}"
+        return self.note(event.actor, event.source, action, target, result)
 
     def close(self) -> None:
         """Let go of the file, once the rows that wait are written, and tell the anchor.  May be called twice."""

@@ -74,9 +74,10 @@ class AuditReports:
     def _users(self, since: float | None) -> list[Row]:
         found: dict[str, dict[str, Any]] = {}
         for row in self._audit.rows(since=since):
-            if not row.actor:
+            name = row.actor or (row.target if row.action == "login" else "")  # who failed to prove who he is
+            if not name:
                 continue
-            name = row.actor if row.actor in found or len(found) < MOST_USERS else OTHERS
+            name = name if name in found or len(found) < MOST_USERS else OTHERS
             user = found.setdefault(name, {"user": name, "logins": 0, "failed_logins": 0, "actions": 0})
             user["actions"] += 1
             if row.action == "login":
