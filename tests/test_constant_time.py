@@ -49,6 +49,8 @@ PUBLIC = {
     ): "two spellings of one's own file",
     ("netstructer.keys", "binascii.b2a_base64(raw, newline=False) != standard"): "two spellings of one text",
     ("netstructer.services.passwords", "_base64(digest) != found[5]"): "two spellings of what the file has",
+    ("netstructer.cli.users", "read_secret('again: ') != first"): "typed twice by the same person",
+    ("netstructer.services.admin.typed", "'\\n' in secret"): "a line of a file of one's own",
     ("netstructer.transfer.pouring", "digest.digest() != reader.digest"): "the digest of a file",
     ("netstructer.transfer.receiving", "reader.digest != digest"): "the digest of a file",
     ("netstructer.transfer.receiving", "partial.digest.digest() != reader.digest"): "the digest of a file",
