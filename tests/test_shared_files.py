@@ -287,8 +287,9 @@ def test_a_quota_bounds_what_is_stored_known_or_not_and_is_given_back(house: Hou
         with pytest.raises((TransferRefused, SourceFailed)):
             put(ada, "holes", bytes(64 << 20))  # which are a few bytes on the wire
         eventually(lambda: measured(str(house.directory("ada"))) == (1000, 1), "what came of it is gone")
+        eventually(lambda: used() == 1000, "the charge of it is gone")
         put_path(ada, big)
-    assert house.accounts.statistics("ada")["files sent"] == 3
+    eventually(lambda: house.accounts.statistics("ada")["files sent"] == 3, "three files are counted")
     assert house.accounts.statistics("ada")["file bytes sent"] == 2 * (ROOM_BYTES - 1000) + 1000
 
 

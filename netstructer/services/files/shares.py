@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from netstructer.errors import LimitReached
@@ -119,11 +119,10 @@ class Shares:
             )
             return {path: bool(writable) for path, writable in rows}
 
-    def covers(self, owner: str, guest: Visitor, parts: Sequence[str], *, writing: bool) -> bool:
-        """Say whether what is at a path is shared with a user now: the path, or a directory above it."""
-        found = self.paths(owner, guest)
-        above = ("/".join(parts[: count + 1]) for count in range(len(parts)))
-        return any(path in found and (found[path] or not writing) for path in above)
+    def cover(self, owner: str, guest: Visitor, paths: Iterable[Sequence[str]], *, writing: bool) -> bool:
+        """Say whether all of some paths are shared with a user now: each itself, or a directory above it."""
+        found = {path for path, writable in self.paths(owner, guest).items() if writable or not writing}
+        return all(any("/".join(parts[: count + 1]) in found for count in range(len(parts))) for parts in paths)
 
     def owners(self, guest: Visitor, *, only_all: bool = False) -> list[tuple[str, str]]:
         """Return who shares with a user, or with everybody: names and ids, by name."""

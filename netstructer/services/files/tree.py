@@ -12,6 +12,7 @@ step and no link leads out, is decided there as for every directory that is serv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -71,9 +72,7 @@ class VirtualTree:
 
     def still(self, meant: Meant, visitor: Visitor, *, writing: bool) -> bool:
         """Say whether all that was meant is shared now: the paths were found when the transfer began."""
-        return meant.owner.id == visitor.id or all(
-            self._shares.covers(meant.owner.id, visitor, parts, writing=writing) for parts in meant.paths
-        )
+        return meant.owner.id == visitor.id or self._shares.cover(meant.owner.id, visitor, meant.paths, writing=writing)
 
     def place(self, visitor: Visitor, path: str) -> tuple[Visitor, str]:
         """Return whose a path is that is to be changed, and what it is called there.  Raises a refusal.
@@ -84,7 +83,7 @@ class VirtualTree:
             return visitor, path
         owner, rest, _ = self._split(visitor, path)
         above = tuple(rest.split("/"))[:-1]
-        if owner.id != visitor.id and not self._shares.covers(owner.id, visitor, above, writing=True):
+        if owner.id != visitor.id and not self._shares.cover(owner.id, visitor, (above,), writing=True):
             raise refused("not-permitted", path)
         return owner, rest
 
@@ -106,13 +105,13 @@ class VirtualTree:
         request = ("offer", {**fields, "into": rest})
         if owner.id == visitor.id:
             return Meant(owner, request)
-        paths = {path: tuple(path.split("/")) for path, writable in self._paths(owner, visitor).items() if writable}
+        shared = _Shared(path for path, writable in self._paths(owner, visitor).items() if writable)
         above = tuple(rest.split("/")) if rest else ()
-        if (one := _cover(paths, above)) is not None:
+        if (one := shared.cover(above)) is not None:
             return Meant(owner, request, (one,), prefix)
         found = set()
         for name in names:
-            cover = _cover(paths, (*above, *name.split("/")))
+            cover = shared.cover((*above, *name.split("/")))
             if cover is None:
                 raise refused("not-permitted", name)
             found.add(cover)
@@ -142,18 +141,18 @@ class VirtualTree:
         paths = self._through(owner, visitor, self._readable(owner, visitor, prefix), rest, path)
         return Meant(owner, ("ls", {"path": rest}), tuple(paths), prefix)
 
-    def _readable(self, owner: Visitor, visitor: Visitor, prefix: str) -> dict[str, tuple[str, ...]]:
+    def _readable(self, owner: Visitor, visitor: Visitor, prefix: str) -> _Shared:
         """Return what a visitor may take of an owner's, seen through a prefix."""
         only_all = prefix.startswith(f"{MARK}{EVERYBODY}/")
-        return {path: tuple(path.split("/")) for path in self._paths(owner, visitor, only_all=only_all)}
+        return _Shared(self._paths(owner, visitor, only_all=only_all))
 
     def _through(
-        self, owner: Visitor, visitor: Visitor, shared: dict[str, tuple[str, ...]], rest: str, path: str
+        self, owner: Visitor, visitor: Visitor, shared: _Shared, rest: str, path: str
     ) -> list[tuple[str, ...]]:
         """Return the shared path that a path or pattern goes through.  Raises a refusal where there is none."""
         if owner.id == visitor.id:
             return []
-        one = _cover(shared, tuple(rest.split("/")))
+        one = shared.cover(tuple(rest.split("/")))
         if one is None:
             raise refused("missing", path)
         return [one]
@@ -217,9 +216,16 @@ class VirtualTree:
         return [name for name, number in owners if self._visitors.known(name, number) is not None]
 
 
-def _cover(paths: dict[str, tuple[str, ...]], parts: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the path that lies at or above another one, the shortest of several."""
-    for count in range(1, min(len(parts), 128) + 1):
-        if (found := paths.get("/".join(parts[:count]))) is not None:
-            return found
-    return None
+class _Shared:
+    """Paths that are shared, to be found from what lies below them: a request may ask a million times."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = {tuple(path.split("/")) for path in paths}
+        self._depths = sorted({len(parts) for parts in self._paths})
+
+    def cover(self, parts: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return the path that lies at or above another one, the shortest of several; None where there is none."""
+        for depth in self._depths:
+            if parts[:depth] in self._paths and depth <= len(parts):
+                return parts[:depth]
+        return None
