@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import re
 import tomllib
@@ -134,3 +135,14 @@ def test_the_licence_and_the_history_are_there() -> None:
     assert (ROOT / "LICENSE").read_text("utf-8").startswith("MIT License\n")
     assert importlib.metadata.metadata("netstructer")["License-Expression"] == "MIT"
     assert re.search(r"^## (Unreleased|\[?\d+\.\d+)", history, re.MULTILINE)
+
+
+def test_a_chat_uses_port_8080_where_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    testing, app = pytest.importorskip("typer.testing"), importlib.import_module("netstructer.cli.app").app
+    places: list[object] = []
+    monkeypatch.setenv("NETSTRUCTER_KEY", netstructer.Key.generate().reveal())
+    monkeypatch.setattr(importlib.import_module("netstructer.cli.chat.hosting"), "host", lambda *x: places.append(x[0]))
+    for arguments in ([], ["192.0.2.1"], ["5001"]):
+        assert testing.CliRunner().invoke(app, ["chat", "serve", *arguments]).exit_code == 0
+
+    assert places == [("127.0.0.1", 8080), ("192.0.2.1", 8080), ("127.0.0.1", 5001)]
