@@ -377,6 +377,37 @@ def test_keys_can_decide_who_administers(tmp_path: Path) -> None:
                 assert back.ping() > 0
 
 
+def test_a_maintenance_leaves_whom_the_application_admits_as_it_was() -> None:
+    def admits(user: str | None, fingerprint: str) -> bool:
+        return fingerprint != KEY.fingerprint
+
+    ann = Key.generate()
+    with Server(key={"ann": ann, "bob": KEY}) as server:
+        server.actions.permit(lambda context, permission: True)
+        server.admits = admits
+        with Admin(server) as admin:
+            for state in ("on", "on", "off", "on"):
+                admin.maintain(state)
+                with pytest.raises(NetstructerError):
+                    Link(server.address, key=KEY)
+                with Link(server.address, key=ann) as link:
+                    assert link.ping() > 0
+            assert server.admits is not admits
+        assert server.admits is admits, "an administration that is closed leaves no maintenance behind"
+
+
+def test_a_server_that_could_not_be_ended_can_be_asked_again(tmp_path: Path) -> None:
+    def fail(how: str, seconds: float) -> None:
+        raise ZeroDivisionError
+
+    with house(tmp_path, leave=fail) as there:
+        there.admin.shutdown()
+        eventually(lambda: not there.admin.leaving)
+        assert "ZeroDivisionError" in str(there.admin.status()["last_error"])
+        there.admin.shutdown()
+        eventually(lambda: not there.admin.leaving)
+
+
 def test_a_fault_of_the_application_lets_nobody_in_while_in_maintenance() -> None:
     with Server(key=KEY) as server, Admin(server) as admin:
 
@@ -560,6 +591,22 @@ def test_without_anybody_who_ends_the_program_the_server_is_closed(tmp_path: Pat
         assert admin.exit_code == 0
 
 
+def test_lists_are_bounded_and_go_on_behind_a_name(there: House) -> None:
+    admin = there.admin
+    for _ in range(3):
+        there.link()
+    for number in range(3):
+        admin.add_ban("network", f"203.0.113.{number}")
+
+    assert [row["user"] for row in admin.list_users(limit=2)] == ["anna", "bert"]
+    assert [row["user"] for row in admin.list_users(after="bert")] == ["cleo"]
+    assert [row["user"] for row in admin.statistics(after="anna", limit=1)] == ["bert"]
+    assert len(admin.list_links(limit=2)) == 2
+    assert [row["whom"] for row in admin.list_bans(limit=1)] == ["203.0.113.2/32"]
+    with pytest.raises(Misuse, match="from 1 to 10,000"):
+        admin.list_users(limit=10_001)
+
+
 # --- what is noted ----------------------------------------------------------------------------------------------------
 
 
@@ -578,12 +625,16 @@ def test_what_cannot_be_noted_is_told_to_whoever_did_it(tmp_path: Path) -> None:
 def test_what_was_done_is_noted_with_whom_and_what_came_of_it(there: House) -> None:
     link = there.link("anna")
     call(link, "users.ban", "bert", reason="spam")
+    call(link, "message.user", "cleo", "between us")
+    call(link, "roles.define", "helper", ["admin.status", "admin.uptime"])
     asked(link, "users.ban", "nobody")
     asked(link, "users.ban")
     there.admin.acting("console").uptime()
 
     assert there.noted == [
         ("anna", "127.0.0.1", "admin.users.ban", "bert", "ok"),
+        ("anna", "127.0.0.1", "admin.message.user", "cleo", "ok"),
+        ("anna", "127.0.0.1", "admin.roles.define", "helper admin.status admin.uptime", "ok"),
         ("anna", "127.0.0.1", "admin.users.ban", "nobody", "UnknownAccount"),
         ("anna", "127.0.0.1", "admin.users.ban", "", "Misuse"),
         ("console", "", "admin.uptime", "", "ok"),

@@ -109,6 +109,18 @@ def test_backups_stay_in_their_directory(there: House) -> None:
     assert oct(backups.stat().st_mode & 0o777) == "0o700"
 
 
+def test_a_name_never_makes_a_backup_look_like_another_stores(tmp_path: Path) -> None:
+    with (
+        Store(tmp_path / "one.db", STEPS, name="shop") as one,
+        Store(tmp_path / "two.db", STEPS, name="shop") as two,
+        Admin(stores={"shop": one, "shop-eu": two}, backups=tmp_path / "b") as admin,
+    ):
+        with pytest.raises(Misuse, match="another store"):
+            admin.make_backup("shop", name="eu-monday")
+        assert admin.make_backup("shop-eu", name="monday")["backup"] == "shop-eu-monday.db"
+        assert [row["store"] for row in admin.list_backups()] == ["shop-eu"]
+
+
 def test_a_backup_of_another_kind_or_a_broken_one_changes_nothing(there: House) -> None:
     there.admin.make_backup("shop", name="one")
     backups = there.directory / "backups"

@@ -69,19 +69,18 @@ def admin(
     lines through a pipe, each line is one, and what is wrong with it is told in a sentence.  See docs/admin.md.
     """
     # Imported late, here and below: no other command needs the tables.
-    from netstructer.cli.remote import Remote
-    from netstructer.services.admin import TABLE
+    from netstructer.cli.remote import REMOTE_TABLE, Remote
     from netstructer.services.admin.shell import Shell
     from netstructer.services.admin.typed import read_secret
     from netstructer.services.admin.wording import help_of, parse
 
     typed = words or []
     if typed[:1] == ["help"]:
-        for line in help_of(typed[1:], TABLE):
+        for line in help_of(typed[1:], REMOTE_TABLE):
             _write(line)
         return
     if typed:
-        parse([word for word in typed if word != "--json"], TABLE)  # what is mistyped needs no server
+        parse([word for word in typed if word != "--json"], REMOTE_TABLE)  # what is mistyped needs no server
     place, found = peer_place(address), find(key_file)
     with (
         terminable(),
@@ -95,7 +94,7 @@ def admin(
     ):
         remote = Remote(link, timeout)
         remote.sign_in(user, password_file)
-        shell = Shell(TABLE, remote.ask, write=_write, ask_secret=read_secret, as_json=json)
+        shell = Shell(REMOTE_TABLE, remote.ask, write=_write, ask_secret=read_secret, as_json=json)
         if typed:
             shell.run(typed)
         else:

@@ -5,13 +5,16 @@ Law: a password is read where nobody can read along, travels inside the sealed l
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from netstructer import Link
 from netstructer.cli.screen import stderr
+from netstructer.credentials import PASSWORD_VARIABLE
 from netstructer.errors import (
     LoginFailed,
     Misuse,
@@ -20,15 +23,20 @@ from netstructer.errors import (
     RemoteError,
     UnknownAction,
 )
+from netstructer.services.admin import TABLE
 from netstructer.services.admin.typed import read_secret, read_word
-from netstructer.services.admin.verbs import Verb
+from netstructer.services.admin.verbs import Table, Verb
 from netstructer.services.notices import notice_in
 
-__all__ = ["Remote", "plain_error"]
+__all__ = ["REMOTE_TABLE", "Remote", "plain_error"]
 
 TRIES = 3
 """Passwords that are asked for at a terminal: who mistypes does so twice, and the server closes links after five."""
 _LOGIN_ERRORS = {"LoginFailed", "AccountRefused"}
+
+
+REMOTE_TABLE = Table(verb for verb in TABLE.values() if not verb.here_only)
+"""The verbs that a link may call."""
 
 
 class Remote:
@@ -65,8 +73,18 @@ class Remote:
 
     def ask(self, verb: Verb, values: dict[str, Any]) -> Any:
         """Do a verb there.  Raises what the server says, in words that are not about calls."""
+        with self._in_plain_words(verb):
+            found = self._call(verb.action, **values)
+        return self._each(verb, found) if verb.streams else found
+
+    def _each(self, verb: Verb, items: Iterator[Any]) -> Iterator[Any]:
+        with self._in_plain_words(verb):
+            yield from items
+
+    @contextmanager
+    def _in_plain_words(self, verb: Verb) -> Iterator[None]:
         try:
-            return self._call(verb.action, **values)
+            yield
         except NotPermitted as error:
             hint = "" if self.user is not None else "; sign in as somebody who has it: --as NAME"
             raise NotPermitted(f"{plain_error(error)}{hint}", permission=verb.action) from None
@@ -98,7 +116,7 @@ class Remote:
         return self.link.call(action, *positional, timeout=self.seconds, **named)
 
     def _log_in(self, user: str, password_file: str | None) -> dict[str, Any]:
-        asks = password_file is None and sys.stdin.isatty()
+        asks = password_file is None and not os.environ.get(PASSWORD_VARIABLE) and sys.stdin.isatty()
         for left in reversed(range(TRIES if asks else 1)):
             try:
                 card = self._call("accounts.login", user, read_secret(f"password of {user}: ", file=password_file))

@@ -116,13 +116,15 @@ class Admin(BackupVerbs, SettingVerbs, LogVerbs, BanVerbs, MembershipVerbs, Leav
         return self._office.leaving
 
     def close(self) -> None:
-        """Watch the server no more, and let the actions be called no more.  May be called twice."""
+        """Watch the server no more, let the actions be called no more, and end a maintenance.  May be called twice."""
         self._watch.close()
         logging.getLogger("netstructer").removeHandler(self._office.errors)
         try:
             actions = self._office.server.actions
         except Misuse:
             return  # there is none, or it is gone
+        if self._office.maintenance is not None:
+            self._set_maintenance(None)
         for verb in TABLE.values():
             if verb.action in actions:
                 actions.remove(verb.action)

@@ -127,7 +127,10 @@ class BackupVerbs(Desk):
         kept = self._kept(store)
         if name and not _FREE.fullmatch(name):
             raise Misuse("expected a name of letters, digits, dots, hyphens and underscores")
-        return _make(self._directory(), store, kept, name or _stamp(self._office.wall()))
+        named = name or _stamp(self._office.wall())
+        if self._store_of(f"{store}-{named}{_SUFFIX}") != store:
+            raise Misuse("expected another name: with this one it would be taken for a backup of another store")
+        return _make(self._directory(), store, kept, named)
 
     @verb("backups.restore", aliases=["restore"])
     def restore_backup(self, name: BackupName) -> Facts:

@@ -12,7 +12,7 @@ from netstructer.address import parse_network
 from netstructer.bans import Ban
 from netstructer.errors import InvalidAddress, Misuse
 from netstructer.services.admin.desk import Desk
-from netstructer.services.admin.kinds import Choice, Duration, Text
+from netstructer.services.admin.kinds import LISTED, Choice, Duration, HowMany, Text
 from netstructer.services.admin.verbs import Facts, verb
 
 __all__ = ["BanVerbs"]
@@ -27,9 +27,9 @@ class BanVerbs(Desk):
     """Whom the server does not talk to, and which keys it takes."""
 
     @verb("bans.list")
-    def list_bans(self) -> list[Facts]:
-        """List the bans that stand."""
-        return [_facts_of(ban) for ban in self._server.bans]
+    def list_bans(self, *, limit: HowMany = LISTED) -> list[Facts]:
+        """List the bans that stand, the latest last."""
+        return [_facts_of(ban) for ban in self._server.bans.list()[-limit:]]
 
     @verb("bans.add")
     def add_ban(
@@ -63,7 +63,7 @@ class BanVerbs(Desk):
         *,
         seconds: Annotated[float, Duration("after how long it ends; without, at once")] = 0.0,
     ) -> Facts:
-        """Let a key open no more links, at once or after a while; links that are open stay."""
+        """Let a key open no more links, now or after a while; open ones stay.  Take it out of its file, too."""
         keys = self._server.keys
         if len({use.fingerprint for use in keys.uses() if use.until is None} - {fingerprint}) == 0:
             raise Misuse("this is the last key that has no end: nobody could come in any more")

@@ -12,19 +12,36 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from netstructer.errors import Misuse
 from netstructer.services.configuration.units import parse_amount
 
-__all__ = ["Choice", "Duration", "Flag", "Kind", "Plain", "Rows", "Secret", "Text", "Texts", "Whole"]
+__all__ = [
+    "Choice",
+    "Duration",
+    "Flag",
+    "HowMany",
+    "Kind",
+    "Message",
+    "Plain",
+    "Rows",
+    "Secret",
+    "Text",
+    "Texts",
+    "Whole",
+]
 
 TEXT_CHARACTERS = 1_000
 """Of one text, a message of a few lines put into one: longer ones are files."""
 MOST_TEXTS = 256
 """Texts of one argument: the patterns that a role may have."""
-MOST_ROWS = 1_000
-"""Rows of one call: what longer files have comes in several calls, each of a moment."""
+MOST_ROWS = 200
+"""Rows of one call: what longer files have comes in several calls, each of a few seconds on a slow disk."""
+MOST_LISTED = 10_000
+"""Rows of one list: what fits into a value of any end, and more than anybody reads."""
+LISTED = 1_000
+"""Rows of one list unless it is said otherwise."""
 LONGEST_SECONDS = 3_153_600_000.0
 """A hundred years: what ends later ends never."""
 SECRET_CHARACTERS = 1_024
@@ -41,6 +58,11 @@ class Kind:
     def expected(self) -> str:
         """The end of a sentence that begins with `expected`."""
         return "a value"
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether an audit says what was given."""
+        return True
 
     @property
     def label(self) -> str:
@@ -76,6 +98,15 @@ class Text(Kind):
         if not isinstance(value, str) or not self.least <= len(value) <= self.most or not value.isprintable():
             raise Misuse(f"expected {self.expected}, found {_kind_of(value)}")
         return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Text):
+    """What somebody says to others: theirs, and not an audit's."""
+
+    @property
+    def is_noted(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +170,9 @@ class Whole(Kind):
             raise Misuse(f"expected {self.expected}, found {_kind_of(text)}") from error
 
 
+HowMany = Annotated[int, Whole("how many at most", 1, MOST_LISTED)]
+
+
 @dataclass(frozen=True, slots=True)
 class Duration(Kind):
     """A time in seconds; as a word with a unit, too: `90`, `2min`, `7d`."""
@@ -194,6 +228,10 @@ class Plain(Kind):
         return "JSON" if self.whole else ""
 
     @property
+    def is_noted(self) -> bool:
+        return not self.whole
+
+    @property
     def expected(self) -> str:
         return "a value in JSON" if self.whole else "a flag, a number, a text, or a list of texts"
 
@@ -216,6 +254,10 @@ class Secret(Kind):
     """A password: asked for where nobody can read along, never a word of a command line, never in a log."""
 
     @property
+    def is_noted(self) -> bool:
+        return False
+
+    @property
     def expected(self) -> str:
         return f"a password of 1 to {SECRET_CHARACTERS:,} characters"
 
@@ -231,6 +273,10 @@ class Secret(Kind):
 @dataclass(frozen=True, slots=True)
 class Rows(Kind):
     """Rows of facts by name; on a command line a file of JSON lines, of the machine where that is typed."""
+
+    @property
+    def is_noted(self) -> bool:
+        return False
 
     @property
     def expected(self) -> str:

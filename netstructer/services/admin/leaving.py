@@ -21,10 +21,11 @@ from typing import Annotated, Any
 
 from netstructer.actions import Context
 from netstructer.address import Address
-from netstructer.errors import Misuse, NetstructerError
+from netstructer.errors import Misuse
 from netstructer.services.admin.desk import ENTER
 from netstructer.services.admin.kinds import Choice, Duration, Text
 from netstructer.services.admin.links import OWN_SECONDS, LinkVerbs
+from netstructer.services.admin.office import Admits
 from netstructer.services.admin.verbs import Facts, verb
 from netstructer.services.hall import Hall
 
@@ -85,11 +86,14 @@ class LeavingVerbs(LinkVerbs):
         return self._leave("restart", reason, seconds)
 
     def _set_maintenance(self, reason: str | None) -> None:
-        office, hall = self._office, self._hall
+        office, server = self._office, self._server
         with office.lock:
-            office.maintenance = reason
-            is_by_key = office.accounts is None
-            hall.server.admits = None if reason is None or not is_by_key else _admits(hall)
+            was, office.maintenance = office.maintenance, reason
+            if office.accounts is None and was is None and reason is not None:
+                office.admitted = server.admits
+                server.admits = _admits(self._hall, office.admitted)
+            elif office.accounts is None and was is not None and reason is None:
+                server.admits = office.admitted
         logger.warning("= maintenance %s", "off" if reason is None else "on")
 
     def _leave(self, how: str, reason: str, seconds: float) -> Facts:
@@ -113,8 +117,9 @@ class LeavingVerbs(LinkVerbs):
                 self._office.leave(how, seconds)
             else:
                 self._hall.leave(seconds)
-        except NetstructerError as error:
+        except Exception as error:  # whatever it was: there is nobody above who could be told
             logger.error("= the server did not end as it should: %s", type(error).__name__)
+            self._office.leaving = ""
 
 
 class _Caller:
@@ -148,12 +153,13 @@ def may_enter(hall: Hall, link: Any) -> bool:
     return action is not None and bool(actions.permits(Context(_Caller(link), action, actions), ENTER))
 
 
-def _admits(hall: Hall) -> Any:
-    """Return what says whether a client with this key is let in."""
+def _admits(hall: Hall, before: Admits | None) -> Admits:
+    """Return what says whether a client with this key is let in; whom it was not before, it is not now."""
 
     def admits(user: str | None, fingerprint: str) -> bool:
         try:
-            return may_enter(hall, _Stranger(user, fingerprint))
+            is_welcome = before is None or before(user, fingerprint)
+            return is_welcome and may_enter(hall, _Stranger(user, fingerprint))
         except Exception as error:  # the application's own decision, which failed: nobody is let in by a fault
             logger.error("whether somebody may enter could not be decided: %s", type(error).__name__)
             return False

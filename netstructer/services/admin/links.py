@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from netstructer.errors import Misuse, NetstructerError
 from netstructer.services.admin.desk import Desk
-from netstructer.services.admin.kinds import Duration, Plain, Text
+from netstructer.services.admin.kinds import LISTED, Duration, HowMany, Message, Plain, Text
 from netstructer.services.admin.verbs import Facts, verb
 from netstructer.services.hall import user_of
 from netstructer.services.notices import Notice, NoticeKind
@@ -53,10 +53,11 @@ class LinkVerbs(Desk):
         *,
         user: Annotated[str, Text("only those of this user", 256)] = "",
         ip: Annotated[str, Text("only those from this address", 64)] = "",
+        limit: HowMany = LISTED,
     ) -> list[Facts]:
         """List the links: who, from where, since when, how much was moved, how far away."""
         found = [link for link in self._links() if user in ("", user_of(link)) and ip in ("", link.peer.host)]
-        return [facts_of(link) for link in found]
+        return [facts_of(link) for link in found[:limit]]
 
     @verb("links.show", aliases=["coninfo"])
     def show_link(self, link: LinkId) -> Facts:
@@ -134,26 +135,26 @@ class LinkVerbs(Desk):
     # --- messages ---------------------------------------------------------------------------------------------------
 
     @verb("message.all", aliases=["broadcast"])
-    def message_all(self, text: Annotated[str, Text("what to say")]) -> Facts:
+    def message_all(self, text: Annotated[str, Message("what to say")]) -> Facts:
         """Send a message to all links."""
         return {"sent": self._tell(self._links(), "message", text)}
 
     @verb("message.user")
     def message_user(
-        self, user: Annotated[str, Text("to whom", 256)], text: Annotated[str, Text("what to say")]
+        self, user: Annotated[str, Text("to whom", 256)], text: Annotated[str, Message("what to say")]
     ) -> Facts:
         """Send a message to the links of one user."""
         return {"sent": self._tell(self._hall.links_of(user), "message", text)}
 
     @verb("message.group")
     def message_group(
-        self, group: Annotated[str, Text("to whom", 128)], text: Annotated[str, Text("what to say")]
+        self, group: Annotated[str, Text("to whom", 128)], text: Annotated[str, Message("what to say")]
     ) -> Facts:
         """Send a message to the links of one group."""
         return {"sent": self._tell(self._server.groups.members(group), "message", text)}
 
     @verb("message.link")
-    def message_link(self, link: LinkId, text: Annotated[str, Text("what to say")]) -> Facts:
+    def message_link(self, link: LinkId, text: Annotated[str, Message("what to say")]) -> Facts:
         """Send a message to one link."""
         return {"sent": self._tell([self._link_of(link)], "message", text)}
 

@@ -22,7 +22,7 @@ from netstructer.services.admin.verbs import Facts
 from netstructer.services.hall import Hall
 from netstructer.services.printing import cut, one_line
 
-__all__ = ["Kept", "LastError", "LogBook", "Note", "Office"]
+__all__ = ["Admits", "Kept", "LastError", "LogBook", "Note", "Office"]
 
 logger = logging.getLogger("netstructer")
 
@@ -39,6 +39,10 @@ ERROR_CHARACTERS = 300
 
 Note = Callable[[str, str, str, str, str], object]
 """`note(actor, source, action, target, result)`: who did what, from where, to whom, and what came of it ("ok")."""
+
+
+Admits = Callable[[str | None, str], bool]
+"""`admits(user, fingerprint)`: whether a client is let in, as `Server.admits`."""
 
 
 class Kept(Protocol):
@@ -75,6 +79,8 @@ class Office:
     greeting: str = ""
     maintenance: str | None = None
     """Why nobody but administrators is let in; None where everybody is."""
+    admitted: Admits | None = None
+    """What the server let in before the maintenance."""
     leaving: str = ""
     """`shutdown` or `restart`, once the server was told so."""
     meter: Meter = field(init=False)

@@ -14,7 +14,17 @@ from netstructer.errors import LastAdmin, Misuse
 from netstructer.services.accounts import Account, Quota
 from netstructer.services.accounts.account import Status
 from netstructer.services.admin.desk import plain
-from netstructer.services.admin.kinds import Choice, Duration, Flag, Secret, Text, Texts, Whole
+from netstructer.services.admin.kinds import (
+    LISTED,
+    Choice,
+    Duration,
+    Flag,
+    HowMany,
+    Secret,
+    Text,
+    Texts,
+    Whole,
+)
 from netstructer.services.admin.links import LinkVerbs
 from netstructer.services.admin.verbs import Facts, verb
 from netstructer.services.hall import user_of
@@ -30,6 +40,7 @@ AccountName = Annotated[str, Text("the name of the account", 64)]
 RoleName = Annotated[str, Text("the name of the role", 32)]
 Why = Annotated[str, Text("why: for whoever administers, it never travels", 200)]
 HowLong = Annotated[float | None, Duration("for how long; without, until somebody says otherwise", 0.001)]
+After = Annotated[str, Text("only those whose names come after this one", 64)]
 Permission = Annotated[str, Text("a permission, as admin.users.list, or all under a name, as admin.users.*", 300)]
 
 
@@ -42,10 +53,13 @@ class UserVerbs(LinkVerbs):
         which: Annotated[str, Choice("which of them", KINDS)] = "all",
         *,
         role: Annotated[str, Text("only those with this role", 32)] = "",
+        after: After = "",
+        limit: HowMany = LISTED,
     ) -> list[Facts]:
-        """List accounts: all, those that are online, or by how they stand."""
-        found = self._accounts.list(role=role or None)
-        return [_facts_of(account) for account in self._chosen(which, found)]
+        """List accounts by name: all, those that are online, or by how they stand."""
+        found = self._chosen(which, self._accounts.list(role=role or None))
+        behind = [account for account in found if account.name > after]
+        return [_facts_of(account) for account in behind[:limit]]
 
     @verb("users.show")
     def show_user(self, name: AccountName) -> Facts:
@@ -195,11 +209,18 @@ class UserVerbs(LinkVerbs):
         return {"quota": quota, "most": None} if use is None else _use_facts(quota, use)
 
     @verb("users.statistics", aliases=["audit", "activity"])
-    def statistics(self, name: Annotated[str, Text("whose; without, everybody's", 64)] = "") -> list[Facts]:
+    def statistics(
+        self,
+        name: Annotated[str, Text("whose; without, everybody's", 64)] = "",
+        *,
+        after: After = "",
+        limit: HowMany = LISTED,
+    ) -> list[Facts]:
         """Show what was counted of each account."""
         if name:
             return [{"user": self._accounts.get(name).name} | self._accounts.statistics(name)]
-        return [{"user": user} | counted for user, counted in self._accounts.all_statistics().items()]
+        behind = [(user, counted) for user, counted in self._accounts.all_statistics().items() if user > after]
+        return [{"user": user} | counted for user, counted in behind[:limit]]
 
     # --- how --------------------------------------------------------------------------------------------------------
 

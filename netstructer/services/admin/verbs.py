@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from netstructer.errors import Misuse
-from netstructer.services.admin.kinds import Flag, Kind, Rows, Secret, Texts
+from netstructer.services.admin.kinds import Flag, Kind, Secret, Texts
 
 __all__ = ["PREFIX", "Facts", "Parameter", "Table", "Verb", "table_of", "verb"]
 
@@ -144,15 +144,13 @@ class Verb:
             raise Misuse(f"{self.name}: argument {parameter.name}: {error}") from None
 
     def target_of(self, values: Mapping[str, Any]) -> str:
-        """Return whom or what it is done to, as an audit says it: the first arguments that are no secret."""
-        shown = [
-            str(values[parameter.name])
-            for parameter in self.parameters
-            if not isinstance(parameter.kind, Secret | Rows | Flag)
-            and not parameter.is_option
-            and values.get(parameter.name) not in (None, "")
-        ]
-        return " ".join(shown)
+        """Return whom or what it is done to, as an audit says it: the arguments without names, but for what is said
+        and what is secret.
+        """
+        noted = [one for one in self.parameters if one.kind.is_noted and not one.is_option]
+        found = [values.get(parameter.name) for parameter in noted]
+        words = [word for value in found for word in (value if isinstance(value, list) else [value])]
+        return " ".join(str(word) for word in words if word not in (None, ""))
 
 
 class Table(Mapping[str, Verb]):

@@ -150,7 +150,11 @@ def help_of(words: Iterable[str], table: Table) -> list[str]:
     asked = list(words)
     if not asked:
         lines = [line for noun in table.nouns() for line in _listed(noun, table)]
-        return [*lines, "", "help COMMAND tells more of one; exit leaves."]
+        return [
+            *lines,
+            "",
+            "help COMMAND tells more of one; json on and json off say how results are printed; exit leaves.",
+        ]
     if len(asked) == 1 and asked[0] in table.nouns() and asked[0] not in table:
         return _listed(asked[0], table)
     verb, _ = _verb_in(asked, table)
