@@ -1,6 +1,6 @@
 """Passwords: Argon2id, and how much of it a process does at once.  Floor: SERVICES.  Law: no password is kept or shown.
 
-Spec: protocol.md, "Accounts".  A password is kept as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`: read
+Docs: docs/accounts.md.  A password is kept as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`: read
 strictly, and its parameters are held to bounds before anything is computed, because a file that was tampered with could
 ask for 4 GiB.  Argon2id costs memory on purpose, so a gate lets in as many at once as there are processors; a few more
 wait, and the rest is told `Busy` at once.  It comes from `cryptography`, which has it from version 44 on, where OpenSSL

@@ -1,6 +1,6 @@
 """Throttling: who fails often waits.  Floor: SERVICES.  Law: a delay, never a lock; known and unknown names wait alike.
 
-Spec: protocol.md, "Accounts".  Failures are counted for each name and for each source.  Four are free; from the fifth
+Docs: docs/accounts.md.  Failures are counted for each name and for each source.  Four are free; from the fifth
 on the next try waits 1 s, 2 s, 4 s … 15 min.  A try that comes too early is refused before anything is computed, and
 counts for nothing, so nobody makes anybody wait longer by asking again.
 
