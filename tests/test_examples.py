@@ -33,7 +33,7 @@ SHOWN = {
         "here: [('boiler', 'heating'), ('lamp-1', 'lamp'), ('lamp-2', 'lamp')]",
         "lamp-2 is on",
         "reported: [('lamp-1', 9.5), ('lamp-2', 9.5)]",
-        "there is no action 'reboot'",
+        "refused: the peer has no action 'reboot'",
     ],
     "file_server.py": ["put: 3145728 bytes, stored", "ls: ['scan.tiff']", "equal: True"],
     "records.py": ["10000 entries", "equal: True", "amount=Decimal('0.25')", 'refused: value["where"][0]'],
