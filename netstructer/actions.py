@@ -118,7 +118,7 @@ class Context:
         """Return the names of the actions that the caller may call, in order."""
         granted: dict[str | None, bool] = {None: True}
         found = []
-        for name in self._table:
+        for name in self._table.names():
             action = self._table.find_or_none(name)
             if action is None:  # taken out meanwhile
                 continue
@@ -197,8 +197,9 @@ class Action:
 class Actions:
     """A table of actions.  Names that are not in it are looked for in `parent`."""
 
-    def __init__(self, parent: Actions | None = None, *, house: Any = None) -> None:
+    def __init__(self, parent: Actions | None = None, *, house: Any = None, shown: bool = True) -> None:
         self._actions: dict[str, Action] = {}
+        self._shown = shown
         self._parent = parent
         self._house = None if house is None else weakref.ref(house)
         self._permits: Callable[[Context, str], bool] | None = None
@@ -319,11 +320,18 @@ class Actions:
         return False
 
     def __iter__(self) -> Iterator[str]:
-        """The names, the parent's included, in order."""
-        names = set(self._actions)
-        if self._parent is not None:
-            names.update(self._parent)
-        return iter(sorted(names))
+        """The names, the parent's included, in order; without the courtesies, which every link has."""
+        return iter(self.names(shown=True))
+
+    def names(self, *, shown: bool = False) -> list[str]:
+        """Return all names, the parent's included, in order, or those that are `shown`."""
+        found: set[str] = set()
+        table: Actions | None = self
+        while table is not None:
+            if table._shown or not shown:
+                found.update(table._actions)
+            table = table._parent
+        return sorted(found)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.find_or_none(name) is not None

@@ -17,7 +17,7 @@ PING_BYTES = 1024
 """What `netstructer.ping` sends back at most: enough to see whether a value arrives as it was, too little to be of use
 to anybody else."""
 
-COURTESIES = Actions()
+COURTESIES = Actions(shown=False)
 """The table behind those of all servers, and of all links of clients."""
 
 

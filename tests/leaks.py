@@ -75,8 +75,7 @@ def left_to_the_collector(action: Callable[[], object], settled: Callable[[], ob
     `settled()` says when the threads that have a part in it are done.
     """
     action()
-    while gc.collect():
-        pass  # What a finalizer of the test before has brought back goes the second time.
+    gc.collect()
     flags = gc.get_debug()
     gc.disable()
     try:

@@ -469,6 +469,7 @@ def test_everybody_has_the_courtesies() -> None:
     asked: list[str] = []
     table.permit(lambda context, permission: asked.append(permission) or permission == "clerk")
 
+    assert list(table) == ["ajar", "left", "open", "shut"]
     assert run(table, "netstructer.actions") == ["ajar", "left", "netstructer.actions", "netstructer.ping", "open"]
     assert sorted(asked) == ["admin", "clerk"]
     for value in (None, True, 1.5, -7, "ö" * PING_BYTES, b"x" * PING_BYTES, 1 << (PING_BYTES * 8 - 1)):

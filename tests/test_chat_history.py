@@ -13,7 +13,8 @@ from netstructer import Link
 from netstructer.cli.sources import source_at
 from netstructer.errors import InvalidName, LimitReached, Misuse, StoreDamaged
 from netstructer.services.chat import ChatLimits, History, Said
-from netstructer.services.chat.history import ROWS, TIDY_SECONDS
+from netstructer.services.chat import history as history_module
+from netstructer.services.chat.history import TIDY_SECONDS
 from netstructer.services.chat.texts import name_of_room
 from netstructer.services.store import Store
 
@@ -123,18 +124,19 @@ def test_what_is_erased_is_in_no_file_any_more(tmp_path: Path) -> None:
     assert b"unforgettable" not in (tmp_path / "chat.db").read_bytes()
 
 
-def test_a_report_has_a_row_for_each_message(tmp_path: Path) -> None:
+def test_a_report_has_a_row_for_each_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "ROWS", 5)
     wall = Wall()
     with opened(tmp_path, wall) as history:
-        for number in range(ROWS + 1):
+        for number in range(11):
             history.add(LOBBY, 0, "Ada", None, str(number))
         wall.now += 60
         history.add(GARDEN, 0, "Bob", "bob", "hello")
         rows = list(history.rows())
 
-        assert len(rows) == ROWS + 2
+        assert len(rows) == 12
         assert rows[0] == {"timestamp": NOW + 60, "client": "Bob", "message": "hello", "room": "Garden", "number": 1}
-        assert [row["message"] for row in history.rows("LOBBY")] == [str(number) for number in range(ROWS + 1)]
+        assert [row["message"] for row in history.rows("LOBBY")] == [str(number) for number in range(11)]
         assert [row["client"] for row in history.rows(since=NOW + 1)] == ["Bob"]
         assert list(history.rows("nowhere")) == []
         with pytest.raises(Misuse, match="expected a report of a chat: chat"):
