@@ -604,6 +604,8 @@ def test_a_call_that_was_cancelled_before_anybody_took_it_is_not_run() -> None:
                 raw.close(number)
             given_up = raw.open()
             raw.say(given_up, (4,))  # before it was asked
+            traffic = ends.far._session.traffic
+            eventually(lambda traffic=traffic: traffic.messages_received == 42, "all that was said")
             watched.gate.set()
 
             assert waiting.result() == 0

@@ -26,6 +26,8 @@ from netstructer.errors import (
     NetstructerError,
     NotPermitted,
     RemoteError,
+    SpoolFull,
+    StoreFull,
     UnknownAction,
 )
 from netstructer.limits import Limits
@@ -421,3 +423,21 @@ def test_a_window_never_closes_for_good(charges: list[int]) -> None:
         assert 0 <= more <= MOST_ITEMS
         ahead += more - 1
         assert ahead > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/srv/secret/place"), "No such file or directory"),
+        (OSError("/srv/secret/place is odd"), ""),
+        (StoreFull("/srv/secret/place is full"), ""),
+        (SpoolFull("/srv/secret/place is full"), ""),
+        (NotPermitted("expected the permission 'a'"), "expected the permission 'a'"),
+        (ValueError("expected a number"), "expected a number"),
+    ],
+)
+def test_a_fault_names_no_place_of_the_machine(error: Exception, text: str) -> None:
+    found = fault(error)
+
+    assert (found[2], found[3]) == (type(error).__name__, text)
+    assert answer_in(found).value[2] == text

@@ -28,7 +28,14 @@ from netstructer.errors import (
     Misuse,
     NetstructerError,
     NotPermitted,
+    OutboxDamaged,
+    OutboxFull,
     RemoteError,
+    SpoolFull,
+    StoreBusy,
+    StoreDamaged,
+    StoreFull,
+    StoreTooNew,
     UnknownAction,
 )
 
@@ -204,11 +211,21 @@ def fault(error: BaseException) -> tuple[Any, ...]:
             name = error.name
     if not _is_name(name):
         name = "Exception"
+    return (_FAULT, blame.value, name, _tame(_text_of(error)))
+
+
+def _text_of(error: BaseException) -> str:
+    """Return what a caller is told of an error beside its name: of a file that is missing, or a store that is full, not
+    which one of this machine's it is.
+    """
+    if isinstance(error, _AT_HOME):
+        return ""
+    if isinstance(error, OSError) and not isinstance(error, NetstructerError):
+        return error.strerror if isinstance(error.strerror, str) else ""
     try:
-        text = str.__str__(str(error))
+        return str.__str__(str(error))
     except Exception:
-        text = ""  # An error whose text cannot be had is told by its name.
-    return (_FAULT, blame.value, name, _tame(text))
+        return ""  # An error whose text cannot be had is told by its name.
 
 
 def raise_fault(action: str, answer: Answer) -> NoReturn:
@@ -240,6 +257,8 @@ _CALL, _NOTIFY, _MORE, _CANCEL = (word.value for word in (Word.CALL, Word.NOTIFY
 _RESULT, _FAULT, _STREAM = (word.value for word in (Word.RESULT, Word.FAULT, Word.STREAM))
 _ITEM, _END = Word.ITEM.value, Word.END.value
 _WORDS = {word.value: word for word in Word}
+_AT_HOME = (StoreDamaged, StoreFull, StoreBusy, StoreTooNew, OutboxDamaged, OutboxFull, SpoolFull)
+"""Whose texts name places of this machine, for whoever runs it."""
 _BLAMES = frozenset(blame.value for blame in Blame)
 
 
