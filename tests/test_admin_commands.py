@@ -411,6 +411,7 @@ def test_a_console_in_a_terminal(missing: bool) -> None:
         screen.expect("uptime")
         screen.type("\r")
         screen.expect(r"started +\d")
+        screen.expect("netstructer>")
         screen.type("shutdown --seconds 1\r")
         screen.expect("the end shutdown")
         assert screen.process.wait(PATIENCE_SECONDS) == 0
