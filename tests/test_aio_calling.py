@@ -306,7 +306,7 @@ def test_a_function_whose_caller_has_left_it_holds_its_place_until_it_returns() 
             told.gate.set()
 
             assert await near.call("add", 1) == 2
-            assert told.ended[:3] == [True] * 3
+            await until(lambda: told.ended[:3] == [True] * 3)
 
     run(main)
 
