@@ -399,7 +399,7 @@ PLANTED = {
     "descriptors": lambda: KEPT.append(open(os.devnull)),  # noqa: SIM115 - it is to stay open
     "threads": _thread,
     "netstructer.limits.Limits": lambda: KEPT.append(Limits()),
-    "blocks of memory": lambda: KEPT.append(bytearray(64)),
+    "blocks of memory": lambda: KEPT.extend((bytearray(64), bytearray(64))),
     "bytes of the heap": lambda: KEPT.append(bytearray(4096)),
 }
 
