@@ -46,8 +46,8 @@ from netstructer.cli.closing import facts_of_transfer, line_of, planned, sentenc
 from netstructer.cli.fileroom import FileRoom
 from netstructer.cli.outcomes import ExitCode
 from netstructer.cli.places import Place, parse_place, split_get
-from netstructer.services.files.patience import READ_BYTES_PER_SECOND, Patient
-from netstructer.services.files.room import Answered
+from netstructer.services.patience import READ_BYTES_PER_SECOND, Patient
+from netstructer.services.room import Answered
 from netstructer.transfer import Entry, Outcome, Progress, Transfer, listing, offer
 from netstructer.transfer.body import piece_of, start_of_file
 from netstructer.transfer.wording import Offer, check_refusal

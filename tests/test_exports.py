@@ -71,6 +71,17 @@ def test_the_import_is_light() -> None:
     assert [name for name in loaded if name.startswith("netstructer.")] == []
 
 
+def test_a_command_loads_no_service_that_only_others_need() -> None:
+    script = "import sys, netstructer.cli.app; print(*sorted(sys.modules))"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
+    services = ("accounts", "admin", "audit", "audit_reader", "chat", "files", "signin", "store")
+
+    assert "netstructer.services.configuration" in loaded
+    assert loaded & {"prompt_toolkit", *(f"netstructer.services.{name}" for name in services)} == set()
+
+
 def test_every_module_says_what_it_exports() -> None:
     for module in MODULES:
         names = _exports_of(module)

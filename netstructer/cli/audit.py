@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,10 @@ from netstructer.cli.outcomes import command
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.cli.times import Since, moment_of
 from netstructer.errors import AuditDamaged
-from netstructer.services.audit_chain import AuditRow, Verdict
-from netstructer.services.audit_reader import AuditReader
+
+if TYPE_CHECKING:
+    from netstructer.services.audit_chain import AuditRow, Verdict
+    from netstructer.services.audit_reader import AuditReader
 
 __all__ = ["audit", "head", "show", "verify"]
 
@@ -30,6 +32,12 @@ AuditKey = Annotated[
     str | None,
     typer.Option("--key-file", metavar="KEY", help="The key of the audit, if it is not PATH.key.", show_default=False),
 ]
+
+
+def _reader(path: str, key_file: str | None = None) -> AuditReader:
+    from netstructer.services.audit_reader import AuditReader  # Imported late: every other command would wait for it.
+
+    return AuditReader(path, key_file=key_file)
 
 
 @command
@@ -53,7 +61,7 @@ def verify(
     old copy that was put back, is sound. An audit that is not sound is exit code 8, and the first row that is not is
     named. The server may run meanwhile.
     """
-    with AuditReader(path, key_file=key_file) as reader:
+    with _reader(path, key_file) as reader:
         verdict = reader.verify(anchor=anchor)
     if json:
         print_json(_facts_of(verdict))
@@ -99,7 +107,7 @@ def show(
     Nothing is verified: netstructer audit verify. Text that others wrote is shown escaped. With --json: a line for each
     row, with its tag.
     """
-    with AuditReader(path) as reader:
+    with _reader(path) as reader:
         rows: Iterable[AuditRow]
         if since is action is actor is None and last:
             rows = reader.last(last)
@@ -119,7 +127,7 @@ def head(path: Place, json: Json = False) -> None:
 
     Whoever has it can tell later that all rows up to it are still there. It is no secret.
     """
-    with AuditReader(path) as reader:
+    with _reader(path) as reader:
         found = reader.head()
     if json:
         print_json({"row": found.row, "tag": found.tag.hex(), "head": str(found)})

@@ -6,8 +6,8 @@ import os
 import time
 from typing import Any
 
-from netstructer.services.files.patience import STALL_SECONDS
-from netstructer.services.files.room import Room
+from netstructer.services.patience import STALL_SECONDS
+from netstructer.services.room import Room
 from netstructer.transfer import Channel, Transfer, serve
 
 __all__ = ["FileRoom"]

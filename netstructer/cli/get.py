@@ -22,7 +22,7 @@ from netstructer.cli.outcomes import DiskFull, command
 from netstructer.cli.places import STANDARD_STREAM, split_get
 from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse, NetstructerError
-from netstructer.services.files.patience import STALL_SECONDS
+from netstructer.services.patience import STALL_SECONDS
 from netstructer.transfer import fetch
 from netstructer.transfer.pouring import pour
 from netstructer.transfer.wording import FULL

@@ -18,7 +18,7 @@ from netstructer.cli.screen import stderr
 from netstructer.errors import BadValue, LinkClosed, LinkTimeout, NetstructerError
 from netstructer.lan import ANYWHERE, addresses_for_clients
 from netstructer.services.configuration.tables import DRAIN_SECONDS
-from netstructer.services.files.room import Answered, Room
+from netstructer.services.room import Answered, Room
 from netstructer.signals import terminable
 
 __all__ = ["Arrived", "Entry", "Inbox", "Joined", "Left", "News", "Refused", "Stopped", "ending_with", "listening"]

@@ -13,7 +13,7 @@ from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_o
 from netstructer.cli.outcomes import code_of, command
 from netstructer.cli.places import parse_place
 from netstructer.cli.screen import one_line, print_json, size, stdout
-from netstructer.services.files.patience import STALL_SECONDS
+from netstructer.services.patience import STALL_SECONDS
 from netstructer.transfer import Entry, Outcome, Transfer, listing
 
 __all__ = ["ls"]

@@ -19,7 +19,7 @@ from netstructer.cli.outcomes import code_of, name_of, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.codec.ciphers import CipherName
 from netstructer.errors import LinkClosed, LinkLost, NetstructerError
-from netstructer.services.files.patience import Patient
+from netstructer.services.patience import Patient
 from netstructer.transfer import Channel, Progress, Refused, Report, Transfer
 
 __all__ = [

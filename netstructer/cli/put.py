@@ -16,7 +16,7 @@ from netstructer.cli.outcomes import command
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
 from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse
-from netstructer.services.files.patience import STALL_SECONDS
+from netstructer.services.patience import STALL_SECONDS
 from netstructer.transfer import Outcome, Source, offer
 
 __all__ = ["put"]

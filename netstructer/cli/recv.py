@@ -14,7 +14,7 @@ from netstructer.cli.options import CipherAsked, IdentityFile, KeyFile, cipher_o
 from netstructer.cli.outcomes import command, sentence_of
 from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.errors import Misuse
-from netstructer.services.files.room import Answered
+from netstructer.services.room import Answered
 
 __all__ = ["recv"]
 

@@ -23,8 +23,8 @@ from netstructer.cli.told import Assignments, ConfigFile, PortRange, ServerCiphe
 from netstructer.lan import addresses_for_clients, lan_address
 from netstructer.services.configuration import Configuration, Value, server_arguments
 from netstructer.services.configuration.tables import STALL_SECONDS
-from netstructer.services.files.room import Answered
 from netstructer.services.logs import LogFiles
+from netstructer.services.room import Answered
 
 __all__ = ["serve"]
 

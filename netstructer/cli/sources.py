@@ -1,6 +1,8 @@
 """Sources: which stores `netstructer report` can read, and how each is opened.  Floor: ROOF.
 
 Law: a store is known by the name that stands in it, never by that of its file, and is never made.
+
+What reads a store is imported when one is opened: every other command would wait for it, too.
 """
 
 from __future__ import annotations
@@ -10,26 +12,28 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netstructer.errors import Misuse, StoreDamaged
-from netstructer.services.account_reports import AccountReports
-from netstructer.services.accounts import Accounts
-from netstructer.services.audit_reader import AuditReader
-from netstructer.services.audit_reports import AuditReports
-from netstructer.services.ready import ReportSource
+
+if TYPE_CHECKING:
+    from netstructer.services.ready import ReportSource
 
 __all__ = ["OPENERS", "source_at"]
 
 
 @contextmanager
 def _audit_at(path: str) -> Iterator[ReportSource]:
+    from netstructer.services.audit_reader import AuditReader
+    from netstructer.services.audit_reports import AuditReports
+
     with AuditReader(path) as audit:
         yield AuditReports(audit)
 
 
 @contextmanager
 def _chat_at(path: str) -> Iterator[ReportSource]:
-    from netstructer.services.chat import HistoryReader  # Imported late: every other command would wait for it, too.
+    from netstructer.services.chat import HistoryReader
 
     with HistoryReader(path) as history:
         yield history
@@ -37,11 +41,11 @@ def _chat_at(path: str) -> Iterator[ReportSource]:
 
 @contextmanager
 def _accounts_at(path: str) -> Iterator[ReportSource]:
-    accounts = Accounts(path)
-    try:
+    from netstructer.services.account_reports import AccountReports
+    from netstructer.services.accounts import Accounts
+
+    with Accounts(path) as accounts:
         yield AccountReports(accounts)
-    finally:
-        accounts.close()
 
 
 OPENERS: dict[str, Callable[[str], AbstractContextManager[ReportSource]]] = {

@@ -24,4 +24,5 @@ audited         what happens at a server, told to its audit
 notices         what a server tells its clients of its own accord
 chat            rooms, private messages, a history
 printing        text as a line of a file or a terminal may hold it
+room            how requests for files are answered, each link in a thread      patience    how long is waited
 """

@@ -4,12 +4,13 @@ shared      all of it together        verbs       sharing, removing, renaming
 tree        what a user sees, and which real directory is meant        spelling    listings as their asker spells them
 visitors    whose files, and what he may        shares      which of them others may have
 rations     quotas, and room on the disk
-room        how requests for files are answered, each link in a thread        patience    how long is waited
+
+Requests are answered by `services.room`.
 """
 
 from netstructer.services.files.rations import QUOTA
-from netstructer.services.files.room import Answered, Room
 from netstructer.services.files.shared import ROLES, SharedFiles, define_roles
 from netstructer.services.files.shares import Share
+from netstructer.services.room import Answered, Room
 
 __all__ = ["QUOTA", "ROLES", "Answered", "Room", "Share", "SharedFiles", "define_roles"]

@@ -22,15 +22,15 @@ from typing import Any
 from netstructer.actions import Actions, Context
 from netstructer.errors import BadValue, Misuse, NetstructerError, NotPermitted, TransferRefused, UnsafeName
 from netstructer.services.accounts import Accounts
-from netstructer.services.files.patience import STALL_SECONDS
 from netstructer.services.files.rations import MOST_FILES, MOST_UPLOAD_BYTES, Rations
-from netstructer.services.files.room import Answered, Room
 from netstructer.services.files.shares import Shares
 from netstructer.services.files.spelling import Spelling
 from netstructer.services.files.tree import Meant, VirtualTree
 from netstructer.services.files.verbs import OK, Note, Verbs
 from netstructer.services.files.visitors import RECEIVE, SEND, Visitor, Visitors
 from netstructer.services.hall import Hall, user_of
+from netstructer.services.patience import STALL_SECONDS
+from netstructer.services.room import Answered, Room
 from netstructer.services.signin import SignIn
 from netstructer.transfer import Channel, Entry, Transfer, serve
 from netstructer.transfer.channel import telling

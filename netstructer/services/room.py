@@ -15,7 +15,7 @@ from typing import Any
 
 from netstructer.errors import BadValue, LinkClosed, LinkLost, NetstructerError, TransferRefused
 from netstructer.names import shown
-from netstructer.services.files.patience import STALL_SECONDS, Patient
+from netstructer.services.patience import STALL_SECONDS, Patient
 from netstructer.transfer import Channel, Transfer
 from netstructer.transfer.wording import REFUSALS, refusal_of, refused, verb_of
 
