@@ -22,7 +22,7 @@ from typing import Any, Literal
 from netstructer import private_files
 from netstructer.address import Network, parse_network
 from netstructer.errors import InvalidAddress, InvalidBan, LimitReached
-from netstructer.keys import Key
+from netstructer.keys import Key, named_fingerprint
 
 __all__ = ["Ban", "Bans"]
 
@@ -35,7 +35,6 @@ USER_CHARACTERS = 256
 LINE_BYTES = 4096
 """Of one ban in the file: the longest name and reason, every character escaped, come to 3 KiB."""
 
-_KEY_ID_DIGITS = 16
 _FIELDS = {"kind", "name", "reason", "since", "until"}
 
 Kind = Literal["network", "user", "key"]
@@ -225,15 +224,9 @@ def _named(network: str | None, user: str | None, key: Key | str | bytes | None)
         if not isinstance(user, str) or not 0 < len(user) <= USER_CHARACTERS:
             raise InvalidBan(f"expected a user's name of at most {USER_CHARACTERS} characters")
         return "user", user
-    digits = key.key_id.hex() if isinstance(key, Key) else key.hex() if isinstance(key, bytes) else key
-    digits = digits.replace("-", "").lower() if isinstance(digits, str) else ""
-    if len(digits) != _KEY_ID_DIGITS or set(digits) - set("0123456789abcdef"):
+    if (fingerprint := named_fingerprint(key)) is None:
         raise InvalidBan("expected a key, its fingerprint, or the 8 bytes of its key id")
-    return "key", _fingerprint(digits)
-
-
-def _fingerprint(digits: str) -> str:
-    return "-".join(digits[at : at + 4] for at in range(0, _KEY_ID_DIGITS, 4))
+    return "key", fingerprint
 
 
 def _load(place: str) -> list[Ban]:

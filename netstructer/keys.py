@@ -20,7 +20,7 @@ from netstructer import private_files
 from netstructer.errors import InvalidKey, UnsendableValue
 from netstructer.private_files import Path
 
-__all__ = ["Key", "KeyText", "fingerprint_of", "key_from"]
+__all__ = ["Key", "KeyText", "fingerprint_of", "key_from", "named_fingerprint"]
 
 TEXT_LENGTH = 44
 RAW_BYTES = 32
@@ -30,6 +30,7 @@ NO_KEY_ID = bytes(KEY_ID_BYTES)
 
 _FILE_BYTES = 4096
 """A key file holds 44 characters, and whatever newline or mark an editor left around them."""
+_KEY_ID_DIGITS = 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PUBLISHED = b"Tq_hBOzVozSYvyX8cvvqGZrmzkgaGssB99-azrqCleg="
 """The default key in the source of NetStructer 2.x: whoever can read knows it."""
@@ -167,6 +168,17 @@ def fingerprint_of(key_id: bytes) -> str:
     """Return the fingerprint of the key that 8 bytes name."""
     digits = key_id.hex()
     return "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+
+def named_fingerprint(key: object) -> str | None:
+    """Return the fingerprint of a key that is named: by a `Key`, its fingerprint, or its 8 bytes of key id; None for
+    what names none, such as the text of a key.
+    """
+    digits = key.key_id.hex() if isinstance(key, Key) else key.hex() if isinstance(key, bytes) else key
+    digits = digits.replace("-", "").lower() if isinstance(digits, str) else ""
+    if len(digits) != _KEY_ID_DIGITS or set(digits) - set("0123456789abcdef"):
+        return None
+    return fingerprint_of(bytes.fromhex(digits))
 
 
 def key_from(source: str, text: str | bytes) -> Key:

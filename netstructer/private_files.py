@@ -23,6 +23,7 @@ __all__ = [
     "make_directory",
     "note",
     "parse_line",
+    "path_beside",
     "publish",
     "read",
     "replace",
@@ -44,7 +45,7 @@ def write_new(place: str, content: bytes) -> None:
 
     Raises `FileExistsError` rather than overwrite, and `OSError` for the rest that can happen to files.
     """
-    beside = _beside(place)
+    beside = path_beside(place)
     try:
         _write(beside, content)
         if os.name == "nt":
@@ -59,6 +60,12 @@ def write_new(place: str, content: bytes) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(beside)
+
+
+def path_beside(place: str) -> str:
+    """Return a path in the directory of a place that nobody has: where a file is written before it gets its name."""
+    directory, name = os.path.split(place)
+    return os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
 
 
 def publish(beside: str, place: str) -> None:
@@ -89,7 +96,7 @@ def replace(place: str, content: bytes) -> None:
     replaced.  Raises `OSError`, and then the old content is there still.
     """
     place = os.path.realpath(place)
-    beside = _beside(place)
+    beside = path_beside(place)
     try:
         _write(beside, content)
         os.replace(beside, place)
@@ -184,11 +191,6 @@ def _home(environ: Mapping[str, str], *parts: str) -> str:
         with suppress(KeyError):  # a container may run under a number that no user has
             home = pwd.getpwuid(os.getuid()).pw_dir
     return os.path.join(home, *parts) if os.path.isabs(home) else ""
-
-
-def _beside(place: str) -> str:
-    directory, name = os.path.split(place)
-    return os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
 
 
 def _write(place: str, content: bytes) -> None:

@@ -27,7 +27,7 @@ from netstructer.services.admin.tail import LINE_CHARACTERS, TAIL_BYTES, tail
 from netstructer.services.audit import Audit
 from netstructer.services.audit_reader import AuditReader
 from netstructer.services.audit_reports import AuditReports
-from netstructer.services.audited import account_note, admin_note, link_note
+from netstructer.services.audited import account_note, link_note
 from netstructer.services.configuration import SECTIONS, Option, load
 from netstructer.services.notices import Notice, notice_in
 from netstructer.services.store import Store
@@ -159,7 +159,7 @@ def test_an_audit_is_backed_up_and_never_put_back(tmp_path: Path) -> None:
 
 
 def test_what_happens_is_told_to_an_audit_in_the_words_of_its_reports(tmp_path: Path) -> None:
-    with Audit(tmp_path / "audit.db") as audit, house(tmp_path / "there", note=admin_note(audit)) as there:
+    with Audit(tmp_path / "audit.db") as audit, house(tmp_path / "there", note=audit.note) as there:
         there.accounts.observe(account_note(audit))
         there.server.observers.add(link_note(audit))
         with there.link("anna") as link:

@@ -38,7 +38,8 @@ pytest.importorskip("rich")
 from netstructer.cli.eavesdropper import entropy, frames_of, occurrences
 from netstructer.cli.literals import facts_of, from_literal, same
 from netstructer.cli.outcomes import ExitCode, code_of, sentence_of
-from netstructer.cli.screen import one_line, rate, seconds, size
+from netstructer.cli.screen import rate, seconds, size
+from netstructer.services.printing import one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (

@@ -11,9 +11,9 @@ import typer
 from netstructer import Link
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of, find, peer_place
 from netstructer.cli.outcomes import command
-from netstructer.cli.screen import one_line
 from netstructer.credentials import PASSWORD_VARIABLE
 from netstructer.errors import LinkClosed, Misuse
+from netstructer.services.printing import one_line
 from netstructer.signals import terminable
 
 if TYPE_CHECKING:

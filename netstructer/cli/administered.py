@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from netstructer import Server
-from netstructer.cli.screen import one_line, stderr
+from netstructer.cli.screen import stderr
 from netstructer.services.configuration import Configuration
+from netstructer.services.printing import one_line
 
 if TYPE_CHECKING:
     from netstructer.actions import Context
@@ -40,14 +41,14 @@ def administered(
     # Imported late: most servers are administered by nobody.
     from netstructer.services.admin import Admin
     from netstructer.services.audit import Audit
-    from netstructer.services.audited import account_note, admin_note, link_note
+    from netstructer.services.audited import account_note, link_note
 
     with ExitStack() as stack:
         stores: dict[str, Any] = {}
         note = None
         if audit_told["file"] is not None:
             audit = stack.enter_context(Audit(str(audit_told["file"]), anchor=_path(audit_told["anchor"])))
-            note, stores["audit"] = admin_note(audit), audit
+            note, stores["audit"] = audit.note, audit
             audit.append("server.start", target=str(server.address))
             stack.callback(audit.append, "server.stop", target=str(server.address))
             server.observers.add(link_note(audit))

@@ -13,11 +13,12 @@ from typing import Annotated, NamedTuple
 import typer
 
 from netstructer.cli.options import FoundKey, find, identity_of
-from netstructer.cli.screen import one_line, stderr
+from netstructer.cli.screen import stderr
 from netstructer.credentials import FILE_VARIABLE, KEY_VARIABLE, default_key_path, find_identity
 from netstructer.errors import InvalidIdentity, MissingKey
 from netstructer.identity import Identity, default_identity_path
 from netstructer.keyring import KeyRing
+from netstructer.services.printing import one_line
 from netstructer.user_keys import UserKeys, UserRing, default_user_keys_path
 
 __all__ = ["Admitted", "Users", "admitted", "proved"]

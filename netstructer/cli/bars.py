@@ -18,7 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from netstructer.cli.screen import one_line, rate, size
+from netstructer.cli.screen import rate, size
+from netstructer.services.printing import one_line
 from netstructer.transfer import Progress
 
 __all__ = ["Bars", "drawn"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netstructer.cli.screen import one_line, rate, seconds, size
+from netstructer.cli.screen import rate, seconds, size
+from netstructer.services.printing import one_line
 from netstructer.transfer import Outcome, Transfer
 
 __all__ = ["Figures", "facts_of_outcome", "facts_of_transfer", "line_of", "planned", "sentence"]

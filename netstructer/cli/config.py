@@ -11,7 +11,7 @@ import typer
 
 from netstructer.cli.options import Json
 from netstructer.cli.outcomes import ExitCode, command
-from netstructer.cli.screen import one_line, print_json, stderr, stdout
+from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.cli.told import CONFIG_VARIABLE, Assignments, ConfigFile, config_file, told
 from netstructer.errors import InvalidConfiguration, Misuse
 from netstructer.services.configuration import (
@@ -24,6 +24,7 @@ from netstructer.services.configuration import (
     write_json,
     write_shown,
 )
+from netstructer.services.printing import one_line
 
 __all__ = ["check", "example", "show"]
 

@@ -11,7 +11,8 @@ from netstructer.cli.checkup import Step, check_machine
 from netstructer.cli.diagnosis import diagnose
 from netstructer.cli.options import Json, KeyFile, peer_place
 from netstructer.cli.outcomes import ExitCode, command
-from netstructer.cli.screen import one_line, print_json, stdout
+from netstructer.cli.screen import print_json, stdout
+from netstructer.services.printing import one_line
 
 __all__ = ["doctor"]
 

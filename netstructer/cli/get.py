@@ -20,9 +20,9 @@ from netstructer.cli.moving import CONTINUES, DryRun, NoResume, Stall, Timeout, 
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import DiskFull, command
 from netstructer.cli.places import STANDARD_STREAM, split_get
-from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse, NetstructerError
 from netstructer.services.patience import STALL_SECONDS
+from netstructer.services.printing import one_line
 from netstructer.transfer import fetch
 from netstructer.transfer.pouring import pour
 from netstructer.transfer.wording import FULL

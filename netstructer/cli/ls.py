@@ -12,8 +12,9 @@ from netstructer.cli.moving import Stall, Timeout, View, conversing, error_of, s
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import code_of, command
 from netstructer.cli.places import parse_place
-from netstructer.cli.screen import one_line, print_json, size, stdout
+from netstructer.cli.screen import print_json, size, stdout
 from netstructer.services.patience import STALL_SECONDS
+from netstructer.services.printing import one_line
 from netstructer.transfer import Entry, Outcome, Transfer, listing
 
 __all__ = ["ls"]

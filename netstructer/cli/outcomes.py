@@ -16,7 +16,8 @@ from typing import ParamSpec
 import typer
 
 from netstructer import errors
-from netstructer.cli.screen import one_line, stderr
+from netstructer.cli.screen import stderr
+from netstructer.services.printing import one_line
 
 __all__ = ["DiskFull", "ExitCode", "code_of", "command", "name_of", "sentence_of"]
 

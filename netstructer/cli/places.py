@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from netstructer.address import Address
 from netstructer.cli.options import peer_place
-from netstructer.cli.screen import one_line
 from netstructer.errors import InvalidAddress, Misuse, UnsafeName
 from netstructer.names import check_parts, shown
+from netstructer.services.printing import one_line
 
 __all__ = ["STANDARD_STREAM", "Place", "parse_place", "split_get"]
 

@@ -14,9 +14,9 @@ from netstructer.cli.moving import Compress, DryRun, NoResume, Stall, Timeout, V
 from netstructer.cli.options import CipherAsked, Json, KeyFile, Pinned, cipher_of
 from netstructer.cli.outcomes import command
 from netstructer.cli.places import STANDARD_STREAM, Place, parse_place
-from netstructer.cli.screen import one_line
 from netstructer.errors import Misuse
 from netstructer.services.patience import STALL_SECONDS
+from netstructer.services.printing import one_line
 from netstructer.transfer import Outcome, Source, offer
 
 __all__ = ["put"]

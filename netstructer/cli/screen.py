@@ -17,7 +17,9 @@ from rich.highlighter import ReprHighlighter
 from rich.pretty import pretty_repr
 from rich.text import Text
 
-__all__ = ["notes_off", "one_line", "prepare", "pretty", "print_json", "rate", "seconds", "size", "stderr", "stdout"]
+from netstructer.services.printing import one_line
+
+__all__ = ["notes_off", "prepare", "pretty", "print_json", "rate", "seconds", "size", "stderr", "stdout"]
 
 PRETTY_ITEMS = 12
 """Items of one container that are shown before the rest is counted."""
@@ -74,11 +76,6 @@ def print_json(facts: Any, *, to: TextIO | None = None) -> None:
     stream = to or sys.stdout
     stream.write(json.dumps(facts, ensure_ascii=True) + "\n")
     stream.flush()
-
-
-def one_line(text: str) -> str:
-    """Return `text` with everything escaped that could move a cursor or hide itself."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def pretty(value: object, *, width: int = 100) -> Text:

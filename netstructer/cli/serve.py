@@ -18,12 +18,13 @@ from netstructer.cli.logged import logged
 from netstructer.cli.options import IdentityFile, Json, KeyFile
 from netstructer.cli.outcomes import command, name_of, sentence_of
 from netstructer.cli.readiness import ready
-from netstructer.cli.screen import one_line, pretty, print_json, size, stderr, stdout
+from netstructer.cli.screen import pretty, print_json, size, stderr, stdout
 from netstructer.cli.told import Assignments, ConfigFile, PortRange, ServerCipher, flags, place, told
 from netstructer.lan import addresses_for_clients, lan_address
 from netstructer.services.configuration import Configuration, Value, server_arguments
 from netstructer.services.configuration.tables import STALL_SECONDS
 from netstructer.services.logs import LogFiles
+from netstructer.services.printing import one_line
 from netstructer.services.room import Answered
 
 __all__ = ["serve"]

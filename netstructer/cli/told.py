@@ -13,9 +13,10 @@ import typer
 
 from netstructer.address import parse_address
 from netstructer.cli.options import is_port
-from netstructer.cli.screen import one_line, stderr
+from netstructer.cli.screen import stderr
 from netstructer.errors import InvalidAddress, Misuse
 from netstructer.services.configuration import Configuration, Given, Value, load
+from netstructer.services.printing import one_line
 
 __all__ = [
     "CONFIG_VARIABLE",

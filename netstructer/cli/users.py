@@ -85,14 +85,14 @@ def _do(
     from netstructer.services.admin.shell import Shell
     from netstructer.services.admin.verbs import Verb
     from netstructer.services.audit import Audit
-    from netstructer.services.audited import account_note, admin_note
+    from netstructer.services.audited import account_note
 
     with ExitStack() as stack:
         accounts = stack.enter_context(Accounts(path))
         kept = None if audit is None else stack.enter_context(Audit(audit))
         if kept is not None:
             accounts.observe(account_note(kept))
-        desk = stack.enter_context(Admin(accounts=accounts, note=None if kept is None else admin_note(kept)))
+        desk = stack.enter_context(Admin(accounts=accounts, note=None if kept is None else kept.note))
         local = desk.acting(f"{_login_name()} (here)")
 
         def ask(verb: Verb, values: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ Law: the words are those that the reports of an audit know (audit_reports.py); w
     audit = Audit("audit.db")
     accounts.observe(account_note(audit))       logins, and what is done to accounts
     server.observers.add(link_note(audit))      links that open and end
-    Admin(server, note=admin_note(audit))       what administrators do
+    Admin(server, note=audit.note)              what administrators do
 
 A login that cannot be noted fails: `append` raises into it.  Links do not wait for their rows, and one that cannot be
 written is in the log.
@@ -19,20 +19,11 @@ from typing import Any
 from netstructer.services.accounts import AccountEvent
 from netstructer.services.audit import OK, Audit
 
-__all__ = ["account_note", "admin_note", "link_note"]
+__all__ = ["account_note", "link_note"]
 
 _DONE = "done"
 _LOGINS = {"login", "login by key"}
 _LINKS = {"opened": "link.open", "ended": "link.close"}
-
-
-def admin_note(audit: Audit) -> Callable[[str, str, str, str, str], None]:
-    """Return what an administration notes its deeds with."""
-
-    def note(actor: str, source: str, action: str, target: str, result: str) -> None:
-        audit.append(action, actor=actor, source=source, target=target, result=result)
-
-    return note
 
 
 def account_note(audit: Audit) -> Callable[[AccountEvent], None]:

@@ -72,8 +72,7 @@ def _copy(source: Connection, target: Connection, wait: float) -> None:
 @contextmanager
 def _beside(place: str) -> Iterator[str]:
     """Give a new, empty file beside a place, which is removed in the end with what SQLite puts beside it."""
-    directory, name = os.path.split(place)
-    copy = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+    copy = private_files.path_beside(place)
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield copy

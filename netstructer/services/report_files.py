@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from netstructer.errors import InvalidReport, StoreBusy
-from netstructer.private_files import make_directory
+from netstructer.private_files import make_directory, path_beside
 
 __all__ = ["add", "write_new"]
 
@@ -39,8 +39,7 @@ def write_new(places: Iterator[str], fill: Callable[[BinaryIO], None]) -> str:
     """
     first = next(places)
     make_directory(first)
-    directory, name = os.path.split(first)
-    beside = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+    beside = path_beside(first)
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         with open(descriptor, "wb") as file:

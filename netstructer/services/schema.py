@@ -41,8 +41,7 @@ class Schema:
 
         Its directory is made where it is missing.  Raises `Misuse` where no file can be made, and what SQLite raises.
         """
-        directory, name = os.path.split(path)
-        beside = os.path.join(directory, f".{name}.{os.urandom(8).hex()}")
+        beside = private_files.path_beside(path)
         try:
             private_files.make_directory(path)
             os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

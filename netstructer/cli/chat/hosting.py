@@ -19,7 +19,7 @@ from typing import NamedTuple
 from netstructer import Identity, Limits, Server
 from netstructer.address import Address
 from netstructer.cli.admitted import Admitted
-from netstructer.cli.screen import one_line, print_json, stderr, stdout
+from netstructer.cli.screen import print_json, stderr, stdout
 from netstructer.codec.ciphers import CipherName
 from netstructer.errors import Misuse
 from netstructer.lan import ANYWHERE, addresses_for_clients
@@ -28,6 +28,7 @@ from netstructer.services.accounts import AccountEvent, Accounts
 from netstructer.services.audit import OK, Audit
 from netstructer.services.chat import Chat, ChatLimits, History
 from netstructer.services.hall import Hall
+from netstructer.services.printing import one_line
 from netstructer.services.signin import SignIn
 from netstructer.signals import terminable
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 from netstructer.errors import AccountExists, LimitReached, LoginFailed, Misuse
-from netstructer.keys import Key, fingerprint_of
+from netstructer.keys import Key, named_fingerprint
 from netstructer.services.accounts.account import Account
 from netstructer.services.accounts.book import Who
 from netstructer.services.accounts.logins import TEXT, Logins, address_in
@@ -22,7 +22,6 @@ MOST_KEYS = 64
 """Keys, and names in the ring, of one account: its machines."""
 RING_NAME_CHARACTERS = 256
 """Of a name in the ring: what a ban of one may have."""
-_KEY_ID_DIGITS = 16
 
 
 class KeyHolders(Logins):
@@ -112,8 +111,6 @@ def _named(key: Key | str | bytes | None, user: str | None) -> tuple[str, str]:
         if not isinstance(user, str) or not 0 < len(user) <= RING_NAME_CHARACTERS:
             raise Misuse(f"expected a user's name in the ring, of at most {RING_NAME_CHARACTERS} characters")
         return "user", user
-    digits = key.key_id.hex() if isinstance(key, Key) else key.hex() if isinstance(key, bytes) else key
-    digits = digits.replace("-", "").lower() if isinstance(digits, str) else ""
-    if len(digits) != _KEY_ID_DIGITS or set(digits) - set("0123456789abcdef"):
+    if (fingerprint := named_fingerprint(key)) is None:
         raise Misuse("expected a key, its fingerprint, or the 8 bytes of its key id")
-    return "key", fingerprint_of(bytes.fromhex(digits))
+    return "key", fingerprint
