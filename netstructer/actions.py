@@ -30,7 +30,7 @@ from netstructer.address import Address
 from netstructer.errors import BadArguments, CallCancelled, MissingDependency, Misuse, NotPermitted, UnknownAction
 from netstructer.protocol.calls import Asked, checked_name
 
-__all__ = ["Action", "Actions", "Call", "Context"]
+__all__ = ["Action", "Actions", "Call", "Context", "user_of"]
 
 RESERVED = "netstructer."
 """Names that begin like this are the package's own: to take one is warned of."""
@@ -49,13 +49,15 @@ class Call(Protocol):
     @property
     def peer(self) -> Address: ...
     @property
-    def user(self) -> str | None: ...
-    @property
-    def state(self) -> dict[str, Any]: ...
-    @property
     def seconds_left(self) -> float | None: ...
     @property
     def cancelled(self) -> bool: ...
+
+
+def user_of(link: Any) -> str | None:
+    """Return who a link's peer is: as whom it has logged in, or whose key it proved; None where neither is known."""
+    found = link.account or link.user
+    return None if found is None else str(found)
 
 
 class Context:
@@ -83,12 +85,13 @@ class Context:
     @property
     def user(self) -> str | None:
         """Whose key the caller proved, or as whom it has logged in; None where neither is known."""
-        return self._call.user
+        return user_of(self.link)
 
     @property
     def state(self) -> dict[str, Any]:
         """What this end keeps with the link, for as long as it lives."""
-        return self._call.state
+        state: dict[str, Any] = self.link.state
+        return state
 
     @property
     def seconds_left(self) -> float | None:

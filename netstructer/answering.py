@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from netstructer.link import Link
     from netstructer.protocol.assembly import Message, Whole
 
-__all__ = ["ANSWER_SECONDS", "STALL_SECONDS", "Answering", "patient"]
+__all__ = ["ANSWER_SECONDS", "STALL_SECONDS", "Answering", "Served", "patient"]
 
 STAY_SECONDS = 0.25
 """How long a thread stays with a link that it has answered."""
@@ -149,16 +149,44 @@ class Answering:
             call.say((Word.END.value,))
 
 
-class _Call:
+class Served:
+    """What an action is told of its call, at either façade."""
+
+    _exchange: Any
+
+    def __init__(self, exchange: Any, reference: weakref.ref[Any], link: Any) -> None:
+        self._exchange, self._reference = exchange, reference
+        self.kept = link
+        """The link, until it is known that the call wants an answer."""
+        self.deadline: float | None = None
+
+    @property
+    def link(self) -> Any:
+        link = self.kept or self._reference()
+        if link is None:
+            raise LinkClosed("nobody holds the link any more")
+        return link
+
+    @property
+    def peer(self) -> Address:
+        peer: Address = self._exchange.peer
+        return peer
+
+    @property
+    def seconds_left(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+class _Call(Served):
     """One call under way, for one thread."""
 
+    _exchange: Exchange
+
     def __init__(self, answering: Answering, number: int, link: Link | None) -> None:
-        self._answering, self._exchange = answering, answering.exchange
-        self.kept = link
+        super().__init__(answering.exchange, answering.reference, link)
         self._number = number
         self._over = False
         self.wants_answer = True
-        self.deadline: float | None = None
         self.room = STREAM_ITEMS
         """How many items the caller takes now."""
 
@@ -169,29 +197,6 @@ class _Call:
             self.kept = None  # Where nobody holds the link any more, nobody waits either.
         if asked.seconds is not None:
             self.deadline = time.monotonic() + asked.seconds
-
-    @property
-    def link(self) -> Link:
-        link = self.kept or self._answering.reference()
-        if link is None:
-            raise LinkClosed("nobody holds the link any more")
-        return link
-
-    @property
-    def peer(self) -> Address:
-        return self._exchange.peer
-
-    @property
-    def user(self) -> str | None:
-        return self.link.account or self.link.user
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self.link.state
-
-    @property
-    def seconds_left(self) -> float | None:
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     @property
     def cancelled(self) -> bool:

@@ -29,17 +29,25 @@ from netstructer.errors import (
 from netstructer.protocol.calls import Asked
 
 
+class TheLink(str):
+    """A link, as far as a table sees one."""
+
+    account: str | None = None
+    user: str | None = "ada"
+
+    def __init__(self, text: str) -> None:
+        self.state: dict[str, Any] = {}
+
+
 class Call:
     """A call under way, as far as a table sees one."""
 
-    link = "the link"
     peer = Address("192.0.2.1", 5)
-    user: str | None = "ada"
     seconds_left: float | None = None
     cancelled = False
 
     def __init__(self) -> None:
-        self.state: dict[str, Any] = {}
+        self.link = TheLink("the link")
 
 
 def run(table: Actions, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -9,9 +9,10 @@ import pytest
 
 from loopback import KEY, PATIENCE_SECONDS
 from netstructer import Link, Server, aio
+from netstructer.actions import user_of
 from netstructer.errors import LinkTimeout, Misuse
 from netstructer.services import hall as hall_module
-from netstructer.services.hall import Hall, user_of
+from netstructer.services.hall import Hall
 
 
 def test_what_a_service_does_with_a_blocking_server() -> None:

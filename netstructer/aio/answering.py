@@ -27,12 +27,11 @@ from netstructer.actions import Action, Actions
 from netstructer.aio.calling import pack, post, say
 from netstructer.aio.pouring import Pouring
 from netstructer.aio.receiving import Receiving
-from netstructer.answering import ANSWER_SECONDS, LOOK_SECONDS, patient
+from netstructer.answering import ANSWER_SECONDS, LOOK_SECONDS, Served, patient
 from netstructer.crew import crew
 from netstructer.errors import (
     Busy,
     CallCancelled,
-    LinkClosed,
     MessageTooBig,
     NetstructerError,
     UnsendableValue,
@@ -41,7 +40,6 @@ from netstructer.noting import note
 from netstructer.protocol.calls import STREAM_ITEMS, WORD_BYTES, Asked, Word, asked_in, fault, more_in
 
 if TYPE_CHECKING:
-    from netstructer.address import Address
     from netstructer.aio.blob import Blob
     from netstructer.aio.exchange import Exchange
     from netstructer.aio.link import Link
@@ -118,12 +116,14 @@ class Answering:
         return [call for call in self._running.values() if call.task is not own]
 
 
-class _Call:
+class _Call(Served):
     """One call under way: a task that runs it."""
 
+    _exchange: Exchange
+
     def __init__(self, answering: Answering, number: int, link: Link | None) -> None:
-        self._answering, self._exchange, self._number = answering, answering.exchange, number
-        self._kept = link
+        super().__init__(answering.exchange, answering.reference, link)
+        self._answering, self._number = answering, number
         self._receiving = Receiving(self._exchange.pump, number)
         # Taken before anything else can happen, such as the end of the link.
         self._message: list[Message | Whole] = [self._receiving.take_at_once()]
@@ -133,7 +133,6 @@ class _Call:
         """Threads that work for it."""
         self._blobs: list[Blob] = []
         self._wants_answer = True
-        self._deadline: float | None = None
         self.task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -145,31 +144,8 @@ class _Call:
     # --- what an action is told -------------------------------------------------------------------------------------
 
     @property
-    def link(self) -> Link:
-        link = self._kept or self._answering.reference()
-        if link is None:
-            raise LinkClosed("nobody holds the link any more")
-        return link
-
-    @property
-    def peer(self) -> Address:
-        return self._exchange.peer
-
-    @property
-    def user(self) -> str | None:
-        return self.link.account or self.link.user
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return self.link.state
-
-    @property
-    def seconds_left(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    @property
     def cancelled(self) -> bool:
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
             self._over = True
         return self._over or self._exchange.pump.ended
 
@@ -185,9 +161,9 @@ class _Call:
                 return
             name, self._asked, self._wants_answer = asked.name, True, asked.wants_answer
             if asked.wants_answer:
-                self._kept = None  # Where nobody holds the link any more, nobody waits either.
+                self.kept = None  # Where nobody holds the link any more, nobody waits either.
             if asked.seconds is not None:
-                self._deadline = time.monotonic() + asked.seconds
+                self.deadline = time.monotonic() + asked.seconds
             self.hear()
             if not (self.is_waited_for and self.cancelled):
                 await self._run(asked)
@@ -205,7 +181,7 @@ class _Call:
             self._tell(error)
         finally:
             self._over = self._done = True
-            self._kept = None
+            self.kept = None
             self._blobs.clear()
             self._exchange.end_aside(self._number)
             self.task = None
@@ -236,11 +212,11 @@ class _Call:
 
     async def _within(self, work: Awaitable[T]) -> T:
         """Await a coroutine for as long as its caller waits."""
-        if self._deadline is None:
+        if self.deadline is None:
             return await work
         loop = self._exchange.pump.loop
         try:
-            async with asyncio.timeout_at(loop.time() + self._deadline - time.monotonic()) as within:
+            async with asyncio.timeout_at(loop.time() + self.deadline - time.monotonic()) as within:
                 return await work
         except TimeoutError:
             if not within.expired():
@@ -250,7 +226,7 @@ class _Call:
 
     async def _stream(self, items: AsyncGenerator[Any, None] | Pouring) -> None:
         """Send what a generator yields, as far as the caller takes it."""
-        self._deadline = None  # What the caller allows is for each item.
+        self.deadline = None  # What the caller allows is for each item.
         async with contextlib.aclosing(items):
             await self._say((Word.STREAM.value,))
             async for item in items:
@@ -373,7 +349,7 @@ class _Call:
             self._answering.left(self._number)
 
     def _blob_of(self, message: Message, place: int) -> Blob:
-        blob = self.link._blob_of(message, place)
+        blob: Blob = self.link._blob_of(message, place)
         self._blobs.append(blob)
         return blob
 

@@ -15,9 +15,10 @@ from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from typing import Any
 
+from netstructer.actions import user_of
 from netstructer.errors import LinkTimeout, Misuse, NetstructerError
 
-__all__ = ["Hall", "user_of"]
+__all__ = ["Hall"]
 
 LOOP_SECONDS = 30.0
 """How long a loop may take to do what a service asks of it: one that is so late serves nobody."""
@@ -133,9 +134,3 @@ async def _attend_awaited(link: Any, dialogue: Callable[[Any], object]) -> None:
     with suppress(NetstructerError):
         while True:
             await link._answer_aside(dialogue)
-
-
-def user_of(link: Any) -> str | None:
-    """Return who a link's peer is: as whom it has logged in, or whose key it proved; None where neither is known."""
-    found = link.account or link.user
-    return None if found is None else str(found)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from netstructer.actions import Context
+from netstructer.actions import Context, user_of
 from netstructer.errors import BadArguments, Misuse
 from netstructer.services.accounts import Accounts
 from netstructer.services.admin.backups import BackupVerbs, Schedules
@@ -31,7 +31,7 @@ from netstructer.services.admin.verbs import Table, Verb, table_of
 from netstructer.services.admin.watch import Watch
 from netstructer.services.admin.wording import parse
 from netstructer.services.configuration import Configuration
-from netstructer.services.hall import Hall, user_of
+from netstructer.services.hall import Hall
 
 __all__ = ["TABLE", "Admin"]
 

@@ -131,8 +131,6 @@ class _Caller:
     def __init__(self, link: Any) -> None:
         self.link = link
         self.peer: Address = link.peer
-        self.state: dict[str, Any] = link.state
-        self.user: str | None = link.account or link.user
 
 
 class _Stranger:

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
+from netstructer.actions import user_of
 from netstructer.errors import Misuse, NetstructerError
 from netstructer.services.admin.desk import Desk
 from netstructer.services.admin.kinds import LISTED, Duration, HowMany, Message, Plain, Text
 from netstructer.services.admin.verbs import Facts, verb
-from netstructer.services.hall import user_of
 from netstructer.services.notices import Notice, NoticeKind
 
 __all__ = ["LinkVerbs"]

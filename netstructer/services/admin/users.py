@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from netstructer.actions import user_of
 from netstructer.errors import LastAdmin, Misuse
 from netstructer.services.accounts import Account, Quota
 from netstructer.services.accounts.account import Status
@@ -27,7 +28,6 @@ from netstructer.services.admin.kinds import (
 )
 from netstructer.services.admin.links import LinkVerbs
 from netstructer.services.admin.verbs import Facts, verb
-from netstructer.services.hall import user_of
 from netstructer.services.roles import ADMIN, CLIENT
 
 __all__ = ["AccountName", "UserVerbs"]

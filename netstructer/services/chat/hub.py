@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Container
 from typing import Any
 
+from netstructer.actions import user_of
 from netstructer.errors import Busy, NameTaken, NetstructerError, NotHere, NotPermitted
 from netstructer.services.chat.history import History
 from netstructer.services.chat.limits import ChatLimits
@@ -22,7 +23,7 @@ from netstructer.services.chat.people import Gone, People, Person, Visit
 from netstructer.services.chat.pushed import pushed
 from netstructer.services.chat.rooms import GROUP_OF_ALL, Rooms
 from netstructer.services.chat.texts import Named, name_of_user
-from netstructer.services.hall import Hall, user_of
+from netstructer.services.hall import Hall
 
 __all__ = ["Count", "Hub", "Note"]
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from netstructer.actions import Actions, Context
+from netstructer.actions import Actions, Context, user_of
 from netstructer.errors import BadValue, Misuse, NetstructerError, NotPermitted, TransferRefused, UnsafeName
 from netstructer.services.accounts import Accounts
 from netstructer.services.files.rations import MOST_FILES, MOST_UPLOAD_BYTES, Rations
@@ -28,7 +28,7 @@ from netstructer.services.files.spelling import Spelling
 from netstructer.services.files.tree import Meant, VirtualTree
 from netstructer.services.files.verbs import OK, Note, Verbs
 from netstructer.services.files.visitors import RECEIVE, SEND, Visitor, Visitors
-from netstructer.services.hall import Hall, user_of
+from netstructer.services.hall import Hall
 from netstructer.services.patience import STALL_SECONDS
 from netstructer.services.room import Answered, Room
 from netstructer.services.signin import SignIn
