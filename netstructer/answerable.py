@@ -11,18 +11,15 @@ from typing import Any, TypeVar, overload
 from netstructer.actions import Actions
 from netstructer.courtesies import COURTESIES
 
-__all__ = ["Answerable"]
+__all__ = ["Answerable", "Registering"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Answerable:
-    """The actions and the state of a link."""
+class Registering:
+    """Whoever has a table of actions: a link for its peer, a server for all of its clients."""
 
-    _told: Any
-    _account: str | None = None
-    _actions: Actions | None = None
-    _state: dict[str, Any] | None = None
+    actions: Any
 
     @overload
     def on(self, name: F) -> F: ...
@@ -31,8 +28,19 @@ class Answerable:
         self, name: str | None = None, *, permission: str | None = None, check: bool = False
     ) -> Callable[[F], F]: ...
     def on(self, name: Any = None, *, permission: str | None = None, check: bool = False) -> Any:
-        """Register the decorated function as an action that the peer may call on this link: `actions.on` says how."""
+        """Register the decorated function as an action that whoever is at the other end may call, under its own name
+        where none is given: `actions.on` says how.
+        """
         return self.actions.on(name, permission=permission, check=check)
+
+
+class Answerable(Registering):
+    """The actions and the state of a link."""
+
+    _told: Any
+    _account: str | None = None
+    _actions: Actions | None = None
+    _state: dict[str, Any] | None = None
 
     @property
     def actions(self) -> Actions:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from netstructer import talking
 from netstructer.errors import BadValue, LinkTimeout, NetstructerError
-from netstructer.protocol.calls import Window, Word, answer_in, ask, raise_fault
+from netstructer.protocol.calls import Answer, Window, Word, answer_in, ask, raise_fault
 from netstructer.sockets import deadline_after
 
 if TYPE_CHECKING:
     from netstructer.codec.blob import Blob
     from netstructer.exchange import Exchange
     from netstructer.protocol.assembly import Message
+    from netstructer.protocol.outgoing import Outgoing
 
-__all__ = ["Stream", "call", "notify"]
+__all__ = ["Stream", "Streaming", "call", "notify"]
 
 
 def call(
@@ -80,12 +81,84 @@ def _cancel(exchange: Exchange, number: int) -> None:
     talking.say_and_leave(exchange, number, (Word.CANCEL.value,))
 
 
-class Stream(Iterator[Any]):
+class Streaming:
+    """A stream, as far as that waits for nothing: the same at both façades.
+
+    The peer is a few items ahead of who takes them, and no more.  `drop(number, last_words)` ends a stream that nobody
+    holds any more.
+    """
+
+    def __init__(
+        self,
+        exchange: Any,
+        number: int,
+        name: str,
+        timeout: float | None,
+        drop: Callable[[int, list[Outgoing]], object],
+    ) -> None:
+        self._exchange, self._number, self._name = exchange, number, name
+        self._timeout = timeout
+        self._window = Window()
+        self._over = False
+        last_word = talking.composed(exchange.session, number, (Word.CANCEL.value,))
+        self._finalizer = weakref.finalize(self, drop, number, [last_word])
+        self._finalizer.atexit = False
+
+    def close(self) -> None:
+        """Want no more of it: the action is told so.  May be called twice."""
+        if not self._over:
+            self._over = True
+            self._finalizer.detach()
+            self._cancel()
+
+    def _is_item(self, answer: Answer, charge: int) -> bool:
+        """Say whether that is an item, and ask for more where it is time; anything else must be the end."""
+        if answer.word is Word.ITEM:
+            if more := self._window.took(charge):
+                self._post((Word.MORE.value, more))
+            return True
+        if answer.word not in (Word.END, Word.FAULT):
+            raise BadValue("expected an item of a stream, or its end")
+        return False
+
+    def _finish(self, answer: Answer) -> None:
+        """Take in the end.  Raises what the action raised there."""
+        self._over = True
+        self._finalizer.detach()
+        self._leave()
+        if answer.word is Word.FAULT:
+            raise_fault(self._name, answer)
+
+    def _late(self) -> LinkTimeout:
+        return LinkTimeout(f"no further item of {self._name!r} came in time", action=self._name)
+
+    def _post(self, value: object) -> None:
+        """Say a short value and do not wait."""
+        raise NotImplementedError
+
+    def _leave(self) -> None:
+        """End the call, of which all was said."""
+        raise NotImplementedError
+
+    def _cancel(self) -> None:
+        """End the call, and tell the peer."""
+        raise NotImplementedError
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a stream cannot be copied or pickled")
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self._name!r} on link {self._exchange.session.id}{' over' if self._over else ''}>"
+
+
+class Stream(Streaming, Iterator[Any]):
     """What a streaming action yields, item by item, as it comes.
 
     The peer is a few items ahead of who takes them, and no more.  `close`, the end of a `with` block, and the collector
     tell it to stop.  One thread at a time.
     """
+
+    _exchange: Exchange
 
     def __init__(
         self,
@@ -95,13 +168,8 @@ class Stream(Iterator[Any]):
         blob_of: Callable[[Message, int], Blob],
         timeout: float | None,
     ) -> None:
-        self._exchange, self._number, self._name, self._blob_of = exchange, number, name, blob_of
-        self._timeout = timeout
-        self._window = Window()
-        self._over = False
-        last_word = talking.composed(exchange.session, number, (Word.CANCEL.value,))
-        self._finalizer = weakref.finalize(self, exchange.drop_aside, number, [last_word])
-        self._finalizer.atexit = False
+        super().__init__(exchange, number, name, timeout, exchange.drop_aside)
+        self._blob_of = blob_of
 
     def __next__(self) -> Any:
         """Return the next item.  Raises `LinkTimeout` where it took longer than the call's `timeout`, and what the
@@ -113,30 +181,24 @@ class Stream(Iterator[Any]):
         try:
             message = exchange.next_aside(self._number, deadline_after(self._timeout))
             answer = answer_in(exchange.read(message, self._blob_of))
-            if answer.word is Word.ITEM:
-                if more := self._window.took(message.total_charge()):
-                    talking.post(exchange, self._number, (Word.MORE.value, more))
+            if self._is_item(answer, message.total_charge()):
                 return answer.value
-            if answer.word not in (Word.END, Word.FAULT):
-                raise BadValue("expected an item of a stream, or its end")
         except NetstructerError as error:
             self.close()
             if isinstance(error, LinkTimeout):
-                raise LinkTimeout(f"no further item of {self._name!r} came in time", action=self._name) from error
+                raise self._late() from error
             raise
-        self._over = True
-        self._finalizer.detach()
-        talking.close_call(exchange, self._number)
-        if answer.word is Word.FAULT:
-            raise_fault(self._name, answer)
+        self._finish(answer)
         raise StopIteration
 
-    def close(self) -> None:
-        """Want no more of it: the action is told so.  May be called twice."""
-        if not self._over:
-            self._over = True
-            self._finalizer.detach()
-            _cancel(self._exchange, self._number)
+    def _post(self, value: object) -> None:
+        talking.post(self._exchange, self._number, value)
+
+    def _leave(self) -> None:
+        talking.close_call(self._exchange, self._number)
+
+    def _cancel(self) -> None:
+        _cancel(self._exchange, self._number)
 
     def __enter__(self) -> Stream:
         return self
@@ -145,9 +207,3 @@ class Stream(Iterator[Any]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a stream cannot be copied or pickled")
-
-    def __repr__(self) -> str:
-        return f"<Stream of {self._name!r} on link {self._exchange.session.id}{' over' if self._over else ''}>"

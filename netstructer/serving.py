@@ -12,11 +12,12 @@ import platform
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 from netstructer import descriptors
 from netstructer.actions import Actions
 from netstructer.address import Address, parse_address
+from netstructer.answerable import Registering
 from netstructer.bans import Ban, Bans
 from netstructer.codec.ciphers import FERNET, CipherName, cipher_named
 from netstructer.courtesies import COURTESIES
@@ -70,10 +71,9 @@ class _Link(Protocol):
 
 
 L = TypeVar("L", bound=_Link)
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Serving(Generic[L]):
+class Serving(Registering, Generic[L]):
     """The tables and the decisions of one server.  `close(links)` closes what is cleared out of the registry."""
 
     _reception: Any
@@ -111,7 +111,7 @@ class Serving(Generic[L]):
         self.keys.set_clock(time.time)
         self.identity: Identity | None = find_identity(identity)
         """What this server proves to clients that ask which server it is; they pin `identity.fingerprint`."""
-        self.actions = Actions(COURTESIES, house=self)
+        self.actions: Actions = Actions(COURTESIES, house=self)
         """What the clients may call; those of a link of its own come before."""
         self._limits = limits or Limits.DEFAULT
         self._pin_address = pin_address
@@ -296,20 +296,6 @@ class Serving(Generic[L]):
 
     def _is_banned(self, link: L) -> bool:
         return bool(self.bans.of_source(link.peer.host) or self.bans.of_holder(link.fingerprint, link.user))
-
-    # --- actions ----------------------------------------------------------------------------------------------------
-
-    @overload
-    def on(self, name: F) -> F: ...
-    @overload
-    def on(
-        self, name: str | None = None, *, permission: str | None = None, check: bool = False
-    ) -> Callable[[F], F]: ...
-    def on(self, name: Any = None, *, permission: str | None = None, check: bool = False) -> Any:
-        """Register the decorated function as an action that all clients may call, under its own name where none is
-        given: `actions.on` says how.
-        """
-        return self.actions.on(name, permission=permission, check=check)
 
     # --- the registry -----------------------------------------------------------------------------------------------
 

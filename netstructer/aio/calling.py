@@ -7,17 +7,18 @@ Law: a call that is not waited for any more is cancelled, and its number never h
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from netstructer import talking
 from netstructer.aio.conversation import drop
 from netstructer.aio.receiving import Receiving
 from netstructer.aio.weighing import is_heavy
+from netstructer.calling import Streaming
 from netstructer.errors import BadValue, LinkClosed, LinkLost, LinkTimeout, NetstructerError, PeerFault
-from netstructer.protocol.calls import Window, Word, answer_in, ask, raise_fault
+from netstructer.protocol.calls import Word, answer_in, ask, raise_fault
 from netstructer.protocol.outgoing import Outgoing
 from netstructer.sockets import deadline_after
 
@@ -152,12 +153,14 @@ def _cancel(exchange: Exchange, number: int) -> None:
         exchange.end_aside(number)
 
 
-class Stream(AsyncIterator[Any]):
+class Stream(Streaming, AsyncIterator[Any]):
     """What a streaming action yields, item by item, as it comes.
 
     The peer is a few items ahead of who takes them, and no more.  `close`, the end of an `async with` block, and the
     collector tell it to stop.  One task at a time.
     """
+
+    _exchange: Exchange
 
     def __init__(
         self,
@@ -168,14 +171,8 @@ class Stream(AsyncIterator[Any]):
         blob_of: Callable[[Message, int], Blob],
         timeout: float | None,
     ) -> None:
-        self._exchange, self._receiving, self._number, self._name = exchange, receiving, number, name
-        self._blob_of = blob_of
-        self._timeout = timeout
-        self._window = Window()
-        self._over = False
-        last_word = talking.composed(exchange.session, number, (Word.CANCEL.value,))
-        self._finalizer = weakref.finalize(self, drop, exchange, number, [last_word])
-        self._finalizer.atexit = False
+        super().__init__(exchange, number, name, timeout, partial(drop, exchange))
+        self._receiving, self._blob_of = receiving, blob_of
 
     async def __anext__(self) -> Any:
         """Return the next item.  Raises `LinkTimeout` where it took longer than the call's `timeout`, and what the
@@ -183,34 +180,27 @@ class Stream(AsyncIterator[Any]):
         """
         if self._over:
             raise StopAsyncIteration
-        exchange = self._exchange
         try:
-            await exchange.turn()
+            await self._exchange.turn()
             answer = answer_in(await self._receiving.next(deadline_after(self._timeout), None, self._blob_of))
-            if answer.word is Word.ITEM:
-                if more := self._window.took(self._receiving.charge):
-                    post(exchange, self._number, (Word.MORE.value, more))
+            if self._is_item(answer, self._receiving.charge):
                 return answer.value
-            if answer.word not in (Word.END, Word.FAULT):
-                raise BadValue("expected an item of a stream, or its end")
         except NetstructerError as error:
             self.close()
             if isinstance(error, LinkTimeout):
-                raise LinkTimeout(f"no further item of {self._name!r} came in time", action=self._name) from error
+                raise self._late() from error
             raise
-        self._over = True
-        self._finalizer.detach()
-        exchange.end_aside(self._number)
-        if answer.word is Word.FAULT:
-            raise_fault(self._name, answer)
+        self._finish(answer)
         raise StopAsyncIteration
 
-    def close(self) -> None:
-        """Want no more of it: the action is told so.  May be called twice."""
-        if not self._over:
-            self._over = True
-            self._finalizer.detach()
-            _cancel(self._exchange, self._number)
+    def _post(self, value: object) -> None:
+        post(self._exchange, self._number, value)
+
+    def _leave(self) -> None:
+        self._exchange.end_aside(self._number)
+
+    def _cancel(self) -> None:
+        _cancel(self._exchange, self._number)
 
     async def __aenter__(self) -> Stream:
         return self
@@ -219,9 +209,3 @@ class Stream(AsyncIterator[Any]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a stream cannot be copied or pickled")
-
-    def __repr__(self) -> str:
-        return f"<Stream of {self._name!r} on link {self._exchange.session.id}{' over' if self._over else ''}>"
